@@ -1,15 +1,15 @@
-"""Judge generated views: are they nearer to the person's true view from that side than the photograph is?
+"""Judge generated views: are they closer to the person's true view from that angle than the photograph?
 
-`python -m benchmarks.generated_views STORE` prints a Markdown table, one line for each gcl in a store whose target
-knows its truth. For the first IMAGES training images and every angle of the structure a view is made by the saved
-generator and the final identity encoder, both in evaluation mode. Three pairs are compared: the view with the truth,
-which is the renderer's own picture of that person, pose and camera, turned by that angle; the photograph with the
-truth, which a useful view must beat; and the view with the photograph that it was made of.
+`python -m benchmarks.generated_views STORE` prints a Markdown table, one line for each gcl in a store whose target has
+its truth. For the first IMAGES training images and every angle of the structure, the saved generator and the final
+identity encoder generate a view in evaluation mode. Three pairs are compared: the view with the truth, which is the
+renderer's own picture of that person, pose and camera, rotated by that angle; the photograph with the truth, which a
+useful view must beat; and the view with the photograph that it was generated from.
 
-L1 is the mean absolute difference of values in 0..1 (lower is nearer), SSIM that of Wang et al. (2004) on grey values
-with a uniform window of 7 pixels (higher is nearer), over the whole picture, and where the person stands
-in the true view. `nearer` is the share of views that are nearer to the truth than the photograph is. `recon` is the L1
-of reconstructions of the log's probe in the embedder's normalised values, at the end and before training.
+L1 is the mean absolute difference of values in 0..1 (lower is closer), SSIM that of Wang et al. (2004) on grey values
+with a uniform window of 7 pixels (higher is closer), over the whole image and over the person's pixels in the true
+view. `nearer` is the share of views that are closer to the truth than the photograph. `recon` is the L1 of
+reconstructions of the log's probe in the embedder's normalised values, at the end and before training.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STABLE = (0.01**2, 0.03**2)  # K1 and K2 of the paper, for values in 0..1
 
 @dataclass(frozen=True)
 class Judged:
-    """A generator with its encoder, the images that it was trained on, their structure, and the truth about them."""
+    """A generator with its encoder, its training images, their structure, and their truth."""
 
     name: str
     seed: int
@@ -60,7 +60,7 @@ class Judged:
 
 
 def ssim_map(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[H, W] structural similarity of two grey pictures [H, W] in 0..1, around each pixel."""
+    """Structural similarity [H, W] of two grey images [H, W] in 0..1, around each pixel."""
     means = uniform_filter(one, WINDOW), uniform_filter(other, WINDOW)
     variances = [uniform_filter(x * x, WINDOW) - mean * mean for x, mean in zip((one, other), means, strict=True)]
     covariance = uniform_filter(one * other, WINDOW) - means[0] * means[1]
@@ -70,7 +70,7 @@ def ssim_map(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def compare(one: np.ndarray, other: np.ndarray, person: np.ndarray) -> dict[str, float]:
-    """L1 and SSIM of two pictures uint8 [H, W, 3], whole and where `person` [H, W] stands."""
+    """L1 and SSIM of two images uint8 [H, W, 3], over the whole and over the mask `person` [H, W]."""
     first, second = one / 255, other / 255
     apart = np.abs(first - second).mean(2)
     similar = ssim_map(first @ LUMA, second @ LUMA)
@@ -83,7 +83,7 @@ def compare(one: np.ndarray, other: np.ndarray, person: np.ndarray) -> dict[str,
 
 
 def made_views(given: Judged, indices: np.ndarray) -> np.ndarray:
-    """uint8 [n, A, H, W, 3]: the generated views of images [n] at every angle of their structure."""
+    """Generated views uint8 [n, A, H, W, 3] of images [n] at every angle of their structure."""
     preprocess = given.identity.embedder.preprocess
     pixels = image_source(given.images, given.described.image_size)(indices)
     with torch.no_grad():
@@ -94,13 +94,13 @@ def made_views(given: Judged, indices: np.ndarray) -> np.ndarray:
 
 
 def person_of(structure: np.ndarray) -> np.ndarray:
-    """[H, W]: where a structure map uint8 [H, W] shows a body on its white ground."""
+    """Body mask [H, W] of a structure map uint8 [H, W] with a white background."""
     found: np.ndarray = structure < 250
     return found
 
 
 def judge(given: Judged, most: int = IMAGES) -> dict[str, float]:
-    """The readings of one generator, means over images and angles."""
+    """Measurements of one generator, averaged over images and angles."""
     missing = set(given.structure_maps.missing)
     indices = np.array([index for index in range(len(given.images)) if index not in missing][:most])
     photographs = image_source(given.images, given.described.image_size)(indices).numpy()
@@ -125,7 +125,7 @@ def judge(given: Judged, most: int = IMAGES) -> dict[str, float]:
 
 
 def true_view(given: Judged, index: int, angle: int) -> tuple[np.ndarray, np.ndarray]:
-    """The renderer's picture uint8 [H, W, 3] of an image's person turned by `angle`, and where the person stands."""
+    """The renderer's picture uint8 [H, W, 3] of an image's person rotated by `angle`, and the person's mask."""
     size, yaw = given.described.image_size, math.radians(angle)
     true = resize(np.asarray(given.truth.view(index, yaw)), size)
     structure = np.repeat(np.asarray(given.truth.structure(index, yaw))[:, :, None], 3, axis=2)
@@ -138,9 +138,9 @@ def recon(given: Judged) -> dict[str, float]:
     return {"recon": now, "recon at start": then, "recon / start": now / then}
 
 
-# ---------------------------------------------------------------------- what a store holds
+# ---------------------------------------------------------------------- contents of a store
 def generators(store: Store) -> Iterator[Judged]:
-    """Every generator in a store whose images know their truth."""
+    """Yield every generator in a store whose images have their truth."""
     registry = plugins.load()
     for key in sorted(store.keys()):
         manifest = store.manifest(key).manifest

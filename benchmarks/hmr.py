@@ -1,10 +1,10 @@
-"""Judge body regressors: how far are direction and joints off, on persons that they never saw?
+"""Judge body regressors: errors of direction and joints on persons that were not in their training data.
 
-`python -m benchmarks.hmr STORE` prints a Markdown table: for every regressor in a store the held-out images of its own
-pool, and the persons of every other rendered data set that the store holds, of the test side where there is one
-(`--most N`: every n-th, 2000 by default). Beside the regressor's errors stand those of the best single answer: the mean
-joints, and the one yaw that costs least. Yaw in degrees, the short way round; joints as their mean distance in body
-heights, the pelvis at 0 (MPJPE).
+`python -m benchmarks.hmr STORE` prints a Markdown table: for every regressor in a store, the held-out images of its
+pool, and the persons of every other rendered data set in the store, from the test part if there is one (`--most N`:
+every n-th image, 2000 by default). The table also has the errors of the best constant answer: the mean joints, and the
+yaw with the least error. Yaw in degrees, the short way round; joints as their mean distance in body heights, with the
+pelvis at 0 (MPJPE).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from reidbench_gcl.hmr.training import FACTS
 
 
 def judge(regressor: Regressor, images: HasImages, truth: Any, indices: Sequence[int]) -> dict[str, float]:
-    """Errors on some images of persons whose truth is known, and those of the best single answer for all of them."""
+    """Errors on images of persons with known truth, and those of the best constant answer."""
     wanted = Bodies.read(truth, indices)
     found = fit(regressor, images, np.array(indices, dtype=np.int64))
     off = yaw_errors(humanoid.yaw(found.pose[:, 0]), humanoid.yaw(wanted.root))
@@ -51,14 +51,14 @@ def judge(regressor: Regressor, images: HasImages, truth: Any, indices: Sequence
 
 
 def persons(truth: Any, count: int, most: int) -> list[int]:
-    """Every n-th image that shows somebody, at most `most`."""
+    """Every n-th image that shows a person, at most `most`."""
     shown = shown_persons(truth, count)
     return shown[:: -(-len(shown) // most)]
 
 
-# ---------------------------------------------------------------------- what a store holds
+# ---------------------------------------------------------------------- contents of a store
 def regressors(store: Store) -> Iterator[tuple[str, str, Path]]:
-    """Label, key of the pool and folder of every regressor that was trained in a store."""
+    """Yield label, key of the pool and folder of every regressor trained in a store."""
     for key in sorted(store.keys()):
         stage = store.manifest(key).manifest["stage"]
         folder = store.path(key)
@@ -67,7 +67,7 @@ def regressors(store: Store) -> Iterator[tuple[str, str, Path]]:
 
 
 def rendered(store: Store) -> Iterator[tuple[str, str, dict[str, HiddenSplit], Any]]:
-    """Key, label, images by part (train, test) and the truth of every rendered data set."""
+    """Yield key, label, images by part (train, test) and truth of every rendered data set."""
     registry = plugins.load()
     for key in sorted(store.keys()):
         artifact = store.manifest(key)
@@ -85,7 +85,7 @@ def rendered(store: Store) -> Iterator[tuple[str, str, dict[str, HiddenSplit], A
 
 
 def rows(store: Store, most: int) -> Iterator[dict[str, Any]]:
-    """One line for every regressor and every part of a data set that it did not learn from."""
+    """Yield one line per regressor and part of a data set that it was not trained on."""
     known = list(rendered(store))
     for label, pool, folder in regressors(store):
         regressor = load_regressor(folder / WEIGHTS)
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hmr", description="judge a store's body regressors")
     parser.add_argument("store", type=Path)
-    parser.add_argument("--most", type=int, default=2000, help="images of each data set, at most (default: 2000)")
+    parser.add_argument("--most", type=int, default=2000, help="maximum number of images per data set (default: 2000)")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     table = list(rows(Store(given.store), given.most))

@@ -1,9 +1,9 @@
-"""What each file of benchmarks/papers needs, from counted operations: hours of an H200 and disk.
+"""Resources for each file of benchmarks/papers, from counted operations: hours of an H200 and disk.
 
-`python -m benchmarks.papers_needs` prints the table of papers/README.md, by the assumptions of `scale.py`. Steps and
-images are those of the files' own parameters on the published counts; the operations of an image are those of the
-stage's network at its size, times the passes that its method makes. Embedding, clustering and heads are not counted,
-nor is what preparers write (camera styles: a picture of each image for each camera).
+`python -m benchmarks.papers_needs` prints the table of papers/README.md, under the assumptions of `scale.py`. Steps and
+images follow from the files' own parameters on the published counts; the operations per image are those of the stage's
+network at its size, times the passes of its method. Embedding, clustering and heads are not counted, nor are the images
+that preparers write (camera styles: one image per image and camera).
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from reidbench.store.artifacts import Store
 from .scale import HOUR, PEAK, SHARES, Counts, counted
 
 FOLDER = Path(__file__).parent / "papers"
-# Passes of the network with its gradient, and without, for each image that a training reads. MoCo's has a key encoder;
-# UP-ReID's two have views, patches and plain images; DINO's student sees two views and eight of a quarter each, its
-# teacher the two; GCL's identity encoder sees four images.
+# Passes of the network with and without gradient, per image that a training reads. MoCo's has a key encoder; UP-ReID's
+# two have views, patches and plain images; DINO's student has two views and eight of a quarter each, its teacher the
+# two; GCL's identity encoder has four images.
 PASSES: Mapping[str, tuple[float, float]] = {
     "moco-v2": (1, 1),
     "up-reid": (3, 3),
     "dino": (2 + 8 / 4, 2),
     "gcl": (4, 0),
 }
-GCL_BESIDE = 3 * 2 * 30_984e6  # operations an image of GCL's other networks, forward and backward: see `scale.py`
+GCL_BESIDE = 3 * 2 * 30_984e6  # operations per image of GCL's other networks, forward and backward: see `scale.py`
 
 
 @dataclass(frozen=True)
 class Need:
-    """Of one file: trainings, hours of one device at each of `SHARES`, and bytes in the store."""
+    """Resources of one file: trainings, hours of one device at each of `SHARES`, and bytes in the store."""
 
     name: str
     trainings: int
     hours: tuple[float, ...]
     disk: float
-    unknown: int  # trainings whose steps are not known, as the data's published count is not
+    unknown: int  # trainings with an unknown number of steps, since the data's count is unpublished
 
     @property
     def sentence(self) -> str:
-        """As the file says it."""
+        """The sentence in the file."""
         low, high = (f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}" for hours in self.hours)
         without = f", without {self.unknown} trainings of unknown length" if self.unknown else ""
         return f"Needs {low} to {high} hours of one H200 and {self.disk / 1e9:,.0f} GB of disk for all seeds{without}."
@@ -71,14 +71,14 @@ class Networks:
         self.counts = Counts()
 
     def of(self, described: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float, int, int]:
-        """Operations an image with the gradient and without, parameters, and the length of the feature."""
+        """Operations per image with and without gradient, parameters, and the feature's dimension."""
         key = repr((described, size))
         if key not in self.known:
             self.known[key] = self._counted({**described, "image_size": size})
         return self.known[key]
 
     def stargan(self, cameras: int, size: tuple[int, int]) -> float:
-        """Operations an image of a camera StarGAN, of both its networks."""
+        """Operations per image of a camera StarGAN, both networks together."""
         key = f"stargan {cameras} {size}"
         if key not in self.beside:
             self.beside[key] = self.counts.stargan(cameras, size)
@@ -99,7 +99,7 @@ class Networks:
 
 
 def need(file: Path, registry: Registry, networks: Networks) -> Need:
-    """What one file needs."""
+    """Resources of one file."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         cast = Cast(reader.read(file, registry, must_exist=False))
@@ -124,7 +124,7 @@ def _operations(line: Line, scale: Scale, networks: Networks) -> float:
 def _an_image(stage: Stage, scale: Scale, networks: Networks) -> float:
     if stage.use == "stargan":
         cameras = amounts_of(stage, scale.lists, ())["split"].cameras
-        assert cameras is not None  # the counts of all sets that have cameras name them
+        assert cameras is not None  # the counts of all sets with cameras include them
         height, width = stage.params["size"] or stage.image_size
         return networks.stargan(cameras, (height, width))
     step, forward = networks.of(stage.backbone, stage.image_size)[:2] if stage.backbone else (0.0, 0.0)
@@ -133,7 +133,7 @@ def _an_image(stage: Stage, scale: Scale, networks: Networks) -> float:
 
 
 def _bytes(full: Plan, key: str, scale: Scale, networks: Networks) -> float:
-    """Of a stage's network, or of its features: 32-bit numbers. Heads are small beside them."""
+    """Bytes of a stage's network or features, as 32-bit numbers. Heads are comparatively small."""
     stage = full.stages[key]
     if OF_STAGE[stage.kind].leaves and stage.backbone:
         return networks.of(stage.backbone, stage.image_size)[2] * 4
@@ -145,7 +145,7 @@ def _bytes(full: Plan, key: str, scale: Scale, networks: Networks) -> float:
 
 
 def table(needs: Sequence[Need]) -> str:
-    """Markdown, a line for each file."""
+    """Markdown table, one line per file."""
     lines = ["| file | trainings | hours of one H200 | disk, GB |", "|---|---|---|---|"]
     for one in needs:
         low, high = (f"{hours:,.1f}" for hours in one.hours)
@@ -155,7 +155,7 @@ def table(needs: Sequence[Need]) -> str:
 
 
 def write_sentence(file: Path, sentence: str) -> None:
-    """Put it into the comment at the top of a file, in place of an older one."""
+    """Write the sentence into the comment at the top of a file, replacing an older one."""
     text = file.read_text()
     old = re.search(r"^# Needs .*\n", text, re.MULTILINE)
     new = f"# {sentence}\n"

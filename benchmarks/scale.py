@@ -1,9 +1,9 @@
-"""What the papers' full settings would take on an H200, on eight and on a cluster, from counted operations.
+"""Time of the papers' full settings on an H200, on eight and on a cluster, from counted operations.
 
 `python -m benchmarks.scale` prints the tables of scale.md. The operations of one training step are counted on the
-networks of this repository (torch's flop counter on the `meta` device: nothing is computed, no memory is needed);
-the assumptions stand at the top of this file, each with its source. `python -m benchmarks.scale --measure` measures
-what the harness itself adds, on the machine that it runs on.
+networks of this repository (torch's flop counter on the `meta` device: nothing is computed, no memory is needed); the
+assumptions are at the top of this file, each with its source. `python -m benchmarks.scale --measure` measures the
+overhead of the harness on the current machine.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 # ---------------------------------------------------------------------- assumptions
-PEAK = 989e12  # operations a second, bf16, dense: NVIDIA's data sheet of the H200 SXM (1,979 with sparsity)
-SHARES = (0.40, 0.30)  # of the peak that training is assumed to reach; measured nowhere here
-SCALING = 0.9  # of eight times the speed that eight devices are assumed to give
+PEAK = 989e12  # operations per second, bf16, dense: NVIDIA's data sheet of the H200 SXM (1,979 with sparsity)
+SHARES = (0.40, 0.30)  # of the peak that training is assumed to reach; not measured here
+SCALING = 0.9  # of eight times the speed, assumed for eight devices
 NODE, CLUSTER = 8, 64  # devices of a machine; a cluster of eight machines
-CORES = (2, 4, 8, 16)  # that may decode for one device
+CORES = (2, 4, 8, 16)  # cores that decode for one device
 
 SIZE, TALL = (256, 128), (384, 128)
-# Images a second of one core, JPEG of 64 x 128 pixels in batches of 64: decoded and resized, which is all that the CPU
-# does beside a GPU; and normalised, flipped, cropped and erased as well. `--measure` on a shared virtual machine (AMD
-# EPYC, 2.6 GHz), 2026-11-28. benchmarks/perf/training/test_data.py shows the ratio to torchvision and PIL.
+# Images per second on one core, JPEG of 64 x 128 pixels in batches of 64: decoded and resized, which is the CPU's whole
+# work with a GPU; and also normalised, flipped, cropped and erased. `--measure` on a shared virtual machine (AMD EPYC,
+# 2.6 GHz), 2026-11-28. benchmarks/perf/training/test_data.py shows the ratio to torchvision and PIL.
 FEED = {
     ("Pillow", SIZE): (2_310, 1_630),
     ("Pillow", TALL): (2_000, 1_300),
@@ -36,13 +36,13 @@ FEED = {
     ("fast", TALL): (10_400, 3_570),
 }
 
-# Images: LUPerson and its 60 % list as TransReID-SSL's README counts them; the others as published.
+# Images: LUPerson and its 60 % list as counted in TransReID-SSL's README; the others as published.
 LUPERSON, LUPERSON_60 = 4_180_243, 2_508_146
 TRAIN = {"Market-1501": 12_936, "MSMT17": 32_621}
 TEST = {"Market-1501": 3_368 + 19_732, "MSMT17": 11_659 + 82_161}
 CAMERAS = {"Market-1501": 6, "MSMT17": 15}
 
-# What the harness adds, CPU seconds: `--measure` on two cores of a shared virtual machine, 2026-11-21.
+# Overhead of the harness, CPU seconds: `--measure` on two cores of a shared virtual machine, 2026-11-21.
 HARNESS = {
     "start of a worker that needs no torch": 0.51,
     "start of a worker with torch": 5.01,
@@ -55,7 +55,7 @@ GIGA, HOUR = 1e9, 3600.0
 
 # ---------------------------------------------------------------------- counting
 def counted(run: Callable[[], Any]) -> float:
-    """Operations (two for each multiplication with addition) of everything that a function does."""
+    """Operations (two per multiply-add) of everything that a function computes."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -64,7 +64,7 @@ def counted(run: Callable[[], Any]) -> float:
 
 
 class Counts:
-    """Operations an image, by network: forward alone, and forward with backward."""
+    """Operations per image, by network: forward alone, and forward with backward."""
 
     def __init__(self) -> None:
         import torch
@@ -77,7 +77,7 @@ class Counts:
         return self.torch.empty(batch, 3, *size, device="meta")
 
     def forward(self, name: str, size: tuple[int, int] = SIZE) -> float:
-        """Without gradients, as a key encoder, a teacher or an evaluation runs."""
+        """Without gradients, as for a key encoder, a teacher or an evaluation."""
         with self.torch.no_grad():
             return counted(lambda: self.networks[name](self.images(2, size))) / 2
 
@@ -88,7 +88,7 @@ class Counts:
     # ------------------------------------------------------------------ whole methods, operations an image
     def moco(self, queues: int = 0) -> float:
         """Online view with gradients, key view without, logits against a queue of 65,536 x 128."""
-        logits = 2 * 2.0 * 128 * 65_536  # forward, and backward to the query alone
+        logits = 2 * 2.0 * 128 * 65_536  # forward, and backward to the query only
         return self.step("resnet50") + self.forward("resnet50") + logits * (queues + 1)
 
     def upreid(self) -> float:
@@ -106,7 +106,7 @@ class Counts:
         return 2 * self.step(name) + 8 * self.step(name, (128, 64)) + 2 * self.forward(name) + heads
 
     def stargan(self, cameras: int, size: tuple[int, int] = SIZE) -> float:
-        """One critic's step and a fifth of a generator's, an image: the losses of the plugin."""
+        """A critic's step and a fifth of a generator's, per image: the losses of the plugin."""
         torch = self.torch
         from reidbench_hhl.networks import Discriminator, Generator
 
@@ -118,7 +118,8 @@ class Counts:
             with torch.no_grad():
                 fakes = generator(images, labels)
             loss = _sum(critic(images)) + _sum(critic(fakes))
-            # The gradient penalty: a gradient to the pictures, through which the loss goes backward once more.
+            # The gradient penalty: a gradient with respect to the images, through which the loss is backpropagated
+            # again.
             points = self.images(2, size).requires_grad_() * 1.0
             (gradient,) = torch.autograd.grad(critic(points)[0].sum(), points, create_graph=True)
             (loss + gradient.norm()).backward()
@@ -146,7 +147,7 @@ def _networks() -> Iterator[tuple[str, Any]]:
 
 
 def _sum(answer: Any) -> Any:
-    """Something to go backward from: the sum of whatever a network gave."""
+    """Scalar to backpropagate from: the sum of all outputs of a network."""
     if hasattr(answer, "vector"):
         return answer.vector.sum()
     return sum(part.sum() for part in answer) if isinstance(answer, tuple) else answer.sum()
@@ -155,7 +156,7 @@ def _sum(answer: Any) -> Any:
 # ---------------------------------------------------------------------- workloads
 @dataclass(frozen=True)
 class Work:
-    """One training of a paper. `operations` and decoded `images` are of all of it; `wide` ones use several devices."""
+    """One training of a paper. `operations` and decoded `images` are totals; `wide` ones use several devices."""
 
     name: str
     setting: str
@@ -166,21 +167,21 @@ class Work:
     size: tuple[int, int] = SIZE
 
     def hours(self, share: float, devices: int = 1) -> float:
-        """Of computing alone, at a share of the peak."""
+        """Computing time only, at a share of the peak."""
         speed = devices * SCALING if devices > 1 else 1.0
         return self.operations / (share * PEAK * speed) / HOUR
 
     def decoding(self, rate: float, cores: int) -> float:
-        """Hours of decoding alone, for one device with so many cores, at `rate` images a second and core."""
+        """Hours of decoding only, for one device with `cores` cores, at `rate` images per second and core."""
         return self.images / (rate * cores) / HOUR
 
     def needed(self, share: float) -> float:
-        """Images a second that keep one device busy."""
+        """Images per second that keep one device busy."""
         return self.images / (self.hours(share) * HOUR)
 
 
 def pretrainings(counts: Counts) -> list[Work]:
-    """On LUPerson. UP-ReID's epochs are not published: LUPerson's own 200 are taken."""
+    """On LUPerson. UP-ReID's epochs are unpublished: LUPerson's own 200 are assumed."""
 
     def work(name: str, setting: str, an_image: float, images: int, epochs: int) -> Work:
         return Work(name, setting, an_image, an_image * images * epochs, float(images * epochs), wide=True)
@@ -196,7 +197,7 @@ def pretrainings(counts: Counts) -> list[Work]:
 
 
 def selection(counts: Counts) -> list[Work]:
-    """CFS: a source proxy, a target proxy that is made of it with labels, both over the whole pool."""
+    """CFS: a source proxy, and a target proxy derived from it with labels, both over the whole pool."""
     together = sum(TRAIN.values())
     proxy, step = counts.dino("vit-small"), counts.step("vit-small")
     forward = counts.forward("vit-small")
@@ -210,7 +211,7 @@ def selection(counts: Counts) -> list[Work]:
 
 
 def trainings(counts: Counts, data: str) -> list[Work]:
-    """What is trained with labels, or adapted, on one data set."""
+    """Supervised trainings and adaptations on one data set."""
     images = TRAIN[data]
 
     def work(name: str, setting: str, an_image: float, seen: float, size: tuple[int, int] = SIZE) -> Work:
@@ -254,7 +255,7 @@ def _hhl(counts: Counts, data: str) -> list[Work]:
 
 # ---------------------------------------------------------------------- tables
 def table_of_work(works: Sequence[Work]) -> str:
-    """Markdown: what was counted, hours at both shares, and what the loader would have to give."""
+    """Markdown: counted operations, hours at both shares, and the required speed of the loader."""
     lines = [
         "| training | setting | GFLOP an image | EFLOP | one H200, hours | eight, hours | images/s one needs | cores |",
         "|---|---|---|---|---|---|---|---|",
@@ -292,15 +293,15 @@ class Matrix:
         return len(self.wide) + sum(times for _, times in self.narrow) + self.embeds
 
     def hours(self, share: float, devices: int) -> float:
-        """Wall hours if no device is idle and no chain is longer: the least that so many devices take."""
+        """Minimum wall hours on `devices` devices: no device is idle and no chain is longer."""
         wide = sum(work.hours(share) for work in self.wide) / (devices * (SCALING if devices > 1 else 1.0))
         narrow = sum(work.hours(share) * times for work, times in self.narrow) + self.tests / (share * PEAK) / HOUR
         return max(wide + narrow / devices, self.chain(share, devices))
 
     def chain(self, share: float, devices: int) -> float:
-        """The longest way through: source proxy, target proxy, scores, DINO on what they chose, one fine-tuning.
+        """Longest chain: source proxy, target proxy, scores, DINO on the selected images, one fine-tuning.
 
-        A pre-training takes one machine at most.
+        A pre-training uses at most one machine.
         """
         named = {work.name: work for work in (*self.wide, *(work for work, _ in self.narrow))}
         node = min(devices, NODE)
@@ -331,7 +332,7 @@ def matrix(counts: Counts) -> Matrix:
 
 
 def table_of_matrix(whole: Matrix) -> str:
-    """Markdown: computing hours by number of devices, and what the harness adds to them."""
+    """Markdown: computing hours by number of devices, and the overhead of the harness."""
     start = HARNESS["start of a worker with torch"]
     light = HARNESS["start of a worker that needs no torch"]
     store = HARNESS["publishing an artifact of 100 MB"] + 2 * HARNESS["reading it with its checksum"]
@@ -350,7 +351,7 @@ def table_of_matrix(whole: Matrix) -> str:
 
 
 def table_of_loading(works: Sequence[Work]) -> str:
-    """Markdown: hours on one device by the cores that decode for it; batches are read ahead, so the larger counts."""
+    """Markdown: hours on one device by decoding cores; batches are read ahead, so the larger value counts."""
     lines = [
         f"| training | computing, hours | {' | '.join(f'{cores} cores' for cores in CORES)} |",
         f"|{'---|' * (2 + len(CORES))}",
@@ -363,10 +364,12 @@ def table_of_loading(works: Sequence[Work]) -> str:
 
 
 def table_of_feeding(works: Sequence[Work]) -> str:
-    """Markdown: what a core gives, and the cores that keep one device busy with the first training of each size."""
+    """Markdown: images per second of a core, and the cores that keep one device busy with the first training of each
+    size.
+    """
     lines = [
         "| pictures | decoded, images/s a core | augmented too | training | images/s one device needs "
-        "| cores beside a GPU | cores that augment too |",
+        "| cores with a GPU | cores that augment too |",
         f"|{'---|' * 7}",
     ]
     for (way, size), rates in FEED.items():
@@ -393,9 +396,9 @@ def tables() -> str:
     return "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items()) + "\n"
 
 
-# ---------------------------------------------------------------------- what the harness adds
+# ---------------------------------------------------------------------- overhead of the harness
 def measure() -> dict[str, float]:
-    """CPU seconds of a worker's start (imports and plugins), and of an artifact's way into the store and out of it."""
+    """CPU seconds of a worker's start (imports and plugins), and of writing and reading an artifact."""
     light = "import reidbench.stages.run; from reidbench import plugins; plugins.load()"
     heavy = f"{light}; import reidbench.training, lightning_fabric, reidbench_baseline.vit"
     found = {
@@ -418,7 +421,7 @@ def measure() -> dict[str, float]:
 
 
 def _child_seconds(code: str, rounds: int = 3) -> float:
-    """CPU seconds of a fresh interpreter, the least of some rounds."""
+    """CPU seconds of a fresh interpreter, the minimum of several rounds."""
     best = float("inf")
     for _ in range(rounds):
         before = os.times()

@@ -1,15 +1,15 @@
-"""Judge camera styles: is it the camera that was asked for, is it still the person, is it nearer to the truth?
+"""Judge camera styles: is the camera right, is the person the same, is the image closer to the truth?
 
-`python -m benchmarks.style_model STORE` prints a Markdown table of all style folders in a store. Three readings, none
-of which any style model sees:
+`python -m benchmarks.style_model STORE` prints a Markdown table of all style folders in a store, with three
+measurements that no style model is trained on:
 
 - a camera classifier, trained on the real training images and tested on the real test images, names the fakes' camera;
 - an identity classifier, trained on every other image of each person and camera, names the persons in the fakes of the
   others;
-- on the person's pixels, how far is a fake from the truth's own re-render by that camera, and how far the plain image?
+- on the person's pixels, the distance of a fake, and of the original image, from the truth's own render by that camera.
 
-Distances are mean absolute differences of values in -1..1, of other cameras than the image's own. The last reading
-needs a rendered data set. About a minute of one core for each folder of 1,200 images at 64x32.
+Distances are mean absolute differences of values in -1..1, for cameras other than the image's. The last measurement
+requires a rendered data set. Takes about a minute of one core for each folder of 1,200 images at 64x32.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PASSES = {"camera": 12, "person": 40}  # passes of the two classifiers over thei
 
 @dataclass(frozen=True)
 class Judged:
-    """A style folder, the images that it was made of with their persons, others of the same cameras, and the truth."""
+    """A style folder, its source images with their persons, other images of the same cameras, and the truth."""
 
     folder: Path
     images: HiddenSplit
@@ -55,7 +55,7 @@ class Judged:
 
 
 class Classifier:
-    """A small network from pictures to labels 0 to n - 1, trained by Adam on cross-entropy."""
+    """A small network from images to labels 0 to n - 1, trained by Adam on cross-entropy."""
 
     def __init__(self, pixels: torch.Tensor, labels: np.ndarray, passes: int, seed: int = 0) -> None:
         size = (pixels.shape[1], pixels.shape[2])
@@ -81,7 +81,7 @@ class Classifier:
 
     @torch.no_grad()
     def accuracy(self, pixels: torch.Tensor, labels: np.ndarray) -> float:
-        """Share of pictures uint8 [N, H, W, 3] that get their label [N]."""
+        """Share of images uint8 [N, H, W, 3] that get their label [N]."""
         named = [
             self.head(self.backbone(self.preprocess.normalise(part)).vector).argmax(1) for part in pixels.split(BATCH)
         ]
@@ -89,7 +89,7 @@ class Classifier:
 
 
 def judge(given: Judged) -> dict[str, float]:
-    """The readings of one style folder; those of the person's pixels only where there is a truth."""
+    """Measurements of one style folder; those of the person's pixels only with a truth."""
     everything = np.arange(len(given.images))
     pixels = image_source(given.images, given.size)(everything)
     fakes = Fakes(given.folder, given.images, given.size)
@@ -106,7 +106,7 @@ def judge(given: Judged) -> dict[str, float]:
 
 
 def _camera(given: Judged, pixels: torch.Tensor, styled: torch.Tensor, styles: np.ndarray) -> dict[str, float]:
-    """How often the classifier names the camera: of real test images, and of fakes the one that was asked for."""
+    """Accuracy of the camera classifier: on real test images, and on fakes for the requested camera."""
     cameras = np.unique(given.images.camids)
     classifier = Classifier(pixels, np.searchsorted(cameras, given.images.camids), PASSES["camera"])
     known = given.test.subset(np.flatnonzero(np.isin(given.test.camids, cameras)))
@@ -120,7 +120,7 @@ def _camera(given: Judged, pixels: torch.Tensor, styled: torch.Tensor, styles: n
 
 
 def _person(given: Judged, pixels: torch.Tensor, styled: torch.Tensor, other: np.ndarray) -> dict[str, float]:
-    """How often the classifier names the person, trained on every other image of each person and camera."""
+    """Accuracy of the identity classifier, trained on every other image of each person and camera."""
     persons, labels = np.unique(given.pids, return_inverse=True)
     order = np.lexsort((np.arange(len(labels)), given.images.camids, labels))
     taught = np.zeros(len(labels), dtype=bool)
@@ -135,7 +135,7 @@ def _person(given: Judged, pixels: torch.Tensor, styled: torch.Tensor, other: np
 
 
 def _truth(given: Judged, pixels: torch.Tensor, styled: torch.Tensor, styles: np.ndarray) -> dict[str, float]:
-    """Distance to the true re-render on the person's pixels: of the fakes, and of the unmodified images."""
+    """Distance to the true render on the person's pixels: of the fakes, and of the unmodified images."""
     fakes, copies = [], []
     for index in range(len(pixels)):
         mask = torch.from_numpy(given.truth.mask(index))
@@ -155,9 +155,9 @@ def _signed(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.float() / 127.5 - 1
 
 
-# ---------------------------------------------------------------------- what a store holds
+# ---------------------------------------------------------------------- contents of a store
 def style_folders(store: Store) -> Iterator[tuple[str, Judged]]:
-    """Every folder of styles of training images in a store, with the label of its stage."""
+    """Yield every folder of styles of training images in a store, with the label of its stage."""
     registry = plugins.load()
     for key in sorted(store.keys()):
         stage = store.manifest(key).manifest["stage"]
@@ -188,7 +188,7 @@ def _name(stage: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the table; percentages but for distances."""
+    """Print the table; percentages except for distances."""
     torch.set_num_threads(1)
     rows = [{"styles": name, **judge(given)} for name, given in style_folders(Store(Path(arguments[0])))]
     percent = ("camera_", "person_", "truth_nearer")

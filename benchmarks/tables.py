@@ -1,26 +1,26 @@
-"""Tables of the documents that are made from packs.
+"""Tables in documents, generated from packs.
 
-`python -m benchmarks.tables` writes them again, and `--check` only says which of them differ. A table is named in its
+`python -m benchmarks.tables` updates them, and `--check` only reports which of them differ. A table is declared in its
 document:
 
     <!-- table: benchmarks/results/packs/quickstart.zip --trusted -->
     <!-- end of table -->
 
-Between the two lines comes the first table that `reidbench table PACK` prints, by the same `--metric` and `--columns`,
-or the first ones where tasks have evaluators of their own, and the first that each `--against METHOD` adds, with the
-sentence above it. `--trusted`, as of `reidbench merge`, is for packs of our own machines: their rows lack the word
+Between the two lines is the first table of `reidbench table PACK`, with the same `--metric` and `--columns`,
+or the first ones if tasks have separate evaluators, and the first that each `--against METHOD` adds, with the
+sentence above it. `--trusted`, as in `reidbench merge`, is for packs of our own machines: their rows omit the word
 `self-reported`. The pack is a path from the root of the repository.
 
     <!-- claims: benchmarks/results/packs/one.zip benchmarks/results/packs/other.zip --trusted --rule -->
     <!-- end of claims -->
 
-is what `reidbench claims PACK...` prints of each pack; several have their titles as headings. `--rule` adds what all
-verdicts mean.
+contains the output of `reidbench claims PACK...` for each pack, with titles as headings if there are several. `--rule`
+adds the meaning of the verdicts.
 
     <!-- validity: benchmarks/validity.yaml benchmarks/results/packs/adaptation.zip -->
     <!-- end of validity -->
 
-is all that `reidbench validity GROUPS PACK...` prints.
+contains the output of `reidbench validity GROUPS PACK...`.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "benchmarks/*.md", "plugins/*/README.md")
 BEGIN = re.compile(r"<!-- (table|claims|validity):(.*)-->\s*")
 END = "<!-- end of {} -->"
-DETAILS = "\nAll metrics"  # begins what stands behind the tables of one metric
+DETAILS = "\nAll metrics"  # begins the text after the tables of one metric
 FIRST = re.compile(r"^\|.*(?:\n\|.*)*", re.MULTILINE)  # a table
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A table: the pack, a path from the root, and how it is printed."""
+    """A table: the pack, a path from the root, and its format."""
 
     pack: str
     metric: str | None = None
@@ -73,7 +73,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class WantedClaims:
-    """Claims: the packs, paths from the root, and whether it is said what verdicts mean."""
+    """Claims: the packs, paths from the root, and whether to add the meaning of the verdicts."""
 
     packs: tuple[str, ...]
     trusted: bool = False
@@ -97,7 +97,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def wanted(words: str, kind: str = "table") -> AnyWanted:
-    """What the first line of a table, of claims or of validity asks for. Raises ReidbenchError."""
+    """Parse the first line of a table, of claims or of validity. Raises ReidbenchError."""
     parser = _Parser(prog=kind, add_help=False, allow_abbrev=False)
     if kind == "validity":
         parser.add_argument("groups")
@@ -114,7 +114,7 @@ def wanted(words: str, kind: str = "table") -> AnyWanted:
         parser.add_argument("--rule", action="store_true")
     try:
         found = parser.parse_args(shlex.split(words))
-    except ValueError as error:  # a quote that is not closed
+    except ValueError as error:  # an unclosed quote
         raise ReidbenchError(str(error)) from None
     if kind == "validity":
         return WantedValidity(found.groups, tuple(found.packs))
@@ -124,9 +124,9 @@ def wanted(words: str, kind: str = "table") -> AnyWanted:
 
 
 def made(one: AnyWanted, root: Path) -> str:
-    """The text of a table, of claims or of validity.
+    """Text of a table, of claims or of validity.
 
-    Raises ReidbenchError for what is no file below the root, and as the commands do.
+    Raises ReidbenchError for a path that is not a file below the root, and as the commands do.
     """
     if isinstance(one, WantedValidity):
         return made_validity(one, root)
@@ -142,7 +142,7 @@ def _below(root: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def unpacked(name: str, root: Path, *, trusted: bool) -> Iterator[tuple[Plan, Store]]:
-    """The plan of a pack, a path from the root, and a store with what is in it."""
+    """Plan of a pack, a path from the root, and a store with its contents."""
     with Pack(_below(root, name)) as pack, tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         source = merging.PackSource(pack, trusted=trusted)
         store = Store(Path(folder))
@@ -151,7 +151,7 @@ def unpacked(name: str, root: Path, *, trusted: bool) -> Iterator[tuple[Plan, St
 
 
 def made_table(one: Wanted, root: Path) -> str:
-    """The text of a table."""
+    """Text of a table."""
     with unpacked(one.pack, root, trusted=one.trusted) as (plan, store):
         board = collect(plan, store, score=one.metric == SCORE)
         options = Options(one.metric, columns=one.columns)
@@ -165,19 +165,19 @@ def made_table(one: Wanted, root: Path) -> str:
 
 
 def made_claims(one: WantedClaims, root: Path) -> str:
-    """The claims of each pack, and what verdicts mean where that is asked for."""
+    """Claims of each pack, and the meaning of the verdicts if requested."""
     parts = []
     for name in one.packs:
         with unpacked(name, root, trusted=one.trusted) as (plan, store):
             if not plan.benchmark.claims:
-                raise ReidbenchError(f"{name}: its matrix file claims nothing: it has no `claims:`")
+                raise ReidbenchError(f"{name}: its matrix file has no `claims:`")
             found = texts.judged(collect(plan, store), plan, store)
             parts.append(texts.block(found) if len(one.packs) == 1 else texts.titled(found, "###"))
     return "\n".join([*parts, *([texts.meaning()] if one.rule else [])])
 
 
 def made_validity(one: WantedValidity, root: Path) -> str:
-    """The order of the methods of each group, published and measured."""
+    """Order of the methods of each group, published and measured."""
     groups = read_groups(_below(root, one.groups), _registry())
     boards = []
     for name in one.packs:
@@ -192,16 +192,16 @@ def _registry() -> plugins.Registry:
 
 
 def _added(whole: str, more: str) -> str:
-    """What stands behind a text, up to the end of its first table."""
+    """The text appended to another one, up to the end of its first table."""
     behind = more.removeprefix(whole)
     found = FIRST.search(behind)
     return behind[: found.end()].strip() if found else behind.strip()
 
 
 def renewed(text: str, make: Callable[[AnyWanted], str]) -> tuple[str, list[tuple[int, str]]]:
-    """A document with its tables made again, and the line and the words of each table that was another.
+    """Regenerate a document's tables; return the text, and the line and the words of each changed table.
 
-    Raises ReidbenchError that begins with the number of a line.
+    Raises ReidbenchError that begins with the line number.
     """
     lines = enumerate(io.StringIO(text), 1)
     new: list[str] = []
@@ -221,7 +221,7 @@ def renewed(text: str, make: Callable[[AnyWanted], str]) -> tuple[str, list[tupl
 
 
 def _until_end(begin: int, lines: Iterator[tuple[int, str]], kind: str) -> tuple[str, str]:
-    """The lines up to the end of a table, or of claims, and that one."""
+    """The lines up to the end marker of a table or of claims, and the marker."""
     found: list[str] = []
     for _, line in lines:
         if line.strip() == END.format(kind):
@@ -230,16 +230,16 @@ def _until_end(begin: int, lines: Iterator[tuple[int, str]], kind: str) -> tuple
             break
         found.append(line)
     what = "claims have" if kind == "claims" else f"{kind} has"
-    raise ReidbenchError(f"{begin}: the {what} no end: a line {END.format(kind)} is missing behind it")
+    raise ReidbenchError(f"{begin}: the {what} no end: add a line {END.format(kind)} after it")
 
 
 def pages(root: Path) -> list[Path]:
-    """The documents that may have tables of packs."""
+    """Documents that may have tables of packs."""
     return sorted({page for pattern in PAGES for page in root.glob(pattern)})
 
 
 def stale(root: Path, *, write: bool) -> list[str]:
-    """Each table that is not that of its pack, as FILE:LINE: PACK and options; with `write` they are made so.
+    """Each outdated table, as FILE:LINE: PACK and options; with `write`, they are updated.
 
     Raises ReidbenchError that begins with FILE:LINE, before anything is written.
     """
@@ -261,9 +261,9 @@ def stale(root: Path, *, write: bool) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, with `--check` 1 where a table differs, 2 for a table that cannot be made."""
+    """Return the exit code: 0; 1 if a table differs with `--check`; 2 for a table that cannot be generated."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 where a table differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a table differs")
     check = parser.parse_args(arguments).check
     try:
         found = stale(ROOT, write=not check)
@@ -271,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks.tables: {error}", file=sys.stderr)
         return 2
     for one in found:
-        print(f"{one}: {'is not the table of its pack; `make tables` makes it' if check else 'made again'}")
+        print(f"{one}: {'differs from the table of its pack; run `make tables`' if check else 'updated'}")
     return 1 if check and found else 0
 
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .data import Dataset, HiddenSplit, Sample, Split
     from .hookspecs import hookimpl
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AdaptContext",

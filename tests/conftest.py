@@ -1,4 +1,4 @@
-"""Fixtures that most tests need."""
+"""Fixtures shared by most tests."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PAPERS = Path(__file__).parent / "support" / "paper_plugin.py"
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["REIDBENCH_PLUGINS"] = ""  # a developer's own plugins must not leak into the tests
+os.environ["REIDBENCH_PLUGINS"] = ""  # a developer's own plugins must not affect the tests
 
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For fixtures that modules and sessions share, which `private_places` comes too late for."""
+    """Set the cache for module and session fixtures, which run before `private_places`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REIDBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -32,7 +32,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache or store."""
+    """Keep tests from reading or writing the user's cache or store."""
     monkeypatch.setenv("REIDBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("REIDBENCH_STORE", raising=False)
 
@@ -64,7 +64,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def papers(registry: plugins.Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a plugin of published numbers, installed for a module's tests and their children.
 
-    It asks for the built-in plugins only so that they are loaded before this one can be among them.
+    Depends on `registry` so that the built-in plugins are loaded first.
     """
     folder = tmp_path_factory.mktemp("papers")
     make_plugin(folder, "paper_plugin", PAPERS.read_text())
@@ -97,7 +97,7 @@ def matrix(tmp_path: Path, market: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """For networks that are too small for a second thread; they start from the same weights each time."""
+    """Use one thread, for small networks; sets the seed, so that they start from the same weights each time."""
     import torch
 
     from reidbench.stages.worker import limited_threads
@@ -109,7 +109,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """A shell starts background jobs with SIGINT ignored, which children inherit; a handler they do not inherit."""
+    """Undo the ignored SIGINT that a shell sets for background jobs and children inherit; they do not inherit a
+    handler.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -117,12 +119,12 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Keeps a line that says what a test has tried, with numbers, for the end of the run."""
+    """Record a line about the extent of a test, with numbers, for the end of the run."""
     return lambda text: record_property("figure", text)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What was tried, wherever the tests ran."""
+    """Print the recorded lines of all test processes."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
     lines = [str(text) for report in reports for name, text in report.user_properties if name == "figure"]
     if lines:

@@ -1,6 +1,6 @@
-"""What only a GPU can show, in five minutes: `python -m benchmarks.gpu`; gpu.md says what is checked, and how closely.
+"""Checks that require a GPU, in five minutes: `python -m benchmarks.gpu`; gpu.md describes them and their tolerances.
 
-Exit codes: 0 all that was run is as it should be, 1 something is not, 2 it cannot be run.
+Exit codes: 0 all checks passed, 1 a check failed, 2 the checks cannot run.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ MARKS = ("<!-- results -->\n", "<!-- end -->\n")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the checks and print the table; the exit code."""
+    """Run the checks and print the table; return the exit code."""
     given = _parser().parse_args(arguments)
     only = [name for name in given.only.split(",") if name]
     unknown = [name for name in only if name not in NAMES]
     if unknown:
-        return _refuse(f"--only: {', '.join(unknown)} is unknown; choose of {', '.join(NAMES)}")
+        return _refuse(f"--only: {', '.join(unknown)} is unknown; choose from {', '.join(NAMES)}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         processes = Processes(Path(folder), 60 * given.minutes)
         seen = list(processes.lines(["about"], Path(folder) / "log-about", hidden=given.device == "cpu"))
         if not seen:
-            return _refuse(f"no process could be started: {(Path(folder) / 'log-about').read_text()[-2000:]}")
+            return _refuse(f"no process started:  {(Path(folder) / 'log-about').read_text()[-2000:]}")
         if given.device == "cuda" and not seen[0]["devices"]:
             return _refuse("no GPU is visible to torch; `--device cpu --tiny` runs the same code on the CPU")
         rows = []
@@ -49,11 +49,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="what is held against the CPU")
-    parser.add_argument("--tiny", action="store_true", help="small steps in place of the papers'")
-    parser.add_argument("--minutes", type=float, default=5.0, help="after which what is left is skipped")
-    parser.add_argument("--only", default="", help="families and checks, with commas between them")
-    parser.add_argument("-o", "--out", type=Path, help="write the table into a file as well")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="device to compare with the CPU")
+    parser.add_argument("--tiny", action="store_true", help="small steps instead of the papers'")
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="time limit in minutes; remaining checks are skipped"
+    )
+    parser.add_argument("--only", default="", help="comma-separated families and checks to run")
+    parser.add_argument("-o", "--out", type=Path, help="also write the table to this file")
     return parser
 
 
@@ -86,12 +88,12 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that may be an error message, fit for a table."""
+    """Escape a text, such as an error message, for a table."""
     return " ".join(text.replace("|", "/").split())[:200]
 
 
 def write(file: Path, text: str) -> None:
-    """Put the results between the marks of a page that has them; else they are all of the file."""
+    """Write the results between the markers of a page that has them; otherwise they replace the file."""
     page = file.read_text() if file.is_file() else ""
     if all(mark in page for mark in MARKS):
         before, after = page.split(MARKS[0])[0], page.split(MARKS[1])[1]

@@ -1,4 +1,4 @@
-"""The checks of `python -m benchmarks.gpu`, a row of the table for each result."""
+"""The checks of `python -m benchmarks.gpu`, with a row of the table per result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .processes import ENDED, Processes, last_line
 from .tasks import Answer, Task, write_matrix
 
 PRECISIONS = ("32-true", "bf16-mixed")
-FULL = "bf16-mixed"  # what full trainings are run with
+FULL = "bf16-mixed"  # precision of full trainings
 OUT_OF_TIME = "skipped: out of time"
-RESUMED = 1e-3  # greatest relative difference between the losses of a resumed training and one without a break
+RESUMED = 1e-3  # maximum relative difference between the losses of a resumed and an uninterrupted training
 EPOCHS, KILLED_AT = 6, 3
 GIB = 2**30
 TINY_DATA = {
@@ -29,7 +29,7 @@ TINY_DATA = {
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. A result that begins with "failed" fails the whole."""
+    """A row of the table. A result that begins with "failed" fails the whole run."""
 
     check: str
     subject: str
@@ -39,7 +39,7 @@ class Row:
 
 
 class Checks:
-    """All checks, of the families and the other checks that are named in `only`, or of all; `tiny` for a CPU."""
+    """All checks, or the families and checks named in `only`; `tiny` for a CPU."""
 
     def __init__(self, processes: Processes, device: str, devices: int, tiny: bool, only: Sequence[str]) -> None:
         self.processes = processes
@@ -51,11 +51,11 @@ class Checks:
         self.families = [family for family in FAMILIES if self.wanted(family.name)]
 
     def wanted(self, name: str) -> bool:
-        """Whether a family or a check is asked for."""
+        """Whether a family or a check is selected."""
         return not self.only or name in self.only
 
     def rows(self) -> Iterator[Row]:
-        """The rows, as they come."""
+        """Yield the rows as the checks finish."""
         yield from self.losses()
         for name, check in OTHERS.items():
             if self.wanted(name):
@@ -64,19 +64,19 @@ class Checks:
 
     # ------------------------------------------------------------------ losses
     def small(self, families: Sequence[Family], place: str, **top: Any) -> list[Task]:
-        """Short trainings of some families, in a store of their own."""
+        """Short trainings of some families, in a separate store."""
         methods = {family.name: family.small.method for family in families}
         file = write_matrix(self.folder / place / "matrix.yaml", methods, TINY_DATA, (64, 32), **top)
         return [Task(family.name, family.name, str(file), str(self.folder / place / "store")) for family in families]
 
     @cached_property
     def cpu(self) -> dict[str, Answer]:
-        """The families on the CPU, and bot, which other checks are held against."""
+        """Run the families on the CPU, and bot, which other checks compare with."""
         families = [family for family in FAMILIES if family in self.families or family.name == "bot"]
         return self.processes.answers(self.small(families, "cpu"), hidden=True)
 
     def losses(self) -> Iterator[Row]:
-        """Each family at each precision against the CPU."""
+        """Compare each family at each precision with the CPU."""
         for precision in PRECISIONS:
             tasks = self.small(self.families, precision, precision=precision)
             expected, found = self.cpu, self.processes.answers(tasks, hidden=self.hidden)
@@ -88,7 +88,7 @@ class Checks:
 
     # ------------------------------------------------------------------ other checks
     def neighbours(self) -> Iterator[Row]:
-        """Neighbour lists of faiss against those of the CPU."""
+        """Compare neighbour lists of faiss with those of the CPU."""
         count, dim = (512, 16) if self.tiny else (16_384, 2_048)
         device = "cpu" if self.hidden else "cuda"
         log = self.folder / "log-neighbours"
@@ -104,7 +104,7 @@ class Checks:
             yield Row(*head, result, f"{ratio:.3g} times as fast as the product on the CPU", "the same lists")
 
     def resume(self) -> Iterator[Row]:
-        """bot, killed and started again, against bot without a break."""
+        """Compare bot, killed and restarted, with an uninterrupted bot."""
         head = ("resume", f"bot of {EPOCHS} epochs, killed in epoch {KILLED_AT}")
         bot = FAMILIES[0]
         method = {**bot.small.method, "finetune": {**bot.small.method["finetune"], "epochs": EPOCHS}}
@@ -117,12 +117,12 @@ class Checks:
         if killed is not None and not killed.error.startswith(ENDED):
             yield Row(*head, f"failed: it was not killed {killed.error}".rstrip())
         elif resumed is not None and not resumed.error and resumed.logged >= EPOCHS:
-            yield Row(*head, "failed: it began again")
+            yield Row(*head, "failed: it restarted from the beginning")
         else:
             yield compare(*head, whole, resumed, bot, RESUMED)
 
     def two_processes(self) -> Iterator[Row]:
-        """bot in two processes at the same time on one device."""
+        """Run bot in two processes at the same time on one device."""
         bot = FAMILIES[0]
         tasks = [self.small([bot], f"process-{number}") for number in (1, 2)]
         with ThreadPoolExecutor(2) as pool:
@@ -132,7 +132,7 @@ class Checks:
             yield compare(*head, self.cpu.get("bot"), found.get("bot"), bot, bot.allowed("32-true"))
 
     def two_devices(self) -> Iterator[Row]:
-        """bot on two devices against two processes on the CPU."""
+        """Compare bot on two devices with two processes on the CPU."""
         head = ("two devices", "bot")
         if not self.hidden and self.devices < 2:
             yield Row(*head, "skipped: one GPU")
@@ -146,7 +146,7 @@ class Checks:
 
     # ------------------------------------------------------------------ full steps
     def full_steps(self) -> Iterator[Row]:
-        """Images a second and the peak of the memory of each family's published step."""
+        """Images per second and peak memory of each family's published step."""
         steps = [(family, family.small if self.tiny else family.full) for family in self.families]
         tasks = [self._timed(family, step) for family, step in steps]
         found = self.processes.answers(tasks, hidden=self.hidden)
@@ -171,7 +171,7 @@ class Checks:
 
     @cached_property
     def full_data(self) -> dict[str, Any]:
-        """Enough pictures for the largest batch; the small ones where the steps are small."""
+        """Enough images for the largest batch; the small ones for small steps."""
         if self.tiny:
             return TINY_DATA
         root = self.folder / "people"
@@ -192,11 +192,11 @@ NAMES = (*(family.name for family in FAMILIES), *OTHERS)
 def compare(
     check: str, subject: str, expected: Answer | None, found: Answer | None, family: Family, allowed: float
 ) -> Row:
-    """Whether the losses that were logged are those that were expected, to a relative difference of `allowed`."""
+    """Compare logged with expected losses, up to a relative difference of `allowed`."""
     limit = f"{allowed:g}"
     if expected is None or found is None:
         return Row(check, subject, OUT_OF_TIME, allowed=limit)
-    for answer, whose in ((expected, "the one that it is held against: "), (found, "")):
+    for answer, whose in ((expected, "reference: "), (found, "")):
         if answer.error:
             return Row(check, subject, f"failed: {whose}{answer.error}", allowed=limit)
     pairs = list(_pairs(expected, found, family.losses))

@@ -1,6 +1,6 @@
-"""Runs tasks of `python -m benchmarks.gpu` one after the other: a line of JSON for each, on standard output.
+"""Run tasks of `python -m benchmarks.gpu` one after the other: prints a line of JSON for each.
 
-Stages are run as `reidbench run --executor inline` runs them, on the GPU unless it is hidden.
+Stages run as with `reidbench run --executor inline`, on the GPU unless it is hidden.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from reidbench.store.artifacts import Store
 
 from .tasks import Answer, Task, read_tasks
 
-WARM = 2  # pieces of work that are not counted: libraries choose their kernels meanwhile
-PIECES = 10  # that are
-SECONDS = 6.0  # after which fewer of them do
+WARM = 2  # untimed pieces of work, in which libraries choose their kernels
+PIECES = 10  # timed pieces of work
+SECONDS = 6.0  # time after which fewer suffice
 PACKAGES = ("reidbench", "torch", "lightning-fabric", "timm", "numpy", "faiss-cpu", "faiss-gpu", "faiss-gpu-cu12")
 
 
 class Enough(Exception):
-    """Ends a training of which enough steps were timed."""
+    """Raised to end a training when enough steps have been timed."""
 
 
 class Stopwatch:
-    """Times the updates of optimisers in pieces of `calls`; those between which an epoch ended are left out."""
+    """Times the updates of optimisers in pieces of `calls`; pieces that contain the end of an epoch are dropped."""
 
     def __init__(self, calls: int) -> None:
         self.calls = calls
@@ -55,7 +55,7 @@ class Stopwatch:
         self.seen = -1  # updates since the piece began; the first of an epoch only starts the clock
 
     def update(self) -> None:
-        """An update was made. Raises Enough after the last one that is needed."""
+        """Record an update. Raises Enough after the last required one."""
         _synchronise()
         now = time.perf_counter()
         self.seen += 1
@@ -69,12 +69,12 @@ class Stopwatch:
             raise Enough
 
     def epoch(self) -> None:
-        """An epoch ended: what follows is logging and saving."""
+        """Record the end of an epoch, which is followed by logging and saving."""
         self.seen = -1
 
     @property
     def seconds(self) -> float:
-        """The median time of a piece. Raises ValueError where none was finished."""
+        """Median time of a piece. Raises ValueError if none was completed."""
         if not self.pieces:
             raise ValueError("too few steps to time one")
         return float(np.median(self.pieces[WARM:] or self.pieces))
@@ -102,7 +102,7 @@ def _synchronise() -> None:
 
 
 def run(task: Task) -> Answer:
-    """Run the stage of a task and all that it needs."""
+    """Run the stage of a task and all its inputs."""
     registry = plugins.load()
     the_plan = plan.expand(reader.read(Path(task.file), registry, ()))
     store = Store(Path(task.store))
@@ -124,7 +124,7 @@ def _before(the_plan: Plan, stage: Stage) -> list[Stage]:
 
 
 def _measure(task: Task, spec: StageSpec, store: Store, watch: Stopwatch) -> Answer:
-    """The last stage of a task; a memory that is too small for it is an error like others."""
+    """Run the last stage of a task; out of memory is reported like other errors."""
     import torch
 
     logged = 0
@@ -137,7 +137,7 @@ def _measure(task: Task, spec: StageSpec, store: Store, watch: Stopwatch) -> Ans
             if logged == task.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    gc.collect()  # the networks of the task before
+    gc.collect()  # the networks of the previous task
     torch.cuda.empty_cache()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -157,7 +157,7 @@ def _measure(task: Task, spec: StageSpec, store: Store, watch: Stopwatch) -> Ans
 
 
 def _run_stage(spec: StageSpec, heed: Any = lambda event: None) -> str:
-    """Run a stage in this process; why it failed, or nothing."""
+    """Run a stage in this process; return the error, or an empty string."""
     executor = Inline()
     executor.submit(spec, lambda key, event: heed(event))
     (result,) = executor.wait()
@@ -170,7 +170,7 @@ def _log(store: Store, spec: StageSpec) -> tuple[dict[str, float], ...]:
 
 
 def neighbours(count: int, dim: int, on_gpu: bool) -> dict[str, Any]:
-    """The 21 nearest of vectors in groups of eight, by faiss and by the product: equal rows, seconds of each."""
+    """Find the 21 nearest of vectors in groups of eight, by faiss and by the product: equal rows, seconds of each."""
     if not (faiss_search.gpus() if on_gpu else find_spec("faiss")):
         return {"missing": "faiss-gpu" if on_gpu else "faiss"}
     random = np.random.Generator(np.random.PCG64(0))
@@ -186,7 +186,7 @@ def neighbours(count: int, dim: int, on_gpu: bool) -> dict[str, Any]:
 
 
 def about() -> dict[str, Any]:
-    """The devices that this process sees, and the versions that matter."""
+    """The devices visible to this process, and relevant versions."""
     import torch
 
     versions = {"python": platform.python_version()}
@@ -201,7 +201,7 @@ def about() -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """`about`, `neighbours COUNT DIM DEVICE`, or a file of tasks."""
+    """Handle `about`, `neighbours COUNT DIM DEVICE`, or a file of tasks."""
     if arguments[0] == "about":
         print(json.dumps(about()), flush=True)
     elif arguments[0] == "neighbours":

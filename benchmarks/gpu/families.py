@@ -1,8 +1,8 @@
-"""The families of trainings that are checked: a short training of each on small networks, and its published step.
+"""Families of trainings to check: a short training of each on small networks, and its published step.
 
 `SMALL` are methods at 64x32 on tiny rendered data, without dropout, whose logged losses are compared between devices.
 Adapters start from an untrained network, so that the first clustering is the same on both. `FULL` has the networks,
-sizes and batches of the papers, of which some steps are timed.
+image sizes and batches of the papers, for timing some steps.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ RESNET, VIT = {"use": "resnet50"}, {"use": "vit-small"}
 
 @dataclass(frozen=True)
 class Step:
-    """A training, its image size, and the images of one of its batches.
+    """A training, its image size, and the number of images in a batch.
 
-    `calls` updates of an optimiser belong to `batches` batches: a critic and a generator step at different times.
+    `calls` updates of an optimiser take `batches` batches: a critic and a generator step at different times.
     """
 
     method: Method
@@ -32,7 +32,7 @@ class Step:
     size: Size
     calls: int = 1
     batches: int = 1
-    about: str = ""  # the batch in words, where its images are not all alike
+    about: str = ""  # the batch in words, if its images differ in kind
 
     @property
     def described(self) -> str:
@@ -43,9 +43,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Family:
-    """A training by the name of its component, and how far its losses may be from the CPU's.
+    """A training by the name of its component, and the tolerance of its losses relative to the CPU's.
 
-    `tolerance` holds, for each precision, the greatest relative difference of the logged numbers that are `losses`.
+    `tolerance` is the maximum relative difference of the logged `losses` for each precision.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Family:
 
 
 def _identities(use: str, full: Step, **small: Any) -> Family:
-    """A fine-tuner that takes batches of identities."""
+    """A fine-tuner with batches of identities."""
     return Family(use, _small({"finetune": {"use": use, **IDENTITIES, **small}}, 24), full)
 
 
@@ -101,7 +101,7 @@ SMALL_DINO = {
     "epochs": 2, "batch": 16, "out_dim": 64, "hidden_dim": 32, "bottleneck_dim": 16, "held_out": 0, "drop_path": 0,
     "warmup_epochs": 0, "local_crops": 2,
 }  # fmt: skip
-COPIES = {"use": "self-style", "copies": 6}  # as many fakes as Market-1501 has cameras, which cost nothing to make
+COPIES = {"use": "self-style", "copies": 6}  # as many fakes as Market-1501 has cameras, at no cost
 
 FAMILIES = (
     _identities("bot", _full({"finetune": {"use": "bot"}}, 64)),

@@ -1,4 +1,4 @@
-"""Processes that run tasks, with the GPU or without it, until the time is up."""
+"""Run tasks in processes, with or without the GPU, within a time limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDED = "its process ended without an answer"
 
 
 class Processes:
-    """Starts `benchmarks.gpu.child`; what has no answer when `seconds` are over has none for lack of time."""
+    """Starts `benchmarks.gpu.child`; tasks without an answer after `seconds` are out of time."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self.folder = folder
@@ -30,11 +30,11 @@ class Processes:
 
     @property
     def left(self) -> float:
-        """Seconds that are left, 0 at the least."""
+        """Remaining seconds, at least 0."""
         return max(0.0, self.until - time.monotonic())
 
     def answers(self, tasks: Sequence[Task], *, hidden: bool) -> dict[str, Answer]:
-        """Answers by the tasks' names; `hidden` hides the GPU. A task that ends its process costs no other one."""
+        """Answers by the tasks' names; `hidden` hides the GPU. A task that ends its process does not affect others."""
         found: dict[str, Answer] = {}
         rest = list(tasks)
         while rest and self.left:
@@ -49,7 +49,7 @@ class Processes:
         return found
 
     def lines(self, arguments: Sequence[str], log: Path, *, hidden: bool) -> Iterator[dict[str, Any]]:
-        """What a process prints, as JSON; at the end of the time it is killed. Without time none is started."""
+        """Yield the JSON lines that a process prints, and kill it at the time limit; nothing if no time is left."""
         if not self.left:
             return
         paths = os.pathsep.join(os.path.abspath(path or ".") for path in sys.path)  # noqa: PTH100 - import paths are text
@@ -78,12 +78,12 @@ class Processes:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Kill a process with all that it started."""
+    """Kill a process and its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def last_line(log: Path) -> str:
-    """What a process wrote last, or that there is nothing."""
+    """Last line that a process wrote, or a note that it wrote nothing."""
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

@@ -1,4 +1,4 @@
-"""One table of all figures at the end of `make bench`, each beside its goal. A missed goal fails nothing."""
+"""Table of all figures with their goals at the end of `make bench`. A missed goal does not fail the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 @dataclass(frozen=True)
 class Figure:
-    """What was measured. `most` and `least` are its goal; one without either is only reported."""
+    """A measured figure. `most` and `least` are its goal; without either it is only reported."""
 
     what: str
     value: float
@@ -40,7 +40,7 @@ FIGURES = pytest.StashKey[list[Figure]]()
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """A function that adds a figure to the table."""
+    """Function that adds a figure to the table."""
     figures = request.config.stash.setdefault(FIGURES, [])
 
     def add(what: str, value: float, unit: str, *, most: float | None = None, least: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Runs in rotation, so that a machine that others use slows all of them alike; ratios are taken within a round."""
+"""Rotate runs, so that load on a shared machine slows all of them equally; ratios are computed within a round."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 def rotated(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of this process for each run, `rounds` times; each round begins with another of them.
+    """CPU seconds of this process for each run, in `rounds` rounds; each round begins with a different run.
 
-    Each is run once before, uncounted.
+    Each runs once before, uncounted.
     """
     names = list(runs)
     taken: dict[str, list[float]] = {name: [] for name in names}
@@ -26,5 +26,5 @@ def rotated(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, lis
 
 
 def ratio(taken: Mapping[str, list[float]], ours: str, theirs: str) -> float:
-    """The median over rounds of ours / theirs."""
+    """Median over rounds of ours / theirs."""
     return statistics.median(a / b for a, b in zip(taken[ours], taken[theirs], strict=True))

@@ -1,4 +1,4 @@
-"""ARN (Li et al., CVPR Workshops 2018): shared and private codes, one decoder, for a target without labels."""
+"""ARN (Li et al., CVPR Workshops 2018): shared and private codes with one decoder, for an unlabelled target."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from reidbench import Component, Paper, Preset, Published, hookimpl
 
 from .params import PAPER_FORM, ArnParams
 
-# A few steps with a small batch, for `reidbench rehearse`. At its own rates the printed form diverges within them from
-# random weights, which says nothing of folders, sizes and memory.
+# A few steps with a small batch, for `reidbench rehearse`. From random weights the printed form diverges within these
+# steps at its own rates; a rehearsal checks only folders, sizes and memory.
 RATES = dict.fromkeys(("lr_image", "lr_code", "lr_classifier"), 1e-12)
 FEW = {"epochs": 1, "iterations": 2, "identities": 2, "images": 2, "target_images": 4, "warmup_epochs": 0, **RATES}
 ROW = "ARN, ResNet-50"
 NOTE = (
-    "nobody that we know of has reproduced it; often quoted with the two directions exchanged: the paper has 33.4/60.2 "
-    "(mAP/R1) with Duke as the target"
+    "no known reproduction; often quoted with the two directions exchanged: the paper reports 33.4/60.2 (mAP/R1) with "
+    "Duke as the target"
 )
 PUBLISHED = (
     *Published.table(
@@ -44,26 +44,27 @@ PAPER = Paper(
     code="https://github.com/yujheli/ARN (the authors' draft, which is not the paper)",
     code_licence="MIT",
     deviations=(
-        "the defaults are a reading that trains; `preset: paper` is the form that the paper prints, at 224x224",
-        "encoders are residual stages; the paper's convolutions of 7x7, 1x1 and 1x1 have 856 million weights with the "
-        "decoder's (encoder: fcn, split: whole)",
-        "the decoder rebuilds the map from the sum of code maps, not from pooled codes (codes: pooled)",
+        "the defaults are a variant that trains; `preset: paper` is the printed form, at 224x224",
+        "encoders are residual stages; the paper's convolutions of 7x7, 1x1 and 1x1 have 856 million weights including "
+        "the decoder's (encoder: fcn, split: whole)",
+        "the decoder reconstructs the map from the sum of code maps, not from pooled codes (codes: pooled)",
         "the reconstruction loss is a mean over images and C x H x W, not a sum (reconstruction: sum)",
         "the difference loss is cos^2 of centred codes with weight 1, not 1500 times the raw Frobenius norm "
         "(difference: raw)",
-        "what is rebuilt is detached: E_I could else shrink its map to zero (detach: false)",
-        "E_C ends in a BNNeck, of which the paper says nothing (neck: false)",
-        "no epochs of E_I alone at the start (warmup_epochs; the paper gives no number, the preset has 3)",
-        "where the fully convolutional layers have batch norm and ReLU is not printed: here behind each of them",
-        "the contrastive loss is Hadsell's, a mean over pairs: as printed it has no norm; margin 2 in root mean "
-        "squared differences, since the paper gives none",
-        "the classification loss is a mean over images; it is printed as a sum",
-        "identity batches, without which the contrastive loss sees no positive pair",
-        "momentum, weight decay, epochs and batches are not in the paper: the draft's 0.9 and 5e-4, and ours",
-        "learning starts from the recipe's fine-tuned network, as the draft does, also where L_rec is alone: what the "
-        "paper has for that row is what a plain source model reaches",
-        "the draft's MMD loss, which the paper does not have, is not offered",
-        "X is 2048 x 7 x 7 in the paper: `preset: paper` has 224x224, and a last stride of 2 is for the network to say "
+        "the reconstruction target is detached; otherwise E_I could shrink its map to zero (detach: false)",
+        "E_C ends in a BNNeck, which the paper does not mention (neck: false)",
+        "no initial epochs that train E_I alone (warmup_epochs; the paper gives no number, the preset uses 3)",
+        "every fully convolutional layer has batch norm and ReLU; the paper does not print where they are",
+        "the contrastive loss is Hadsell's, a mean over pairs; the printed formula has no norm. The margin is 2 in "
+        "root mean squared differences, since the paper gives none",
+        "the classification loss is a mean over images; the paper prints a sum",
+        "batches are sampled by identity, since the contrastive loss needs positive pairs",
+        "the paper does not state momentum, weight decay, epochs or batch sizes: momentum 0.9 and weight decay 5e-4 "
+        "are the draft's, the rest are ours",
+        "training starts from the recipe's fine-tuned network, as in the draft, also for L_rec alone: the paper's "
+        "result for that row is what a plain source model reaches",
+        "the draft's MMD loss, which is not in the paper, is not implemented",
+        "X is 2048 x 7 x 7 in the paper: `preset: paper` sets 224x224, the last stride of 2 must be set on the network "
         "(`backbone: {use: resnet50, last_stride: 2}`)",
     ),
     published=PUBLISHED,
@@ -72,13 +73,13 @@ PAPER = Paper(
 
 @hookimpl
 def reidbench_adapters() -> Iterator[Component]:
-    """The adapter of this plugin."""
+    """Return the adapter `arn`."""
     yield Component(
         "arn",
         "reidbench_arn.adapt:adapt",
         ArnParams,
         version=2,
-        summary="ARN: codes that source and target share beside private ones, held together by reconstruction",
+        summary="ARN: shared and private codes of source and target, tied by reconstruction",
         requires=frozenset({"stages", "source"}),
         paper=PAPER,
         presets={

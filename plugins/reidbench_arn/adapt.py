@@ -1,4 +1,4 @@
-"""The adapter arn (Li et al., CVPR Workshops 2018): codes that both domains share, next to what is private to each."""
+"""The adapter arn (Li et al., CVPR Workshops 2018): codes shared by both domains, and codes private to each."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from .network import ArnNetwork
 from .params import ArnParams
 
 CURE = (
-    "lower lr_code, difference_weight or reconstruction_weight, or take the default forms (reconstruction: mean, "
+    "lower lr_code, difference_weight or reconstruction_weight, or use the default forms (reconstruction: mean, "
     "difference: cosine)"
 )
 
 
 def adapt(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
-    """Train on the labelled source and the unlabelled target; the answer is E_C(E_I(x)) alone.
+    """Train on the labelled source and the unlabelled target; return the network E_C(E_I(x)).
 
-    Raises DataError without a source of two or more identities or with fewer than two target images, and
-    ReidbenchError for more than one device and for losses or weights that are no longer finite.
+    Raises DataError if the source has fewer than two identities or the target fewer than two images, and
+    ReidbenchError for more than one device and when losses or weights are no longer finite.
     """
     run = _Run(ctx)
     run.train()
     embedder = run.network.embedder
     if not all(bool(tensor.isfinite().all()) for tensor in embedder.state_dict().values()):
-        raise ReidbenchError(f"arn diverged in its last steps: weights no longer finite; {CURE}")
+        raise ReidbenchError(f"arn diverged in its last steps: its weights are not finite; {CURE}")
     return embedder
 
 
 class _Run:
-    """One adaptation. Order, augmentation and dropout have streams of their own, so all ablations see one data."""
+    """One adaptation. Order, augmentation and dropout have separate random streams: all ablations see the same data."""
 
     def __init__(self, ctx: AdaptContext[ArnParams]) -> None:
         self.ctx = ctx
@@ -94,7 +94,7 @@ class _Run:
         return Batches(images, preprocess, steps, augment, generator, self.ctx.workers, device=device)
 
     def train(self) -> None:
-        """All epochs that are still to run; logs each loss, the signs of collapse and the rates."""
+        """Train all remaining epochs; log each loss, the signs of collapse and the learning rates."""
         state = {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule}
         generators = {**self.streams, "dropout": self.network.generator}
         for epoch in self.ctx.checkpoint.epochs(self.params.epochs, **state, **generators):
@@ -123,7 +123,7 @@ class _Run:
         return means.values()
 
     def _keep_back(self, trained: frozenset[str]) -> None:
-        """Without a gradient SGD leaves a parameter and its momentum alone, weight decay or not."""
+        """Drop the gradients of untrained groups: SGD then skips the parameters, their momentum and weight decay."""
         for name, group in self.groups.items():
             if name not in trained:
                 for parameter in group:
@@ -131,17 +131,17 @@ class _Run:
 
 
 def _require_finite(line: dict[str, float], epoch: int) -> None:
-    """Raise ReidbenchError when a training diverged, which the paper's sums and raw norms make likely."""
+    """Raise ReidbenchError when training has diverged, which the paper's sums and raw norms make likely."""
     wrong = [name for name, value in line.items() if not math.isfinite(value)]
     if wrong:
-        raise ReidbenchError(f"arn diverged in epoch {epoch + 1}: {', '.join(wrong)} no longer finite; {CURE}")
+        raise ReidbenchError(f"arn diverged in epoch {epoch + 1}: {', '.join(wrong)} not finite; {CURE}")
 
 
 def _checked(ctx: AdaptContext[ArnParams]) -> Split:
-    """The source, when there is what arn needs."""
+    """Return the source; raise an error if arn cannot run with this data or these devices."""
     source = labelled_source(ctx, "arn", "labelled source")
     if len(ctx.target) < 2:
-        raise DataError(f"arn needs two or more target images, this target has {len(ctx.target)}")
+        raise DataError(f"arn needs two or more target images, but the target has {len(ctx.target)}")
     if ctx.fabric.world_size != 1:
         raise ReidbenchError("arn runs on one device: set `devices: 1`")
     return source

@@ -1,4 +1,4 @@
-"""What ARN leaves behind, E_C(E_I(x)): E_C is the backbone's last stage, or a block on top of it."""
+"""ARN's embedder E_C(E_I(x)): E_C is the backbone's last stage, or a block on top of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Codes(NamedTuple):
 
 
 class ResidualEncoder(nn.Module):
-    """Two 3x3 convolutions with batch norm around a 1x1 shortcut, the first with stride 2: an encoder of a map."""
+    """Encoder of a map: two 3x3 convolutions with batch norm and a 1x1 shortcut, the first with stride 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class ResidualEncoder(nn.Module):
         self.shortcut = nn.Sequential(StridedPointwise(inputs, outputs, 2), nn.BatchNorm2d(outputs))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """[B, inputs, h, w] to [B, outputs, ceil(h / 2), ceil(w / 2)]."""
+        """Map [B, inputs, h, w] to [B, outputs, ceil(h / 2), ceil(w / 2)]."""
         return F.relu(self.body(features) + self.shortcut(features))
 
 
 class StageEmbedder(BackboneEmbedder):
-    """E_I is the backbone but its last stage, E_C that stage: at the start the very network that was given."""
+    """E_I is the backbone without its last stage, E_C that stage: initially identical to the given network."""
 
     backbone: Backbone
 
@@ -61,9 +61,9 @@ class StageEmbedder(BackboneEmbedder):
         return [stem, *_stages(self.backbone)[:-1]]
 
     def codes(self, images: torch.Tensor) -> Codes:
-        """images [B, 3, H, W] to X, the shared map and e_c."""
+        """Return X, the shared map and e_c of images [B, 3, H, W]."""
         seen: list[torch.Tensor] = []
-        # What enters the last stage; the backbone's own forward also knows how it pools.
+        # A hook records the input of the last stage; the backbone's own forward also pools.
         handle = self.shared.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
         try:
             features = self.backbone(images)
@@ -75,7 +75,7 @@ class StageEmbedder(BackboneEmbedder):
 class WholeEmbedder(Embedder):
     """E_I is the whole backbone, E_C an encoder on its map; e_c [B, dim] is averaged over positions.
 
-    E_C is a residual block, or with `kernel` (height, width) the paper's convolutions, the first of that size.
+    E_C is a residual block or, with `kernel` (height, width), the paper's convolutions, the first of that size.
     """
 
     def __init__(
@@ -100,18 +100,18 @@ class WholeEmbedder(Embedder):
         return [self.backbone]
 
     def codes(self, images: torch.Tensor) -> Codes:
-        """images [B, 3, H, W] to X, the shared map and e_c."""
+        """Return X, the shared map and e_c of images [B, 3, H, W]."""
         features = self.backbone(images).map
         code = self.shared(features)
         return Codes(features, code, self.neck(code.mean((2, 3))))
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images to e_c [B, dim]."""
+        """Map normalised images to e_c [B, dim]."""
         return self.codes(images).vector
 
 
 def _stages(backbone: Backbone) -> list[nn.Module]:
-    """What a backbone with "stages" promises: a list of modules, or a ModuleList."""
+    """Return the stages of a backbone with the trait "stages": a list of modules, or a ModuleList."""
     return list(backbone.stages)  # type: ignore[arg-type]
 
 
@@ -119,7 +119,7 @@ ArnEmbedder = StageEmbedder | WholeEmbedder
 
 
 def starting_embedder(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
-    """The network to adapt: the start's backbone and pooling, with its neck where it has one and one is wanted."""
+    """Return the network to adapt: the start's backbone and pooling, and its neck if it has one and `neck` is set."""
     params = ctx.params
     start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
     backbone = start.backbone if start is not None else ctx.backbone()
@@ -138,7 +138,7 @@ def starting_embedder(ctx: AdaptContext[ArnParams]) -> ArnEmbedder:
 
 @torch.no_grad()
 def _map_size(backbone: Backbone, preprocess: Preprocess) -> tuple[int, int]:
-    """Height and width of the backbone's map, by one black image."""
+    """Return height and width of the backbone's map, measured with one black image."""
     training = backbone.training
     height, width = backbone.eval()(torch.zeros(1, 3, *preprocess.size)).map.shape[2:]
     backbone.train(training)

@@ -1,4 +1,4 @@
-"""ARN's encoders and decoder as the paper has them: fully convolutional, from a map to one vector and back."""
+"""ARN's fully convolutional encoders and decoder as in the paper: from a map to one vector and back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ KERNEL = 7  # X of a ResNet-50 is 7x7 at 224x224
 
 
 def kernel_of(size: Sequence[int]) -> tuple[int, int]:
-    """The paper's 7x7, or as much of it as a map of this height and width has room for."""
+    """Return the paper's 7x7, cut to a map of this height and width."""
     height, width = size
     return min(KERNEL, height), min(KERNEL, width)
 
 
 def dropped(codes: torch.Tensor, rate: float, generator: torch.Generator | None) -> torch.Tensor:
-    """Codes of any shape with a share `rate` of the numbers at 0 and the rest scaled up; drawn on the CPU."""
+    """Set a share `rate` of the codes to 0 and scale up the rest, with draws on the CPU."""
     kept = torch.rand(codes.shape, generator=generator) >= rate
     return codes * kept.to(codes.device) / (1 - rate)
 
@@ -26,8 +26,8 @@ def dropped(codes: torch.Tensor, rate: float, generator: torch.Generator | None)
 class FcnEncoder(nn.Module):
     """Convolutions of 7x7, 1x1 and 1x1, each with batch norm and ReLU: conv6 to conv8 of FCN (Long et al., 2015).
 
-    In training the outputs of the first two are dropped out once `draw_from` was called. From 2048 to 2048 channels
-    the first has 206 million weights.
+    In training, once `draw_from` was called, the outputs of the first two layers are dropped out. From 2048 to 2048
+    channels the first layer has 206 million weights.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: Sequence[int]) -> None:
@@ -45,7 +45,7 @@ class FcnEncoder(nn.Module):
         self.generator, self.rate = generator, rate
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """[B, inputs, h, w] to [B, outputs, h - kernel + 1, w - kernel + 1], a single position of a 7x7 map."""
+        """Map [B, inputs, h, w] to [B, outputs, h - kernel + 1, w - kernel + 1], a single position for a 7x7 map."""
         for number, layer in enumerate(self.layers):
             features = layer(features)
             if self.training and self.rate and number < len(self.layers) - 1:
@@ -56,7 +56,7 @@ class FcnEncoder(nn.Module):
 class FcnDecoder(nn.Module):
     """Transposed convolutions of 1x1, 1x1 and 7x7, each with batch norm and ReLU: pooled codes [B, D, 1, 1] to X.
 
-    The last has X's channels. A map that is larger than its kernel repeats the nearest number.
+    The last layer has the channels of X. A map larger than the kernel repeats the nearest value.
     """
 
     def __init__(self, inputs: int, wanted: Sequence[int]) -> None:
@@ -68,7 +68,7 @@ class FcnDecoder(nn.Module):
         )
 
     def forward(self, code: torch.Tensor) -> torch.Tensor:
-        """[B, D, 1, 1] to [B, *wanted]."""
+        """Map [B, D, 1, 1] to [B, *wanted]."""
         rebuilt: torch.Tensor = self.layers(code)
         if list(rebuilt.shape[2:]) != self.size:
             rebuilt = F.interpolate(rebuilt, size=self.size, mode="nearest")

@@ -1,4 +1,4 @@
-"""ARN's graph: E_I -> X, codes of E_C and of E_S or E_T, their sum through one decoder to X again; and its loss."""
+"""ARN's network and loss: E_I -> X, codes of E_C and of E_S or E_T, and one decoder from their sum back to X."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ RECONSTRUCTIONS = {"mean": reconstruction, "sum": summed_reconstruction}
 
 
 class Passed(NamedTuple):
-    """What became of one domain's images.
+    """Outputs of the networks for one domain's images.
 
-    `features` X [B, C, h, w], `shared` and `private` maps [B, D, h', w'], e_c [B, D], and what is rebuilt from what.
+    `features` is X [B, C, h, w], `shared` and `private` are maps [B, D, h', w'], `vector` is e_c [B, D], `wanted` is
+    the reconstruction target and `rebuilt` the reconstruction.
     """
 
     features: torch.Tensor
@@ -48,14 +49,14 @@ class Passed(NamedTuple):
 
 
 class Output(NamedTuple):
-    """The weighted sum of all losses, and what the log tells."""
+    """The weighted sum of all losses, and the values to log."""
 
     loss: torch.Tensor
     facts: dict[str, torch.Tensor]
 
 
 class Decoder(nn.Module):
-    """D_C: code map [B, D, h', w'] to [B, *wanted], (channels, height, width): 3x3 convolutions and doublings.
+    """D_C: code map [B, D, h', w'] to [B, *wanted], (channels, height, width), by 3x3 convolutions and upsampling by 2.
 
     The last convolution is linear: neither X nor a normalised image is bounded.
     """
@@ -75,7 +76,7 @@ class Decoder(nn.Module):
         self.last = nn.Conv2d(widths[-1], channels, 3, 1, 1)
 
     def forward(self, code: torch.Tensor) -> torch.Tensor:
-        """[B, D, h', w'] to [B, *wanted]."""
+        """Map [B, D, h', w'] to [B, *wanted]."""
         for number, block in enumerate(self.blocks):
             code = block(code)
             if number < self.doublings:
@@ -86,10 +87,10 @@ class Decoder(nn.Module):
 
 
 class ArnNetwork(nn.Module):
-    """All networks of one run. `forward(source, labels, target)` gives the loss of a step.
+    """All networks of one run. `forward(source, labels, target)` returns the loss of a step.
 
-    Source and target pass one after the other, so that batch norm normalises each domain by itself in training and
-    its running statistics, the last word being the target's, mix both. `generator` draws the dropout.
+    Source and target pass one after the other, so that in training batch norm normalises each domain separately. Its
+    running statistics mix both, with the target last. `generator` draws the dropout.
     """
 
     def __init__(self, embedder: ArnEmbedder, classes: int, params: ArnParams, seed: int) -> None:
@@ -117,7 +118,7 @@ class ArnNetwork(nn.Module):
                 module.draw_from(self.generator, params.dropout)
 
     def _private_encoder(self) -> nn.Module:
-        """E_S or E_T: of the shape of E_C, with weights of its own."""
+        """Return E_S or E_T: the shape of E_C, with separate weights."""
         encoder = copy.deepcopy(self.embedder.shared)
         if self.params.private_start == "fresh":
             for module in encoder.modules():
@@ -127,7 +128,7 @@ class ArnNetwork(nn.Module):
         return encoder
 
     def train(self, mode: bool = True) -> ArnNetwork:
-        """As ever, but a frozen E_I also keeps its statistics."""
+        """Set the mode; a frozen E_I stays in evaluation mode and keeps its statistics."""
         super().train(mode)
         if self.params.image_frozen:
             for module in self.embedder.image_modules:
@@ -135,7 +136,7 @@ class ArnNetwork(nn.Module):
         return self
 
     def groups(self) -> dict[Group, list[nn.Parameter]]:
-        """Every parameter, in exactly one group; a frozen E_I's ask for no gradient."""
+        """Return every parameter in exactly one group; turn off the gradients of a frozen E_I."""
         image = [parameter for module in self.embedder.image_modules for parameter in module.parameters()]
         for parameter in image:
             parameter.requires_grad_(not self.params.image_frozen)
@@ -148,7 +149,7 @@ class ArnNetwork(nn.Module):
         return groups
 
     def encode(self, images: torch.Tensor, domain: Domain) -> Passed:
-        """One domain's images [B, 3, H, W] through E_I, E_C, its private encoder and the decoder, as far as there."""
+        """Pass one domain's images [B, 3, H, W] through E_I, E_C, and its private encoder and the decoder if used."""
         features, shared, vector = self.embedder.codes(images)
         private = self.private[domain](features) if self.private is not None else None
         wanted = images
@@ -161,7 +162,7 @@ class ArnNetwork(nn.Module):
         return Passed(features, shared, private, vector, wanted, rebuilt)
 
     def forward(self, source: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | None) -> Output:
-        """Images [B, 3, H, W] with labels [B], and images [N, 3, H, W] without; `target` only if a loss wants it."""
+        """Compute the loss of labelled images [B, 3, H, W] and, if a loss needs them, unlabelled ones [N, 3, H, W]."""
         passed = [self.encode(source, "source")]
         if target is not None and self.params.uses_target:
             passed.append(self.encode(target, "target"))
@@ -175,7 +176,7 @@ class ArnNetwork(nn.Module):
         return Output(total, {"loss": total, **losses, **_facts(passed, labels)})
 
     def losses(self, passed: list[Passed], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Each chosen loss without its weight; class and contrast look at the source, the first of `passed`, alone."""
+        """Return each chosen loss, unweighted; class and contrast use only the source, the first of `passed`."""
         chosen, losses = self.params.losses, {}
         rebuilt_by = RECONSTRUCTIONS[self.params.reconstruction]
         if "class" in chosen:
@@ -211,7 +212,7 @@ def _sum(losses: list[torch.Tensor]) -> torch.Tensor:
 
 @torch.no_grad()
 def _facts(passed: list[Passed], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Signs of collapse: the spread of X, lengths of the codes, the share of variance that is not rebuilt."""
+    """Signs of collapse: the spread of X, the lengths of the codes, the unexplained share of variance."""
     last = passed[-1]
     facts = {
         "positives": (labels[:, None] == labels[None]).triu(1).sum(),
@@ -228,7 +229,7 @@ def _facts(passed: list[Passed], labels: torch.Tensor) -> dict[str, torch.Tensor
 
 @torch.no_grad()
 def _look(embedder: ArnEmbedder) -> Codes:
-    """Codes of one black image, for their shapes."""
+    """Return the codes of one black image, to read their shapes."""
     training = embedder.training
     codes = embedder.eval().codes(torch.zeros(1, 3, *embedder.preprocess.size))
     embedder.train(training)

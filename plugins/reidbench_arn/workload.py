@@ -1,4 +1,4 @@
-"""Steps and images of arn at full scale; free of torch."""
+"""Steps and images of arn at full scale; does not import torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .params import ArnParams
 
 
 def workload(params: ArnParams, amounts: Mapping[str, Amount]) -> Workload:
-    """A number of steps that is set, each with a batch of the source, and one of the target where that is passed."""
+    """Return the fixed number of steps, each with a source batch and, if target images are used, a target batch."""
     source, target = amounts["source"], amounts["target"]
     own = params.images * min(params.identities, source.identities or params.identities)
     others = min(params.target_images or params.identities * params.images, target.images)

@@ -1,4 +1,4 @@
-"""Baselines that every table needs: backbones, untrained features, the colour histogram, BoT, cosine retrieval."""
+"""Baselines: backbones, untrained features, colour histogram, supervised fine-tuning, pre-training and retrieval."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ PAPERS = {
         code="https://github.com/JDAI-CV/fast-reid (among: all)",
         code_licence="Apache-2.0",
         deviations=(
-            "no code of the paper is followed: queries take gallery neighbours, once; fast-reid's form is among: all, "
-            "k: qe_k - 1, times: qe_times",
-            "neighbours that point away (similarity below 0) weigh 0; in fast-reid a negative number, or none",
-            "a query's own picture in the gallery is not added to it",
+            "no code of the paper is followed: queries take gallery neighbours, once; among: all, k: qe_k - 1, "
+            "times: qe_times is fast-reid's form",
+            "neighbours with a similarity below 0 get weight 0; in fast-reid a negative or undefined weight",
+            "a query is not expanded by its own image in the gallery",
         ),
     ),
 }
@@ -55,7 +55,7 @@ PAPERS = {
 
 @hookimpl
 def reidbench_backbones() -> Iterator[Component]:
-    """Networks of this plugin."""
+    """Yield the backbones of this plugin."""
     yield Component(
         "resnet-tiny",
         "reidbench_baseline.resnet:resnet_tiny",
@@ -88,19 +88,19 @@ def reidbench_backbones() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_finetuners() -> Iterator[Component]:
-    """Supervised methods, and two that train on nothing."""
+    """Yield the supervised methods and two that train nothing."""
     yield Component(
         "none",
         "reidbench_baseline.frozen:keep_backbone",
         NoneParams,
-        summary="the backbone's features as they are",
+        summary="the backbone's features, unchanged",
         traits=frozenset({"label-free", "seedless"}),
     )
     yield Component(
         "colour-histogram",
         "reidbench_baseline.frozen:colour_histogram",
         HistogramParams,
-        summary="colour histograms of horizontal stripes: the floor to beat",
+        summary="colour histograms of horizontal stripes, a lower bound without training",
         traits=frozenset({"label-free", "backbone-free", "seedless"}),
     )
     yield Component(
@@ -120,7 +120,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "bdb",
         "reidbench_baseline.bdb:finetune",
         BdbParams,
-        summary="Batch DropBlock: a global branch, and one that loses the same rows in a whole batch",
+        summary="Batch DropBlock: a global branch, and one that drops the same rows in a whole batch",
         requires=frozenset({"stages"}),
         protocol=BdbParams.protocol,
         paper=BDB,
@@ -132,7 +132,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "mgn",
         "reidbench_baseline.mgn:finetune",
         MgnParams,
-        summary="Multiple Granularity Network: whole, halves and thirds by three copies of the last stages",
+        summary="Multiple Granularity Network: three copies of the last stages for the whole image, halves and thirds",
         requires=frozenset({"stages"}),
         protocol=MgnParams.protocol,
         paper=MGN,
@@ -144,7 +144,7 @@ def reidbench_finetuners() -> Iterator[Component]:
         "mgn-luperson",
         "reidbench_baseline.mgn_luperson:finetune",
         MgnLupersonParams,
-        summary="MGN as LUPerson fine-tunes with it: GeM, circle softmax, five triplets, heads alone at first",
+        summary="MGN in LUPerson's variant: GeM, circle softmax, five triplets; first epochs train the heads only",
         requires=frozenset({"stages"}),
         protocol=MgnLupersonParams.protocol,
         paper=MGN_LUPERSON,
@@ -156,7 +156,7 @@ def reidbench_finetuners() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_pretrainers() -> Iterator[Component]:
-    """Where a backbone's weights come from before fine-tuning."""
+    """Yield the sources of a backbone's weights before fine-tuning."""
     yield Component(
         "moco-v2",
         "reidbench_baseline.moco:pretrain",
@@ -173,7 +173,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "supervised",
         "reidbench_baseline.supervised:pretrain",
         SupervisedParams,
-        summary="BoT on the labels of the task's auxiliary data",
+        summary="BoT, trained on the labels of the task's auxiliary data",
         traits=frozenset({"pool-free"}) | PARALLEL,
         requires=SupervisedParams.required,
         protocol=frozenset({"auxiliary"}),
@@ -186,7 +186,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
         "reidbench_baseline.weights:pretrain",
         WeightsParams,
         version=2,
-        summary="a user's own weights: torchvision, MoCo, LUPerson, fast-reid, torchreid, BoT, BDB, MGN, SpCL names",
+        summary="a checkpoint file: torchvision, MoCo, LUPerson, fast-reid, torchreid, BoT, BDB, MGN or SpCL names",
         traits=frozenset({"pool-free", "seedless"}),
         protocol=WeightsParams.supervision,
     )
@@ -197,10 +197,10 @@ RANKED = fractions("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20", "score")
 
 @hookimpl
 def reidbench_evaluators() -> Iterator[Component]:
-    """Retrieval protocols."""
+    """Yield the retrieval protocols."""
     for name, function, params, summary in (
         ("cosine", "cosine", RankingParams, "cosine distance: exact CMC, mAP and mINP with the market1501 camera rule"),
-        ("euclidean", "euclidean", RankingParams, "Euclidean distance of the features as they are"),
+        ("euclidean", "euclidean", RankingParams, "Euclidean distance of features that are not normalised"),
         ("k-reciprocal", "k_reciprocal", ReciprocalParams, "re-ranking with k-reciprocal neighbours (Zhong et al.)"),
         ("query-expansion", "query_expansion", ExpansionParams, "alpha query expansion, then cosine distance"),
     ):

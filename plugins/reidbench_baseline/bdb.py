@@ -1,4 +1,4 @@
-"""Batch DropBlock (Dai et al., ICCV 2019): a global branch, and one whose map loses a block, alike in a batch."""
+"""Batch DropBlock (Dai et al., ICCV 2019): a global branch, and one that drops the same block of a whole batch."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from reidbench.training.networks.backbone import layout_of
 
 from .params import BdbParams
 
-NORM_STD = 0.02  # of the published start of batch norms
+NORM_STD = 0.02  # of the batch norm weights, in the official initialisation
 
 
 class _Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions with batch norm around a shortcut, as in a ResNet-50; C to C channels."""
+    """Residual block of 1x1, 3x3 and 1x1 convolutions with batch norm, as in ResNet-50; C to C channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,9 +59,9 @@ class _Bottleneck(nn.Module):
 
 
 class BdbEmbedder(Embedder):
-    """Global feature and dropped-block feature, one after the other: [B, global_dim + drop_dim].
+    """Global feature and dropped-block feature, concatenated: [B, global_dim + drop_dim].
 
-    The backbone's last stage feeds both; only the second branch has a fresh bottleneck, and drops in training.
+    Both branches share the backbone's last stage. Only the second has a new bottleneck, and drops rows in training.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class BdbEmbedder(Embedder):
 
 
 class Cutout:
-    """Flips, then one square of zeros, the mean colour, on some of the images [B, 3, H, W]."""
+    """Random flips, then one square of zeros (the mean colour) on some of the images [B, 3, H, W]."""
 
     def __init__(self, flip: float, probability: float, share: float) -> None:
         self.flip = Augment(flip=flip, pad=0, erase=0.0)
@@ -108,7 +108,7 @@ class Cutout:
         self.share = share
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
-        """Flips, then squares: the side is a share of the height, and a square lies inside the image."""
+        """Draw flips, then squares: the side is a share of the height, and the whole square is inside the image."""
         height, width = size
         draws = self.flip.draw(count, size, generator)
         side = min(round(self.share * height), height, width)
@@ -119,14 +119,14 @@ class Cutout:
         return replace(draws, box=box.numpy())
 
     def apply(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] to a new batch."""
+        """Augment normalised images [B, 3, H, W]; returns a new batch."""
         return self.flip.apply(images, drawn)
 
 
 def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> LambdaLR:
-    """lr climbs in ten equal stairs to its value and later falls at each milestone.
+    """Return a schedule in which lr rises in ten equal steps, then falls at each milestone.
 
-    Of the official 400 epochs: 1e-4 (e // 5 + 1) up to epoch 50, 1e-3 up to 200, 1e-4 up to 300, then 1e-5.
+    In the official 400 epochs: 1e-4 (e // 5 + 1) up to epoch 50, 1e-3 up to 200, 1e-4 up to 300, then 1e-5.
     """
     warm = round(params.warmup * params.epochs)
     falls = [round(milestone * params.epochs) for milestone in params.milestones]
@@ -141,9 +141,9 @@ def stairs_then_steps(optimiser: torch.optim.Optimizer, params: BdbParams) -> La
 
 @torch.no_grad()
 def start_as_published(embedder: BdbEmbedder) -> None:
-    """Draw the heads' layers as the official code does: batch norms at N(1, 0.02), the part's linear layer fan-out.
+    """Initialise the heads as the official code does: batch norm weights N(1, 0.02), the part's linear layer fan-out.
 
-    The fresh bottleneck keeps torch's own numbers there, too.
+    The official code keeps torch's initialisation of the new bottleneck, too.
     """
     layers: Any = embedder.dropped
     linear, norm, _ = layers
@@ -154,27 +154,27 @@ def start_as_published(embedder: BdbEmbedder) -> None:
 
 
 class BdbLosses(IdentityLosses):
-    """The sum over both features of cross-entropy and soft-margin triplet."""
+    """Sum of cross-entropy and soft-margin triplet loss over both features."""
 
     def __init__(self, params: BdbParams, classes: int) -> None:
         dims, smoothing = [params.global_dim, params.drop_dim], params.label_smoothing
         super().__init__(dims, classes, smoothing=smoothing, margin=params.margin, bias=True, start=params.start)
 
     def forward(self, vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Both features [B, D], labels [B] from 0: the sum, a scalar, as "loss"."""
+        """Compute {"loss": scalar} from both features [B, D] and labels [B] from 0."""
         cross_entropy = self.cross_entropies(self.logits(vectors), labels).sum()
         return {"loss": cross_entropy + self.triplets(vectors, labels).sum()}
 
 
 def _sampler(params: BdbParams, labels: np.ndarray, generator: torch.Generator) -> OnceSampler | IdentitySampler:
-    """A batch of fewer identities is left out, as in the official code."""
+    """Return a sampler that drops a batch with fewer identities, as the official code does."""
     if params.passes == "images":
         return IdentitySampler(labels, params.identities, params.images, generator)
     return OnceSampler(labels, params.identities, params.images, generator, least=params.identities)
 
 
 def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
-    """Train both branches by label-smoothed cross-entropy and soft-margin batch-hard triplet on the source.
+    """Train both branches with label-smoothed cross-entropy and soft-margin batch-hard triplet loss on the source.
 
     Raises DataError when the source has fewer than two identities.
     """
@@ -195,7 +195,7 @@ def finetune(ctx: FinetuneContext[BdbParams]) -> BdbEmbedder:
     augment = Cutout(params.flip, params.cutout, params.cutout_size)
 
     sampler = _sampler(params, source.labels(), generator)
-    # The dropped blocks are drawn from the same generator, step by step, so that no batch can be drawn before its step.
+    # The dropped blocks use the same generator in each step, so no batch can be drawn ahead of its step.
     device = ctx.fabric.device
     batches = Batches(source, preprocess, sampler, augment, generator, ctx.workers, device=device, ahead=False)
     networks = {"embedder": embedder, "losses": losses}

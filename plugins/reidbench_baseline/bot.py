@@ -1,4 +1,4 @@
-"""Bag of Tricks (Luo et al., CVPR Workshops 2019): the strong supervised baseline."""
+"""Bag of Tricks (Luo et al., CVPR Workshops 2019): a strong supervised baseline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .params import BotRecipe
 
 
 class _Losses(IdentityLosses):
-    """Classifier on the feature after the BNNeck; triplet and centre loss on the one before (Luo et al., fig. 5)."""
+    """Cross-entropy on the feature after the BNNeck, triplet and centre loss on the one before (Luo et al., fig. 5)."""
 
     def __init__(self, params: BotRecipe, classes: int, dim: int) -> None:
         super().__init__([dim], classes, smoothing=params.label_smoothing, margin=params.margin)
@@ -34,7 +34,7 @@ class _Losses(IdentityLosses):
         self.center = CenterLoss(classes, dim) if params.center_weight > 0 else None
 
     def forward(self, before: torch.Tensor, after: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Features [B, D] before and after the neck, labels [B]: a scalar."""
+        """Compute the loss, a scalar, from features [B, D] before and after the neck and labels [B]."""
         loss = self.cross_entropies(self.logits([after]), labels).sum()
         loss = loss + self.params.triplet_weight * self.triplet(before, labels)
         if self.center is not None:
@@ -42,17 +42,17 @@ class _Losses(IdentityLosses):
         return loss  # type: ignore[no-any-return]
 
     def scale_centres(self) -> None:
-        """The centres learn at their own rate, whatever the weight of their loss (official code)."""
+        """Undo the loss weight in the centres' gradients, so that their learning rate does not depend on it."""
         if self.center is not None and self.center.centers.grad is not None:
             self.center.centers.grad.mul_(1 / self.params.center_weight)
 
 
 def finetune(ctx: FinetuneContext[BotRecipe]) -> BackboneEmbedder:
-    """Train on the labelled source and return the embedder whose feature is the one after the BNNeck.
+    """Train on the labelled source and return an embedder with the feature after the BNNeck.
 
-    On several devices P x K is the batch of all together: each runs the backbone, with joined batch norm, on its share,
-    and all compute neck and losses of the gathered features. Raises DataError when the source has fewer than two
-    identities, ReidbenchError when P x K cannot be divided among the devices.
+    On several devices P x K is the global batch: each device runs the backbone, with synchronised batch norm, on its
+    share, and all compute neck and losses on the gathered features. Raises DataError when the source has fewer than two
+    identities, ReidbenchError when P x K is not divisible by the number of devices.
     """
     params = ctx.params
     source = labelled_source(ctx, "bot")
@@ -98,7 +98,7 @@ def finetune(ctx: FinetuneContext[BotRecipe]) -> BackboneEmbedder:
 
 
 def _optimisers(embedder: BackboneEmbedder, losses: _Losses, params: BotRecipe) -> dict[str, torch.optim.Optimizer]:
-    """Adam for the network and its classifier, SGD for the centres."""
+    """Return Adam for the network and its classifier, and SGD for the centres."""
     network = trained(embedder, losses.classifiers)
     optimisers: dict[str, torch.optim.Optimizer] = {
         "optimiser": torch.optim.Adam(network, lr=params.lr, weight_decay=params.weight_decay)

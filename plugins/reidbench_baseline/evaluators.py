@@ -1,4 +1,4 @@
-"""Retrieval protocols on stored features: cosine, Euclidean, re-ranked, query-expanded."""
+"""Retrieval protocols on stored features: cosine, Euclidean, re-ranking, query expansion."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from reidbench.metrics.products import Products, refuse_zero, unit
 
 from .ranking_params import ExpansionParams, RankingParams, ReciprocalParams
 
-Own = tuple[np.ndarray, np.ndarray] | None  # picture numbers of rows [N] and of the gallery [G], where they are known
+Own = tuple[np.ndarray, np.ndarray] | None  # image numbers of rows [N] and of the gallery [G], where they are known
 
 
 def cosine(ctx: EvaluateContext[RankingParams]) -> Metrics:
-    """Rank the gallery by cosine distance; rules as in `params`. MetricError for zero vectors."""
+    """Rank the gallery by cosine distance under the rules in `params`. Raises MetricError for zero vectors."""
     return _answer(ctx, rank_labelled(*_sides(ctx), _rules(ctx.params, "cosine")))
 
 
 def euclidean(ctx: EvaluateContext[RankingParams]) -> Metrics:
-    """Rank the gallery by Euclidean distance of the features as they are."""
+    """Rank the gallery by Euclidean distance of the features, without normalisation."""
     return _answer(ctx, rank_labelled(*_sides(ctx), _rules(ctx.params, "euclidean")))
 
 
 def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
     """Re-rank with k-reciprocal neighbours (Zhong et al., CVPR 2017) and rank by the final distances.
 
-    Junk is left out before, as every implementation does that drops it when the files are read: it must not be
-    anybody's neighbour. A query's own picture may be one, as everywhere, but is left out of the final ranking, and so
-    is what the rules remove of its own pid. Queries that meet one part of the gallery are re-ranked with that part,
-    and each drawn gallery by itself.
+    Junk is removed first, as in every implementation that drops it when reading files: it must not become a neighbour.
+    A query's own image may be a neighbour, as in other implementations, but is removed from the final ranking, and so
+    are images of the same pid that the rules exclude. Queries that share a part of the gallery are re-ranked with that
+    part; each drawn gallery is re-ranked separately.
     """
     params = ctx.params
     how = Reranking(params.variant, params.k1, params.k2, params.lambda_)
@@ -57,16 +57,16 @@ def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
 def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:
     """Add to each query its nearest gallery features, weighted by similarity^alpha, and rank by cosine distance.
 
-    Alpha query expansion (Radenovic et al., TPAMI 2019); with `gallery_too` the gallery is expanded as well, and with
-    `among` "all" queries and gallery expand each other, as in fast-reid. A query's own picture is not added to it.
-    Queries take neighbours from the part of the gallery that they meet.
+    Alpha query expansion (Radenovic et al., TPAMI 2019). With `gallery_too` the gallery is expanded as well; with
+    `among` "all" queries and gallery expand each other, as in fast-reid. A query's own image is not added to it.
+    Neighbours come from the part of the gallery that the query is compared with.
     """
     params = ctx.params
     query, gallery = _sides(ctx)
     if (params.pool or params.multi_query) and query.images is not None:
         raise MetricError(
-            "query-expansion cannot leave a query's own pictures out once images are pooled, and query and gallery "
-            "share pictures here; leave pool and multi_query out, or use cosine"
+            "query-expansion cannot exclude a query's own images from pooled images, and query and gallery share some "
+            "images here; remove pool and multi_query, or use cosine"
         )
 
     def compare(query: Labelled, gallery: Labelled) -> Products:
@@ -82,15 +82,15 @@ def _from_gallery(query: Labelled, gallery: Labelled, params: ExpansionParams) -
     rows = unit(gallery.features)
     own = None if query.images is None or gallery.images is None else (query.images, gallery.images)
     found = _expanded(unit(query.features), rows, params.k, params.alpha, own=own)
-    # A gallery image's nearest neighbour is itself, with similarity 1, beside which k others are added.
+    # The nearest neighbour of a gallery image is itself, with similarity 1; k others are added.
     expanded = _expanded(rows, rows, params.k + 1, params.alpha, keep=0.0) if params.gallery_too else rows
     return replace(query, features=found), replace(gallery, features=expanded)
 
 
 def _from_all(query: Labelled, gallery: Labelled, params: ExpansionParams) -> tuple[Labelled, Labelled]:
-    """Each feature becomes the mean of itself and its k nearest of all, weighted by similarity^alpha.
+    """Replace each feature by the mean of itself and its k nearest of all, weighted by similarity^alpha.
 
-    The features that are averaged are those that were given, not of unit length.
+    The mean is over the given features, which are not normalised.
     """
     for name, side in (("query_features", query), ("gallery_features", gallery)):
         refuse_zero(name, np.abs(side.features).sum(1) == 0)
@@ -112,9 +112,9 @@ def _from_all(query: Labelled, gallery: Labelled, params: ExpansionParams) -> tu
 def _expanded(
     rows: np.ndarray, gallery: np.ndarray, k: int, alpha: float, keep: float = 1.0, own: Own = None
 ) -> np.ndarray:
-    """keep x row + sum of its k nearest gallery rows x similarity^alpha, of unit length again. Rows [N, D].
+    """Return keep x row + sum of its k nearest gallery rows x similarity^alpha, normalised. Rows [N, D].
 
-    `own`: picture numbers of the rows [N] and of the gallery [G]; gallery rows of a row's own number are passed over.
+    `own`: image numbers of the rows [N] and of the gallery [G]; gallery rows with a row's own number are skipped.
     """
     indices, counted = _neighbours(rows, gallery, k, own)
     neighbours = gallery[indices]  # [N, k, D]
@@ -123,7 +123,7 @@ def _expanded(
 
 
 def _neighbours(rows: np.ndarray, gallery: np.ndarray, k: int, own: Own) -> tuple[np.ndarray, np.ndarray]:
-    """(the k nearest [N, k], which of them count); fewer than k count where nearly all rows are own pictures."""
+    """Return the indices of the k nearest [N, k] and a mask; fewer than k count if most rows are own images."""
     if own is None:
         indices = search(rows, gallery, k).indices
         return indices, np.ones(indices.shape, dtype=bool)
@@ -137,7 +137,7 @@ def _neighbours(rows: np.ndarray, gallery: np.ndarray, k: int, own: Own) -> tupl
 
 
 def _sides(ctx: EvaluateContext[RankingParams]) -> tuple[Labelled, Labelled]:
-    """Query and gallery as the metrics take them. MetricError where a rule would do nothing with their labels."""
+    """Return query and gallery for the metrics. Raises MetricError if a rule has no effect on their labels."""
     query, gallery = (
         Labelled(side.features, side.pids, side.camids, side.images, side.clothes, side.modality, side.tracklets)
         for side in (ctx.query, ctx.gallery)
@@ -154,7 +154,7 @@ def _rules(params: RankingParams, distance: Literal["cosine", "euclidean"]) -> R
 
 
 def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
-    """The numbers, with notes on what was left out or does not depend on the features."""
+    """Return the metrics, and note what was excluded or does not depend on the features."""
     for text in (*ranking.notes, *([ranking.without_intervals] if ranking.without_intervals else [])):
         ctx.note(text)
     over = " (over all drawn galleries)" if ranking.shares is not None else ""
@@ -179,11 +179,11 @@ def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
 
 
 def _per_query(ranking: Ranking) -> dict[str, np.ndarray]:
-    """Arrays by query image: AP, INP and the place of the first true match where there is one gallery.
+    """Return arrays by query image: AP, INP and, with a single gallery, the rank of the first true match.
 
-    Where images are no queries of their own, or galleries are drawn, CMC comes as arrays too, whose means are the
-    metrics; with drawn galleries a query has no one place. Where these means are not the metrics, `in_some_draws` marks
-    the queries that have a true match in some of the drawn galleries only.
+    If queries are pooled or galleries are drawn, CMC is returned as arrays as well, and the metrics are their means;
+    with drawn galleries a query has no single rank. If these means are not the metrics, `in_some_draws` marks the
+    queries that have a true match in only some of the drawn galleries.
     """
     plain = {"ap": ranking.ap, "inp": ranking.inp, "first_hit": ranking.first_hit, "valid": ranking.valid}
     if ranking.asked.all() and ranking.shares is None:
@@ -197,7 +197,7 @@ def _per_query(ranking: Ranking) -> dict[str, np.ndarray]:
 
 
 def _without_match(ranking: Ranking) -> str:
-    """How many queries have no true match, why, and what that does to the means."""
+    """Return the note on queries without a true match: count, reason and effect on the means."""
     count = f"{ranking.num_queries - ranking.num_valid} of {ranking.num_queries} queries"
     if ranking.rules.invalid == "zero":
         return f"counted as 0 in all means: {count}, without a true match: {ranking.invalid_queries}"

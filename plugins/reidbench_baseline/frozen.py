@@ -1,4 +1,4 @@
-"""Embedders that learn nothing: the backbone as it is, and colour histograms."""
+"""Embedders without training: the unchanged backbone, and colour histograms."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .params import HistogramParams, NoneParams
 
 
 def keep_backbone(ctx: FinetuneContext[NoneParams]) -> Embedder:
-    """The pooled vector of the backbone with the weights that it has: random ones, or those of a pre-training."""
+    """Return the backbone's pooled vector with its current weights, random or pre-trained."""
     backbone = ctx.backbone()
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
 
 
 class ColourHistogram(Embedder):
-    """Joint RGB histogram of each horizontal stripe, over the middle columns, where the person is."""
+    """Joint RGB histogram of each horizontal stripe over the middle columns, which show the person."""
 
     def __init__(self, preprocess: Preprocess | dict[str, Any], stripes: int, bins: int, middle: float) -> None:
         super().__init__(preprocess=preprocess, stripes=stripes, bins=bins, middle=middle)
@@ -28,7 +28,7 @@ class ColourHistogram(Embedder):
         self.middle = middle
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """images [B, 3, H, W] in 0..1 to features [B, stripes x bins^3]: shares of the stripe's pixels."""
+        """Map images [B, 3, H, W] in 0..1 to features [B, stripes x bins^3]: shares of the stripe's pixels."""
         margin = int(images.shape[3] * (1 - self.middle) / 2)
         images = images[..., margin : images.shape[3] - margin]
         levels = (images * self.bins).long().clamp_(0, self.bins - 1)
@@ -41,6 +41,6 @@ class ColourHistogram(Embedder):
 
 
 def colour_histogram(ctx: FinetuneContext[HistogramParams]) -> Embedder:
-    """Nothing is trained; the network of the recipe is not used."""
+    """Return the histogram embedder; nothing is trained, and the recipe's backbone is not used."""
     params = ctx.params
     return ColourHistogram(Preprocess(ctx.image_size, (0, 0, 0), (1, 1, 1)), params.stripes, params.bins, params.middle)

@@ -1,4 +1,4 @@
-"""ResNet-50 with instance norm beside batch norm: IBN-a and IBN-b (Pan et al., "Two at Once", ECCV 2018).
+"""ResNet-50 with instance norm and batch norm: IBN-a and IBN-b (Pan et al., "Two at Once", ECCV 2018).
 
 State-dict names are torchvision's, with `bn1.IN.*` and `bn1.BN.*` in a, and `IN.*` in b, as in the official files.
 """
@@ -20,7 +20,7 @@ _resnet = torchvision_models().resnet
 
 
 class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc, name-defined]
-    """torchvision's, with room for IBN-b's norm between the addition and the last ReLU."""
+    """torchvision's bottleneck, with a slot for IBN-b's norm between the addition and the last ReLU."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,16 +35,16 @@ class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc, name-defined]
 
 
 def mix_norms(network: Any) -> None:
-    """IBN-a: instance norm on half of the channels of each block's first norm, in the first three stages."""
+    """Add IBN-a: instance norm on half of the channels of each block's first norm, in the first three stages."""
     for stage in (network.layer1, network.layer2, network.layer3):
         for block in stage:
             block.bn1 = IBN(block.bn1.num_features)
 
 
 def resnet50_ibn(params: IbnParams, image_size: tuple[int, int]) -> TorchvisionResNet:
-    """ResNet-50 with IBN-a or IBN-b, 2048-d.
+    """Return ResNet-50 with IBN-a or IBN-b, 2048-d.
 
-    Raises ReidbenchError for a `weights_file` that cannot be read or does not fit.
+    Raises ReidbenchError if `weights_file` cannot be read or does not fit.
     """
     network = _resnet.ResNet(_Bottleneck, [3, 4, 6, 3])
     if params.ibn == "a":

@@ -34,16 +34,16 @@ from reidbench.training import (
 
 from .params import MgnParams
 
-NORM_STD = 0.02  # of the published start of batch norms
-STRIPES = (1, 2, 3)  # horizontal parts of the three branches; those of 2 and 3 also have a global vector
+NORM_STD = 0.02  # of the batch norm weights, in the published initialisation
+STRIPES = (1, 2, 3)  # horizontal parts of the three branches; the branches with 2 and 3 also have a global vector
 VECTORS = 8
 
 
 class BranchedEmbedder(Embedder):
-    """Three copies of the backbone's last stages, each with a last stride of its own.
+    """Three copies of the backbone's last stages, each with a separate last stride.
 
-    Shared are the stem, all but the last two stages and the first block of the last but one; the copies start
-    equal and are not tied. With `extra_norm` a batch norm follows each.
+    The stem, all but the last two stages and the first block of the second last are shared; the copies start equal
+    and are not tied. With `extra_norm` a batch norm follows each copy.
     """
 
     def __init__(self, strides: Sequence[int], *, backbone: Backbone, extra_norm: bool, **spec: Any) -> None:
@@ -59,13 +59,13 @@ class BranchedEmbedder(Embedder):
 
     @property
     def backbone(self) -> Backbone:
-        """The backbone as one network again, its last stages those of the branch with halves."""
+        """The backbone as one network, with the last stages of the branch with halves."""
         backbone, last = self._template
         last.load_state_dict(self.branches[1].state_dict())
         return backbone.to(next(self.parameters()).device)
 
     def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Normalised images to a map [B, C, h, w] of each branch."""
+        """Map normalised images to one map [B, C, h, w] per branch."""
         common = self.shared(images)
         return [norm(branch(common)) for branch, norm in zip(self.branches, self.norms, strict=True)]
 
@@ -73,7 +73,7 @@ class BranchedEmbedder(Embedder):
 class MgnEmbedder(BranchedEmbedder):
     """Eight vectors of `dim` from three copies of the backbone's last stages: [B, 8 dim].
 
-    The last stride is 2 in the branch without stripes, 1 in the others. Pooling is adaptive, so that any height works.
+    The last stride is 2 in the branch without stripes, 1 in the others. Pooling is adaptive, so any height works.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class MgnEmbedder(BranchedEmbedder):
         self.flip_test = flip_test
 
     def pooled(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Maps of three branches, pooled to [B, C, 1, 1]: whole ones first, then two halves and three thirds."""
+        """Pool the maps of the three branches to [B, C, 1, 1]: three whole ones, then two halves and three thirds."""
         wholes: list[torch.Tensor] = []
         parts: list[torch.Tensor] = []
         for maps, stripes in zip(self.maps(images), STRIPES, strict=True):
@@ -104,15 +104,15 @@ class MgnEmbedder(BranchedEmbedder):
         return [*wholes, *parts]
 
     def reduced(self, pooled: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """What `pooled` gives, to vectors [B, dim]."""
+        """Reduce the result of `pooled` to vectors [B, dim]."""
         return [reduce(one) for reduce, one in zip(self.reductions, pooled, strict=True)]
 
     def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
+        """Return the vectors [B, dim]: three global ones, then two halves and three thirds."""
         return self.reduced(self.pooled(images))
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images to unit features [B, 8 dim]: those of the image and of its mirror image, added."""
+        """Map normalised images to unit features [B, 8 dim], the sum over the image and its mirror image."""
         features = torch.cat(self.vectors(images), 1)
         if self.flip_test:
             features = features + torch.cat(self.vectors(images.flip(3)), 1)
@@ -121,7 +121,7 @@ class MgnEmbedder(BranchedEmbedder):
 
 @torch.no_grad()
 def start_as_published(embedder: MgnEmbedder) -> None:
-    """Draw the scale of the reductions' batch norm as the reproduction does, once for all: it copies one reduction."""
+    """Draw one batch norm scale for all reductions, as the reproduction does: it copies a single reduction."""
     first: Any = embedder.reductions[0]
     nn.init.normal_(first.norm.weight, 1.0, NORM_STD)
     for reduction in embedder.reductions[1:]:
@@ -129,9 +129,9 @@ def start_as_published(embedder: MgnEmbedder) -> None:
 
 
 class MgnLosses(IdentityLosses):
-    """The mean of eight cross-entropies, and the mean of the triplet losses of the three global vectors.
+    """Mean of eight cross-entropies, and mean of the triplet losses of the three global vectors.
 
-    With `classify` "pooled" the global vectors are classified before their reduction, of length `inputs`.
+    With `classify` "pooled" the global vectors are classified before their reduction, with length `inputs`.
     """
 
     def __init__(self, params: MgnParams, classes: int, inputs: int = 0) -> None:
@@ -146,9 +146,9 @@ class MgnLosses(IdentityLosses):
         self.triplet_weight = params.triplet_weight
 
     def forward(self, vectors: list[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Vectors [B, dim] in the embedder's order, labels [B] from 0: the weighted sum, a scalar, as "loss".
+        """Compute the weighted sum as {"loss": scalar}: vectors [B, dim] in the embedder's order, labels [B] from 0.
 
-        With `classify` "pooled" the three global ones before their reduction, [B, inputs], follow.
+        With `classify` "pooled" the three global vectors before their reduction, [B, inputs], follow.
         """
         wholes = len(STRIPES)
         triplet = self.triplets(vectors[:wholes], labels).mean()
@@ -158,14 +158,14 @@ class MgnLosses(IdentityLosses):
 
 
 def _seen(params: MgnParams, embedder: MgnEmbedder, images: torch.Tensor) -> list[torch.Tensor]:
-    """What the losses see of images."""
+    """Return the vectors that the losses use."""
     pooled = embedder.pooled(images)
     before = [one.flatten(1) for one in pooled[: len(STRIPES)]] if params.classify == "pooled" else []
     return [*embedder.reduced(pooled), *before]
 
 
 def _sampler(params: MgnParams, labels: np.ndarray, generator: torch.Generator) -> OnceSampler | IdentitySampler:
-    """The script keeps a last batch of fewer identities; here it has two at least for each part of a step."""
+    """Return a sampler that keeps a smaller last batch, as the script does, with two identities or more per part."""
     if params.passes == "images":
         return IdentitySampler(labels, params.identities, params.images, generator)
     return OnceSampler(labels, params.identities, params.images, generator, least=2 * params.accumulate)
@@ -178,7 +178,7 @@ def _optimiser(params: MgnParams, weights: list[nn.Parameter]) -> torch.optim.Op
 
 
 def finetune(ctx: FinetuneContext[MgnParams]) -> MgnEmbedder:
-    """Train by the mean of eight cross-entropies and the weighted mean of three global triplets on the source.
+    """Train with the mean of eight cross-entropies and the weighted mean of three global triplet losses on the source.
 
     Raises DataError when the source has fewer than two identities.
     """

@@ -1,4 +1,4 @@
-"""LUPerson's MGN (Fu et al., CVPR 2021), by which pre-trainings are compared: GeM, circle softmax, five triplets."""
+"""LUPerson's MGN (Fu et al., CVPR 2021), which compares pre-trainings: GeM, circle softmax, five triplets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .params import MgnLupersonParams
 
 
 class Head(nn.Module):
-    """A part of a map to a vector: generalised mean, 1x1 convolution, batch norm whose bias stays 0."""
+    """Map a stripe to a vector: generalised mean, 1x1 convolution, batch norm with a bias fixed at 0."""
 
     def __init__(self, inputs: int, dim: int) -> None:
         super().__init__()
@@ -45,14 +45,14 @@ class Head(nn.Module):
         nn.init.normal_(self.neck.norm.weight, 1.0, NORM_STD)
 
     def forward(self, maps: torch.Tensor, part: int = 0, parts: int = 1) -> torch.Tensor:
-        """Maps [B, inputs, h, w] to the vectors [B, dim] of stripe `part` of `parts` equal ones."""
+        """Map [B, inputs, h, w] to vectors [B, dim] of stripe `part` out of `parts` equal ones."""
         pooled = generalised_mean(maps, self.pool.exponent, (parts, 1))[:, :, part : part + 1]
         vectors: torch.Tensor = self.neck(self.convolution(pooled).flatten(1))
         return vectors
 
 
 class MgnLupersonEmbedder(BranchedEmbedder):
-    """Eight vectors of `dim` behind a neck each: [B, 8 dim]. Every branch has a last stride of 1."""
+    """Eight vectors of `dim`, each with a neck: [B, 8 dim]. Every branch has a last stride of 1."""
 
     def __init__(
         self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], dim: int = 256, extra_norm: bool = True
@@ -61,19 +61,19 @@ class MgnLupersonEmbedder(BranchedEmbedder):
         self.heads = nn.ModuleList(Head(backbone.dim, dim) for _ in range(VECTORS))
 
     def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The vectors [B, dim]: the three global ones first, then two halves and three thirds."""
+        """Return the vectors [B, dim]: three global ones, then two halves and three thirds."""
         maps = self.maps(images)
         places = [(branch, 0, 1) for branch in range(len(STRIPES))]
         places += [(branch, part, parts) for branch, parts in enumerate(STRIPES) if parts > 1 for part in range(parts)]
         return [head(maps[branch], part, parts) for head, (branch, part, parts) in zip(self.heads, places, strict=True)]
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images to features [B, 8 dim], to be compared by their cosine."""
+        """Map normalised images to features [B, 8 dim], which are compared by cosine distance."""
         return torch.cat(self.vectors(images), 1)
 
 
 class CircleSoftmax(nn.Module):
-    """A classifier by cosines that pulls the harder, the farther a cosine is from its aim (Sun et al., CVPR 2020)."""
+    """Cosine classifier with a stronger gradient the farther a cosine is from its optimum (Sun et al., CVPR 2020)."""
 
     def __init__(self, dim: int, classes: int, scale: float, margin: float) -> None:
         super().__init__()
@@ -81,10 +81,10 @@ class CircleSoftmax(nn.Module):
         self.scale, self.margin = scale, margin
 
     def forward(self, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Vectors [B, dim] and labels [B] from 0 to logits [B, classes].
+        """Map vectors [B, dim] and labels [B] from 0 to logits [B, classes].
 
-        With c the cosine of a vector and a class: s [1 + m - c]+ (c - 1 + m) of the own one, s [c + m]+ (c - m) of
-        another. The factors in brackets are weights, through which no gradient flows.
+        With c the cosine of a vector and a class: s [1 + m - c]+ (c - 1 + m) for the true class, s [c + m]+ (c - m) for
+        others. The factors in brackets are weights without gradient.
         """
         cosines = F.normalize(vectors, dim=1) @ F.normalize(self.weight, dim=1).t()
         still = cosines.detach()
@@ -95,9 +95,9 @@ class CircleSoftmax(nn.Module):
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Against 1 - eps for the own class and eps / (C - 1) for each other one: [B, C] and [B] to a scalar.
+    """Cross-entropy with target 1 - eps for the true class and eps / (C - 1) for others: [B, C] and [B] to a scalar.
 
-    BoT's and torch's give a share of eps to the own class as well.
+    BoT's and torch's label smoothing give a share of eps to the true class as well.
     """
     logs = F.log_softmax(logits, 1)
     share = smoothing / (logits.shape[1] - 1)
@@ -106,7 +106,7 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) 
 
 
 class MgnLupersonLosses(nn.Module):
-    """The mean of eight cross-entropies, and the mean of five triplet losses."""
+    """Mean of eight cross-entropies, and mean of five triplet losses."""
 
     def __init__(self, params: MgnLupersonParams, classes: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class MgnLupersonLosses(nn.Module):
         self.smoothing = params.label_smoothing
 
     def forward(self, vectors: Sequence[torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Vectors [B, dim] in the embedder's order, labels [B] from 0: the weighted sum, a scalar, as "loss"."""
+        """Compute the weighted sum as {"loss": scalar}: vectors [B, dim] in the embedder's order, labels [B] from 0."""
         logits = [classifier(vector, labels) for classifier, vector in zip(self.classifiers, vectors, strict=True)]
         identity = torch.stack([cross_entropy(one, labels, self.smoothing) for one in logits]).mean()
         compared = [*vectors[:3], torch.cat([*vectors[3:5]], 1), torch.cat([*vectors[5:]], 1)]
@@ -127,7 +127,7 @@ class MgnLupersonLosses(nn.Module):
 
 
 def rate(params: MgnLupersonParams, step: int, steps: int) -> float:
-    """Adam's rate of a step of all `steps`, counted from 0: a linear warm-up, then lr, then a cosine to the floor."""
+    """Return Adam's learning rate at a step, counted from 0: linear warm-up, then lr, then a cosine to the floor."""
     warm, fall = round(params.warmup * steps), round(params.fall * steps)
     if step < warm:
         return params.lr * (params.warmup_factor + (1 - params.warmup_factor) * step / warm)
@@ -137,7 +137,7 @@ def rate(params: MgnLupersonParams, step: int, steps: int) -> float:
 
 
 def finetune(ctx: FinetuneContext[MgnLupersonParams]) -> MgnLupersonEmbedder:
-    """Train by circle softmax and triplets on the source, at first the heads alone.
+    """Train with circle softmax and triplet losses on the source; the first epochs train the heads only.
 
     Raises DataError when the source has fewer than two identities.
     """
@@ -173,7 +173,7 @@ def finetune(ctx: FinetuneContext[MgnLupersonParams]) -> MgnLupersonEmbedder:
 
 
 class _Schedule:
-    """Sets the rate of each step, and keeps what was pre-trained as it is in the first epochs."""
+    """Sets the learning rate of each step, and freezes the pre-trained part in the first epochs."""
 
     def __init__(
         self, params: MgnLupersonParams, embedder: MgnLupersonEmbedder, optimiser: torch.optim.Optimizer, each: int
@@ -184,7 +184,7 @@ class _Schedule:
         self.done = 0
 
     def begin(self, epoch: int) -> None:
-        """Freeze weights and statistics, or thaw them, as `epoch` has it."""
+        """Freeze or unfreeze weights and statistics for `epoch`."""
         self.done = epoch * self.each
         frozen = epoch < round(self.params.frozen * self.params.epochs)
         for weight in self.weights:
@@ -193,7 +193,7 @@ class _Schedule:
             module.train(not frozen)
 
     def step(self) -> None:
-        """The rate of the step to come."""
+        """Set the learning rate of the next step."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.params, self.done, self.params.epochs * self.each)
         self.done += 1

@@ -1,4 +1,4 @@
-"""MoCo v2 (Chen et al., 2020) on unlabelled persons: the baseline of every unsupervised pre-training."""
+"""MoCo v2 (Chen et al., 2020) on unlabelled persons, the baseline of unsupervised pre-training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .params import MocoParams
 
 
 def pretrain(ctx: PretrainContext[MocoParams]) -> Backbone:
-    """Train on the pool by MoCo v2 and return the query encoder's backbone."""
+    """Train MoCo v2 on the pool and return the query encoder's backbone."""
     return run(ctx, _step)
 
 

@@ -1,4 +1,4 @@
-"""Where the pre-training methods and part-based heads come from, and where ours differ."""
+"""Papers of the pre-training methods and part-based heads, with the deviations of these implementations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BOT = Paper(
     code="https://github.com/michuanhaohao/reid-strong-baseline",
     code_licence="MIT",
     deviations=(
-        "the ReLU after the stem's batch norm is kept; the official ResNet leaves it out",
-        "warm-up and milestones are fractions of the epochs, the paper's at 120 epochs",
+        "the ReLU after the stem's batch norm is kept; the official ResNet has none",
+        "warm-up and milestones are fractions of the epochs; the paper's values result at 120 epochs",
     ),
     published=published.BOT,
 )
@@ -27,16 +27,16 @@ MOCO = Paper(
     code="https://github.com/facebookresearch/moco",
     code_licence="see its LICENSE file",
     deviations=(
-        "MoCo and LUPerson pre-train with a last stride of 2; the step's own network says so: `backbone: {use: "
-        "resnet50, last_stride: 2}`; with the stride of 1 of fine-tuning a step costs about 1.5 times as much",
+        "MoCo and LUPerson pre-train with a last stride of 2, which the step's own network sets: `backbone: {use: "
+        "resnet50, last_stride: 2}`; with fine-tuning's stride of 1 a step costs about 1.5 times as much",
         "on one device shuffle-BN is batch norm in `splits` parts, as in the official one-GPU demo",
-        "the queue wraps around and takes any batch size, as in LUPerson's version",
-        "crops are taken from pictures of the network's size (`crop_from: original`, which the presets have, cuts them "
-        "from stored pictures, as the official code does), and blur is scaled with their height",
-        "erasing draws aspects evenly, as LUPerson's; with erase_aspect: log on a log scale, as torchvision's",
-        "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 leaves it)",
+        "the queue wraps around and accepts any batch size, as in LUPerson's version",
+        "crops are taken from images of the network's size (`crop_from: original`, as in the presets, crops stored "
+        "images, as the official code does), and blur is scaled with their height",
+        "erasing draws aspects uniformly, as LUPerson does; with erase_aspect: log on a log scale, as torchvision does",
+        "batch norm is re-estimated on clean pool images before the backbone is kept (clean_batches: 0 skips this)",
         "head_norm, which the paper lacks, lets small networks learn in few steps",
-        "held_out keeps images from training, for the monitor; the presets hold out none",
+        "held_out excludes images from training, for the monitor; the presets hold out none",
     ),
     published=published.MOCO,
 )
@@ -47,14 +47,14 @@ BDB = Paper(
     code="https://github.com/daizuozhuo/batch-dropblock-network",
     code_licence="MIT",
     deviations=(
-        "an identity with fewer than 4 images is drawn from four copies of each, the official code draws with "
+        "an identity with fewer than 4 images is drawn from four copies of each; the official code draws with "
         "replacement",
-        "passes: images is BoT's sampler, which exhausts each identity's images: 100 epochs have about these steps",
+        "passes: images is BoT's sampler, which uses up each identity's images: 100 epochs have about as many steps",
         "the cut square is a sixth of the height, 64 at 384",
-        "lr changes an epoch later than in the official code, which counts epochs from 1 there",
-        "pictures have the size of the file unless the step says 384x128, as the preset does",
+        "lr changes one epoch later than in the official code, which counts epochs from 1 there",
+        "images have the size that the matrix file sets unless the step says 384x128, as the preset does",
         "features are not normalised; `evaluate: euclidean` compares them as the official code does",
-        "scored with the shared evaluator; the official one cuts matches off at rank 50 and so reports too low an mAP",
+        "scored with the shared evaluator; the official one ignores matches beyond rank 50 and so reports a lower mAP",
     ),
     published=published.BDB,
 )
@@ -67,10 +67,11 @@ MGN = Paper(
     deviations=(
         "follows the reproduction: cross-entropy on the 256-d vectors, with a bias; the paper's on the 2048-d global "
         "ones, without a bias, is classify: pooled (`preset: paper`)",
-        "the paper does not say what an epoch is; here it has each identity once, as in the reproductions",
-        "a last batch of a single identity, which has no triplet, is left out",
-        "pictures have the file's size and filter unless the step says 384x128 and bicubic, as `preset: code` does",
-        "adaptive pooling, so that any input height works; 24 rows divide by 2 and 3, other heights overlap by a row",
+        "the paper does not define an epoch; here it has each identity once, as in the reproductions",
+        "a last batch of a single identity, which has no triplet, is dropped",
+        "images have the size and filter that the matrix file sets unless the step says 384x128 and bicubic, as "
+        "`preset: code` does",
+        "adaptive pooling, so any input height works; 24 rows divide by 2 and 3, other heights overlap by a row",
         "on backbones whose third stage is one block, that block is shared and only the last stage is copied",
     ),
     published=published.MGN,
@@ -83,13 +84,13 @@ MGN_LUPERSON = Paper(
     code="https://github.com/DengpanFu/LUPerson (fast-reid/, a fork of fast-reid's MGN)",
     code_licence="Apache-2.0",
     deviations=(
-        "an epoch begins a new pass of the identity sampler; the official code goes on in the pass that it was in",
-        "the heads train alone for whole epochs; the official code thaws the rest a step later",
+        "an epoch begins a new pass of the identity sampler; the official code continues the current pass",
+        "the heads train alone for whole epochs; the official code unfreezes the rest a step later",
         "batch norm sees the whole batch; the official training has a quarter of it on each of four devices",
-        "pixel statistics are those of the weights' file, LUPerson's to four digits; the fork's differ in the fifth",
-        "pictures are resized bilinear unless the step says `resize: bicubic`, as the presets do",
-        "stripes by adaptive pooling, so that any height works; 24 rows divide by 2 and 3",
-        "the first stages are cut as in mgn: a third stage of one block is shared and only the last stage is copied",
+        "pixel statistics are those of the weights file, LUPerson's to four digits; the fork's differ in the fifth",
+        "images are resized with a bilinear filter unless the step says `resize: bicubic`, as the presets do",
+        "stripes by adaptive pooling, so any height works; 24 rows divide by 2 and 3",
+        "stages are split as in mgn: a third stage of one block is shared and only the last stage is copied",
     ),
     published=published.MGN_LUPERSON,
 )

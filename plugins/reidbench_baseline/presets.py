@@ -1,4 +1,4 @@
-"""What papers and their code trained with. Networks are named in the matrix file, the size of the images is here."""
+"""Training settings of papers and official code. They include the image size; the matrix file names the networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, L
 
 WHOLE, TALL, SQUARE = (256, 128), (384, 128), (224, 224)
 
-# Official code trains on all of the pool and keeps batch norm as the last step left it.
+# Official code trains on the whole pool and keeps batch norm as it is after the last step.
 _PLAIN: dict[str, Any] = {"held_out": 0.0, "clean_batches": 0}
 _MOCO: dict[str, Any] = {
     "epochs": 200, "momentum": 0.9, "weight_decay": 1e-4, "queue": 65536, "key_momentum": 0.999, "dim": 128,

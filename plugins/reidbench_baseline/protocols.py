@@ -1,4 +1,4 @@
-"""Named evaluation protocols of data sets, as presets of the evaluators that compare features by a distance."""
+"""Named evaluation protocols of data sets, as presets of the distance-based evaluators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LTCC = "Qian et al., Long-Term Cloth-Changing Person Re-identification, ACCV 20
 _VC = "Wan et al., When Person Re-identification Meets Changing Clothes, CVPR Workshops 2020"
 _SYSU = (
     "Wu et al., RGB-Infrared Cross-Modality Person Re-identification, ICCV 2017; wuancong/SYSU-MM01, "
-    "evaluation/evaluation_SYSU_MM01.m, commit cd07570, which has fixed draws where these are seeded"
+    "evaluation/evaluation_SYSU_MM01.m, commit cd07570, which has fixed draws; here they are seeded"
 )
 _MARS = "Zheng et al., MARS: A Video Benchmark, ECCV 2016; liangzheng06/MARS-evaluation, commit 3a91bbc"
 _CAMERAS_A_B_C = "cameras A, B, C are camids 0, 1, 2"
@@ -32,7 +32,7 @@ PROTOCOLS = {
         query_cameras=(2,), gallery_cameras=(0,), **_SHOTS,
     ),
     "prcc-multi": Preset(
-        f"{_CAL}, test.py: other clothes, all gallery images; by its issue 7 about half of the papers do so; "
+        f"{_CAL}, test.py: other clothes, all gallery images, used by about half of the papers (its issue 7); "
         f"{_CAMERAS_A_B_C}",
         query_cameras=(2,), gallery_cameras=(0,),
     ),
@@ -46,8 +46,8 @@ PROTOCOLS = {
     ),
     "ltcc-general": Preset(f"{_LTCC}, standard setting; {_CAL}, tools/eval_metrics.py, evaluate"),
     "ltcc-cloth-changing": Preset(
-        f"{_LTCC}; {_CAL}, tools/eval_metrics.py, evaluate_with_clothes, mode CC: the query's pid is left out under "
-        "its camera, and in its clothes",
+        f"{_LTCC}; {_CAL}, tools/eval_metrics.py, evaluate_with_clothes, mode CC: drops the query's pid under its "
+        "camera, and in its clothes",
         exclude=("same-clothes",),
     ),
     "vc-clothes-general": Preset(f"{_VC}, all cameras; {_CAL}, tools/eval_metrics.py, evaluate"),
@@ -67,13 +67,13 @@ PROTOCOLS = {
     ),
     "regdb": Preset(
         "Ye et al., Hierarchical Discriminative Learning for Visible Thermal Person Re-identification, AAAI 2018; "
-        "mangye16/Cross-Modal-Re-ID-baseline, eval_metrics.py, eval_regdb, commit e817a26; papers have the mean of ten "
-        "splits, which are ten tasks here",
+        "mangye16/Cross-Modal-Re-ID-baseline, eval_metrics.py, eval_regdb, commit e817a26; papers report the mean of "
+        "ten splits, which are ten tasks here",
         cross="modality", camera="none",
     ),
     "mars": Preset(
         f"{_MARS}, utils/evaluation_mars.m and compute_AP.m, which divides by all queries; mean of the features of a "
-        "tracklet, which utils/process_box_feat.m has as a comment",
+        "tracklet, which is commented out in utils/process_box_feat.m",
         **_TRACKLETS,
     ),
     "mars-max": Preset(

@@ -1,4 +1,4 @@
-"""Numbers that were published for the pre-training methods and part-based heads, as they are printed."""
+"""Published numbers of the pre-training methods and part-based heads, as printed."""
 
 from __future__ import annotations
 

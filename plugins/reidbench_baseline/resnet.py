@@ -18,7 +18,7 @@ from .params import ResNetParams, TinyParams
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions with batch norm around a shortcut."""
+    """Residual block of two 3x3 convolutions with batch norm."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class _Block(nn.Module):
 class TinyResNet(Backbone):
     """Stem 5x5 with stride 2, then four stages of one block with strides 1, 2, 2, 1: 64x32 to a map of 8x4.
 
-    The vector is the sum of average and maximum pooling: the average alone learns slowly in a few hundred steps.
+    The vector is the sum of average and maximum pooling; average pooling alone learns slowly in a few hundred steps.
     """
 
     def __init__(self, width: int = 16) -> None:
@@ -56,7 +56,7 @@ class TinyResNet(Backbone):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> Features:
-        """images [B, 3, H, W] to Features with C = 7 x width and a map of H/8 x W/8."""
+        """Map images [B, 3, H, W] to Features with C = 7 x width and a map of H/8 x W/8."""
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
         for stage in self.stages:
             x = stage(x)
@@ -85,12 +85,12 @@ class TorchvisionResNet(Backbone):
             first: Any = self.layer4[0]
             strided = first.conv2 if hasattr(first, "conv3") else first.conv1
             strided.stride = first.downsample[0].stride = (1, 1)
-        # At 256x128 up to a third faster on CPUs. It also makes results the same for images of any layout.
+        # Up to a third faster on CPUs at 256x128. It also makes results independent of the memory layout of the images.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def stem(self) -> nn.Module:
-        """Everything before the first stage."""
+        """Layers before the first stage."""
         return nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool)
 
     @property
@@ -99,7 +99,7 @@ class TorchvisionResNet(Backbone):
         return [self.layer1, self.layer2, self.layer3, self.layer4]
 
     def forward(self, images: torch.Tensor) -> Features:
-        """images [B, 3, H, W] to Features; global average pooling."""
+        """Map images [B, 3, H, W] to Features, with global average pooling."""
         x = self.stem(images)
         for stage in self.stages:
             x = stage(x)
@@ -107,7 +107,7 @@ class TorchvisionResNet(Backbone):
 
 
 def resnet_tiny(params: TinyParams, image_size: tuple[int, int]) -> TinyResNet:
-    """The tiny network; any image size from 16x16 works."""
+    """Return the tiny network; accepts any image size from 16x16."""
     return TinyResNet(params.width)
 
 
@@ -124,9 +124,9 @@ resnext50 = partial(_torchvision, "resnext50_32x4d", 2048)
 
 
 def load_chosen(backbone: Backbone, name: str, params: ResNetParams) -> None:
-    """The weights that the parameters name, of a file or torchvision's for its network `name`; none: random ones stay.
+    """Load the weights that the parameters name, from a file or torchvision's for its network `name`, if any.
 
-    Raises ReidbenchError for weights that are not there, and for a file that lacks a tensor.
+    Raises ReidbenchError if the weights are missing or the file lacks a tensor.
     """
     if params.weights_file is not None:
         load_file(backbone, params.weights_file)
@@ -135,7 +135,7 @@ def load_chosen(backbone: Backbone, name: str, params: ResNetParams) -> None:
 
 
 def load_file(backbone: Backbone, file: Path) -> None:
-    """All of a backbone's tensors from a checkpoint. Raises ReidbenchError for a file that lacks one of them."""
+    """Load all of a backbone's tensors from a checkpoint. Raises ReidbenchError if the file lacks one of them."""
     load_weights(backbone, read_state(file), where=str(file), exactly=True)
 
 
@@ -143,12 +143,12 @@ def _named_weights(name: str, weights: str) -> dict[str, torch.Tensor]:
     models = torchvision_models()
     known = models.get_model_weights(name).__members__
     if weights not in known:
-        raise ReidbenchError(f"{name} has no weights named {weights!r} (known: {', '.join(known)})")
+        raise ReidbenchError(f"{name} has no weights {weights!r}; known weights: {', '.join(known)}")
     try:
         return known[weights].get_state_dict(progress=False, check_hash=True)  # type: ignore[no-any-return]
     except OSError as error:
         place = torch.hub.get_dir() + "/checkpoints"
         raise ReidbenchError(
-            f"{name} weights {weights} are neither in {place} nor can be downloaded ({error}); put the file there or "
+            f"{name} weights {weights}: not in {place}, and the download failed ({error}); put the file there or "
             "use weights_file"
         ) from None

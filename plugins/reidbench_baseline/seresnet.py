@@ -1,4 +1,4 @@
-"""ResNet-50 with squeeze-and-excitation blocks (Hu et al., CVPR 2018), through timm, whose state-dict names it has."""
+"""ResNet-50 with squeeze-and-excitation blocks (Hu et al., CVPR 2018), through timm, with timm's state-dict names."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from .params import ResNetParams
 from .resnet import TorchvisionResNet, load_file
 
 prepare()
-import timm  # noqa: E402 - it imports torchvision, which may need the line above
+import timm  # noqa: E402 - imports torchvision, which may need the line above
 
 
 class SeResNet(TorchvisionResNet):
-    """timm's network without its classifier; its stages are named as torchvision's, its first activation is not."""
+    """timm's network without its classifier; stages are named as in torchvision, the first activation is not."""
 
     act1: nn.Module
 
     @property
     def stem(self) -> nn.Module:
-        """Everything before the first stage."""
+        """Layers before the first stage."""
         return nn.Sequential(self.conv1, self.bn1, self.act1, self.maxpool)
 
 
 def se_resnet50(params: ResNetParams, image_size: tuple[int, int]) -> SeResNet:
-    """SE-ResNet-50, 2048-d. Raises ReidbenchError for weights by name, and for a file that does not fit."""
+    """Return SE-ResNet-50, 2048-d. Raises ReidbenchError for weights by name, or if the file does not fit."""
     if params.weights is not None:
-        raise ReidbenchError("se-resnet50 has no weights by name here: give weights_file, with timm's names")
+        raise ReidbenchError("se-resnet50 has no named weights; use weights_file with a checkpoint in timm's names")
     network = timm.create_model("seresnet50", pretrained=False, num_classes=0)
     backbone = SeResNet(network, 2048, params.last_stride)
     if params.weights_file is not None:

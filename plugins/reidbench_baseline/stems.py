@@ -1,7 +1,7 @@
-"""How a transformer turns images into patches: patchify, the IBN-based convolution stem (ICS), and its control.
+"""Transformer stems, which turn images into patches: patchify, the IBN-based convolution stem (ICS) and its control.
 
-ICS is that of Luo et al., "Self-Supervised Pre-Training for Transformer-Based Person Re-Identification"
-(arXiv 2111.12084); IBN is Pan et al., "Two at Once" (ECCV 2018).
+ICS: Luo et al., "Self-Supervised Pre-Training for Transformer-Based Person Re-Identification" (arXiv 2111.12084);
+IBN: Pan et al., "Two at Once" (ECCV 2018).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from timm.layers import PatchEmbed  # noqa: E402 - after prepare()
 class IBN(nn.Module):
     """Instance norm on the first half of the channels, batch norm on the rest (IBN-a).
 
-    The instance norm is affine and keeps no running statistics: it acts alike in training and evaluation.
+    The instance norm is affine and has no running statistics: it behaves the same in training and evaluation.
     """
 
     def __init__(self, channels: int) -> None:
@@ -32,15 +32,15 @@ class IBN(nn.Module):
         self.BN = nn.BatchNorm2d(self.sizes[1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [B, C, h, w] to the same shape."""
+        """Normalise x [B, C, h, w]; the shape is kept."""
         first, second = torch.split(x, self.sizes, dim=1)
         return torch.cat((self.IN(first), self.BN(second)), dim=1)
 
 
 def convolution_stem(width: int, mixed: bool) -> nn.Sequential:
-    """Three convolutions 7x7 (stride 2), 3x3, 3x3: images [B, 3, H, W] to [B, width, H/2, W/2].
+    """Return three convolutions 7x7 (stride 2), 3x3, 3x3: images [B, 3, H, W] to [B, width, H/2, W/2].
 
-    `mixed` normalises after the first two with IBN; otherwise, and always after the third, with batch norm.
+    With `mixed` IBN follows the first two, otherwise batch norm; batch norm always follows the third.
     """
 
     def first_norm() -> nn.Module:
@@ -60,9 +60,9 @@ def convolution_stem(width: int, mixed: bool) -> nn.Sequential:
 
 
 class StemEmbed(PatchEmbed):  # type: ignore[misc]
-    """timm's patch embedding with a choice of stem and with overlapping patches; made for timm's `embed_layer`.
+    """timm's patch embedding with a choice of stem and with overlapping patches, for timm's `embed_layer`.
 
-    A convolution stem halves the image, so that its projection has half the patch's size and step. Released names:
+    A convolution stem halves the image, so its projection has half the patch's size and stride. Released names:
     `conv.*` (0 to 8, none for patchify) and `proj.*`. Image sizes: see `grid_of`.
     """
 
@@ -84,10 +84,10 @@ class StemEmbed(PatchEmbed):  # type: ignore[misc]
             self.proj = nn.Conv2d(stem_width, dim, patch // 2, self.stride // 2, bias=bias, **where)
 
     def grid_of(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of patches of an image of (height, width).
+        """Return the rows and columns of patches of an image of (height, width).
 
-        Raises ReidbenchError where no patch fits, where patches without overlap leave pixels over, or where a
-        convolution stem would halve an odd side.
+        Raises ReidbenchError if no patch fits, if patches without overlap do not cover all pixels, or if a convolution
+        stem would halve an odd side.
         """
         patch = self.patch_size[0]
         if min(image_size) < patch or image_size[0] % self.multiple or image_size[1] % self.multiple:
@@ -99,11 +99,11 @@ class StemEmbed(PatchEmbed):  # type: ignore[misc]
         return tuple((side - patch) // self.stride + 1 for side in image_size)
 
     def dynamic_feat_size(self, img_size: tuple[int, int]) -> tuple[int, int]:
-        """timm's name for `grid_of`."""
+        """Return `grid_of`, under timm's name."""
         return self.grid_of(img_size)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """images [B, 3, H, W] to patches [B, h, w, dim]. Raises as `grid_of`."""
+        """Map images [B, 3, H, W] to patches [B, h, w, dim]. Raises as `grid_of`."""
         self.grid_of((images.shape[-2], images.shape[-1]))
         x = self.conv(images) if hasattr(self, "conv") else images
         return self.norm(self.proj(x).permute(0, 2, 3, 1))  # type: ignore[no-any-return]

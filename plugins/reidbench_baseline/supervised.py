@@ -1,4 +1,4 @@
-"""Supervised pre-training on other persons: BoT on the task's auxiliary data, of which the backbone is kept."""
+"""Supervised pre-training on other persons: BoT on the task's auxiliary data; the backbone is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .params import SupervisedParams
 
 
 def pretrain(ctx: PretrainContext[SupervisedParams]) -> Backbone:
-    """Train on the auxiliary labels as BoT does and return the backbone without its neck.
+    """Train BoT on the auxiliary labels and return the backbone without its neck.
 
     Raises DataError when the auxiliary data have fewer than two identities.
     """

@@ -1,4 +1,4 @@
-"""Swin-T through timm, for rectangular images of any size that its patches of four pixels fill."""
+"""Swin-T through timm, for rectangular images of any size that is a multiple of its patches of four pixels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from timm.models.swin_transformer import SwinTransformer  # isort: skip
 class Swin(Backbone):
     """timm's SwinTransformer without its head; state-dict names are timm's.
 
-    Windows are never shrunk to a small map, as timm would: the map is padded instead. So the tables of relative
-    positions, and with them the state dict, are the same for every image size. As in the original, the
-    windows of a stage are not shifted at all where one of them covers a side of its map, at the image size that the
-    network was built for.
+    Unlike in timm, windows never shrink to a small map: the map is padded instead. The tables of relative positions,
+    and so the state dict, are the same for every image size. As in the original, the windows of a stage are not shifted
+    if one of them covers a side of its map, at the image size that the network was built for.
     """
 
     def __init__(self, network: SwinTransformer) -> None:
@@ -30,13 +29,13 @@ class Swin(Backbone):
         self.dim = network.num_features
 
     def forward(self, images: torch.Tensor) -> Features:
-        """images [B, 3, H, W] to the normalised map [B, 768, H/32, W/32], rounded up, and its mean [B, 768]."""
+        """Map images [B, 3, H, W] to the normalised map [B, 768, H/32, W/32], rounded up, and its mean [B, 768]."""
         x = self.norm(self.layers(self.patch_embed(images)))
         return Features(x.permute(0, 3, 1, 2), x.mean((1, 2)))
 
 
 def swin_tiny(params: SwinParams, image_size: tuple[int, int]) -> Swin:
-    """Swin-T: 768-d, stages of 2, 2, 6 and 2 blocks. Raises ReidbenchError unless sides are multiples of 4."""
+    """Return Swin-T: 768-d, stages of 2, 2, 6, 2 blocks. Raises ReidbenchError unless sides are multiples of 4."""
     network = SwinTransformer(
         img_size=image_size,
         patch_size=4,

@@ -13,7 +13,7 @@ Stem = Literal["patchify", "ics", "conv"]
 
 
 class StemParams(Params):
-    """What a transformer's first layers are."""
+    """Parameters of a transformer's first layers."""
 
     stem: Stem = Field(
         "patchify",
@@ -24,55 +24,57 @@ class StemParams(Params):
     drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth of the last block, linear from 0; training")
 
     def capabilities(self) -> frozenset[str]:
-        """Batch norm is there only in the convolution stems."""
+        """Return "bn" for the convolution stems, the only ones with batch norm."""
         return frozenset({"bn"}) if self.stem != "patchify" else frozenset()
 
 
 class ViTParams(StemParams):
-    """vit-small and vit-base."""
+    """Parameters of vit-small and vit-base."""
 
     patch: int = Field(16, ge=2, description="height and width of a patch in pixels")
     stride: int | None = Field(
-        None, ge=1, description="step between patches; below patch they overlap (TransReID: 12); default: patch"
+        None, ge=1, description="step between patches; less than patch overlaps them (TransReID: 12); default: patch"
     )
 
     @model_validator(mode="after")
     def _geometry(self) -> ViTParams:
         if self.stride is not None and self.stride > self.patch:
-            raise ValueError("stride is above patch: pixels between the patches would never be seen")
+            raise ValueError(
+                f"stride {self.stride} is larger than patch {self.patch} and would skip pixels; lower stride"
+            )
         if self.stem != "patchify" and (self.patch % 2 or (self.stride or 0) % 2):
             raise ValueError(f"stem {self.stem} halves the image first: patch and stride must be even")
         return self
 
     def capabilities(self) -> frozenset[str]:
-        """Tokens always."""
+        """Return the stem's capabilities and "tokens"."""
         return super().capabilities() | {"tokens"}
 
 
 class ViTTinyParams(ViTParams):
-    """vit-tiny: 64x32 on a CPU."""
+    """Parameters of vit-tiny: 64x32 on a CPU."""
 
     patch: int = Field(8, ge=2, description="height and width of a patch in pixels")
     stem_width: int = Field(16, ge=2, multiple_of=2, description="channels of the stems ics and conv")
     dim: int = Field(48, ge=8, description="length of a token")
-    depth: int = Field(3, ge=1, description="transformer blocks")
-    heads: int = Field(3, ge=1, description="attention heads; divides dim")
+    depth: int = Field(3, ge=1, description="number of transformer blocks")
+    heads: int = Field(3, ge=1, description="number of attention heads; divides dim")
 
     @model_validator(mode="after")
     def _heads(self) -> ViTTinyParams:
         if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} cannot be divided among {self.heads} heads")
+            raise ValueError(f"dim {self.dim} is not divisible by heads {self.heads}")
         return self
 
 
 class SwinParams(StemParams):
-    """swin-tiny."""
+    """Parameters of swin-tiny."""
 
     window: int = Field(7, ge=2, description="height and width of an attention window in patches; 4 suits 64x32")
 
 
 class IbnParams(FileWeightsParams):
-    """resnet50-ibn."""
+    """Parameters of resnet50-ibn."""
 
     ibn: Literal["a", "b"] = Field(
         "a",

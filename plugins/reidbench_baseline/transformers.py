@@ -1,4 +1,4 @@
-"""Declares the transformer backbones and ResNet-50 with IBN."""
+"""Declarations of the transformer backbones and ResNet-50 with IBN."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SWIN = Paper(
     code_licence="MIT",
     deviations=(
         STEMS,
-        "small maps are padded to a window, whose shift is dropped as officially; the official code shrinks the window",
+        "small maps are padded to a window, and the official code shrinks the window; both drop its shift",
     ),
 )
 IBN_NET = Paper(
@@ -42,7 +42,7 @@ IBN_NET = Paper(
 
 
 def backbones() -> Iterator[Component]:
-    """vit-tiny, vit-small, vit-base, swin-tiny and resnet50-ibn."""
+    """Yield vit-tiny, vit-small, vit-base, swin-tiny and resnet50-ibn."""
     vits: tuple[tuple[str, type[ViTParams], str], ...] = (
         ("tiny", ViTTinyParams, "ViT of 48 dimensions and 3 blocks for 64x32 on a CPU"),
         ("small", ViTParams, "ViT-S/16: 384 dimensions, 12 blocks, 6 heads"),

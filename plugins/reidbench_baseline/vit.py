@@ -23,25 +23,25 @@ from timm.models.vision_transformer import VisionTransformer  # isort: skip
 
 
 def interpolate_positions(positions: torch.Tensor, built: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
-    """Position embedding [1, 1+hw, D] of the grid `built` at another `grid`; the CLS position is kept.
+    """Interpolate the position embedding [1, 1+hw, D] of the grid `built` to `grid`; the CLS position is kept.
 
-    As DINO does while training on local crops: bicubic with the scale factors (h + 0.1)/H and (w + 0.1)/W, without
-    antialiasing. For the same grid the answer is the tensor itself.
+    As in DINO's training on local crops: bicubic with the scale factors (h + 0.1)/H and (w + 0.1)/W, without
+    antialiasing. If the grids are equal, returns the tensor itself.
     """
     if grid == built:
         return positions
     cls, patches = positions[:, :1], positions[:, 1:]
     field = patches.reshape(1, *built, -1).permute(0, 3, 1, 2)
-    # the 0.1 guards against a floor that falls one short, and is part of where the samples are taken
+    # the 0.1 prevents rounding down to one less, and shifts the sampling points
     factors = ((grid[0] + 0.1) / built[0], (grid[1] + 0.1) / built[1])
     field = F.interpolate(field, scale_factor=factors, mode="bicubic", align_corners=False, antialias=False)
     return torch.cat((cls, field.flatten(2).transpose(1, 2)), dim=1)
 
 
 class ViT(Backbone):
-    """timm's VisionTransformer without its head. Takes any image size that its patches fill.
+    """timm's VisionTransformer without its head. Accepts any image size that is covered by its patches.
 
-    `grid` (rows, columns) are the patches of the image size it was built for, to which `pos_embed` belongs.
+    `grid` (rows, columns) counts the patches of the image size it was built for, which `pos_embed` belongs to.
     """
 
     cls_token: nn.Parameter
@@ -56,17 +56,17 @@ class ViT(Backbone):
         self.patch_embed, self.blocks, self.norm = network.patch_embed, network.blocks, network.norm
         self.dim = network.embed_dim
         self.grid: tuple[int, int] = self.patch_embed.grid_size
-        trunc_normal_(self.cls_token, std=0.02)  # as DINO and TransReID; timm takes 1e-6
+        trunc_normal_(self.cls_token, std=0.02)  # as DINO and TransReID; timm uses 1e-6
 
     def tokens(self, images: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
-        """images [B, 3, H, W] to the input of the blocks [B, 1+hw, dim]: CLS and patches with their positions.
+        """Map images [B, 3, H, W] to the input of the blocks [B, 1+hw, dim]: CLS and patches with their positions.
 
         `shift` [B, dim] is added to every token (TransReID's side information).
         """
         return self._tokens(images, shift)[0]
 
     def forward(self, images: torch.Tensor, shift: torch.Tensor | None = None) -> Features:
-        """images [B, 3, H, W] to the normalised patch tokens [B, dim, h, w] and the normalised CLS [B, dim]."""
+        """Map images [B, 3, H, W] to the normalised patch tokens [B, dim, h, w] and the normalised CLS [B, dim]."""
         x, grid = self._tokens(images, shift)
         for block in self.blocks:
             x = block(x)
@@ -82,7 +82,7 @@ class ViT(Backbone):
 
 
 def vit_tiny(params: ViTTinyParams, image_size: tuple[int, int]) -> ViT:
-    """A small one of the size that the parameters say. Raises ReidbenchError where patches do not fill the image."""
+    """Return a small ViT of the given dimensions. Raises ReidbenchError unless patches cover the image."""
     return _build(params, image_size, dim=params.dim, depth=params.depth, heads=params.heads)
 
 

@@ -1,4 +1,4 @@
-"""A user's own weights as a pre-training: read, matched, reported, refused when they do not fit."""
+"""Pre-training from a user's weights file: read, match, report, and refuse weights that do not fit."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .params import WeightsParams
 
 
 def pretrain(ctx: PretrainContext[WeightsParams]) -> Backbone:
-    """The recipe's backbone with the weights of `file`; `weights-report.json` says what matched.
+    """Return the recipe's backbone with the weights of `file`; `weights-report.json` lists what matched.
 
-    What was loaded in part, or left aside, is noted. Raises ReidbenchError when the file is not the backbone's: less
-    than 90 % of its tensors, no first layer or a whole block missing (of a transformer: not exactly all); when the
-    file is not safe, or an option does not belong to this kind of backbone.
+    Notes partly loaded or ignored weights. Raises ReidbenchError if the file does not fit the backbone (less than 90 %
+    of its tensors, no first layer or a missing block; for a transformer: not exactly all tensors), if the file is not
+    safe, or if an option does not apply to this kind of backbone.
     """
     params = ctx.params
     backbone: Backbone = ctx.backbone()
@@ -39,7 +39,7 @@ def pretrain(ctx: PretrainContext[WeightsParams]) -> Backbone:
 
 
 def _aside(content: Mapping[str, Any], params: WeightsParams) -> Iterator[str]:
-    """A note on other networks of the file, of which nothing was read."""
+    """Yield a note on other networks in the file, which are not read."""
     _, aside = innermost(content, shown(params.file))
     if aside:
         names = ", ".join(map(shown, aside))
@@ -50,8 +50,10 @@ def _load(backbone: Backbone, content: Mapping[str, Any], params: WeightsParams)
     where = str(params.file)
     if hasattr(backbone, "tokens"):
         if params.layout != "auto":
-            raise ReidbenchError(f"{shown(where)}: layout {params.layout} has no transformers; leave layout out")
+            raise ReidbenchError(f"{shown(where)}: layout {params.layout} has no transformers; remove layout")
         return load_transformer(backbone, content, source_grid=params.source_grid, where=where)
     if params.source_grid is not None:
-        raise ReidbenchError(f"{shown(where)}: source_grid is for backbones with position embeddings")
+        raise ReidbenchError(
+            f"{shown(where)}: source_grid needs a backbone with position embeddings; remove source_grid"
+        )
     return load_weights(backbone, state_of(content, shown(where)), layout=params.layout, where=where)

@@ -1,4 +1,4 @@
-"""Choosing pre-training images from a pool: catastrophic forgetting score (CFS), other ways, controls."""
+"""Selection of pre-training images from a pool: catastrophic forgetting score (CFS), other selectors, controls."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ PAPER = Paper(
     code="https://github.com/damo-cv/TransReID-SSL (the resulting list of files only, not the code of CFS)",
     code_licence="MIT",
     deviations=(
-        "the code of CFS was never released: written from the definition and from the script that an author quotes in "
-        "issue 3 of that repository",
-        "each proxy sees pixels normalised as it was trained; the official code changes statistics between the two",
-        "equal scores are ordered by a hash of the image's pixels: file names are hidden from methods",
-        "the target proxy is fine-tuned on the task's target; the official list used MSMT17 and Market-1501 together, "
-        "as `data: auxiliary` in the target proxy does with the task's auxiliary data sets",
-        "published rows used 60 % of LUPerson (`preset: code`); that 50 % do as well is the claim of the abstract",
-        "the proxies see pictures of the file's image size; a proxy's preset brings its parameters alone",
-        "the proxies of the default are the paper's: plain ViT-S, 20 epochs on the whole pool, then 120 with labels; a "
-        "proxy that is written without `backbone` has the recipe's network",
+        "the code of CFS was never released: implemented from the definition and from the script that an author "
+        "quotes in issue 3 of that repository",
+        "each proxy gets pixels with the normalisation of its training; the official code uses different statistics "
+        "for the two",
+        "equal scores are ordered by a hash of the image's pixels, since methods do not see file names",
+        "the target proxy is fine-tuned on the task's target; the official list used MSMT17 and Market-1501 "
+        "together, as `data: auxiliary` in the target proxy does with the task's auxiliary data sets",
+        "published rows used 60 % of LUPerson (`preset: code`); the abstract claims that 50 % are enough",
+        "the proxies use the matrix file's image size; a preset of a proxy sets only its parameters",
+        "the default proxies are the paper's: plain ViT-S, 20 epochs on the whole pool, then 120 with labels; a "
+        "proxy set without `backbone` uses the recipe's network",
     ),
     published=(
         *Published.table(
@@ -57,10 +58,10 @@ PAPER = Paper(
 LIST = replace(
     PAPER,
     deviations=(
-        "the list is taken as it is, whatever labels it was made with: the official one's were the identities of "
-        "MSMT17 and Market-1501, of which the protocol column says nothing",
-        "published rows used 60 % of LUPerson (`preset: code`); that 50 % do as well is the claim of the abstract",
-        "rebuilt copies of LUPerson have other file names: entries that are missing are counted, up to `tolerance`",
+        "the list is used as is, with any labels it was made with: the official one used the identities of MSMT17 "
+        "and Market-1501, which the protocol column does not show",
+        "published rows used 60 % of LUPerson (`preset: code`); the abstract claims that 50 % are enough",
+        "rebuilt copies of LUPerson have other file names: missing entries are counted, and allowed up to `tolerance`",
     ),
 )
 SCRIPT = "the proxies of an author's script in issue 3 of the repository"
@@ -70,12 +71,13 @@ TARGET_PROXY = {"use": "transreid", "preset": "transreid-ssl"}
 
 @hookimpl
 def reidbench_selectors() -> Iterator[Component]:
-    """CFS, other ways to choose, and controls."""
+    """Return CFS, other selectors, and controls."""
     yield Component(
         "cfs",
         "reidbench_cfs.cfs:select",
         CfsParams,
-        summary="catastrophic forgetting score: keeps images whose features a fine-tuning on the target changes least",
+        summary="catastrophic forgetting score: keeps images whose features change least in a fine-tuning "
+        "on the target",
         traits=SEEDLESS,
         paper=PAPER,
         presets={
@@ -87,7 +89,8 @@ def reidbench_selectors() -> Iterator[Component]:
                 target_proxy=TARGET_PROXY,
             ),
             "code": Preset(
-                f"the released list's 60 %; {SCRIPT}, on the task's auxiliary sets, for it MSMT17 and Market-1501",
+                f"the released list's 60 %; {SCRIPT}, on the task's auxiliary data sets, for the paper MSMT17 and "
+                "Market-1501",
                 keep=0.6,
                 order="highest",
                 proxy=SOURCE_PROXY,
@@ -99,8 +102,8 @@ def reidbench_selectors() -> Iterator[Component]:
         "list",
         "reidbench_cfs.released:select",
         ListParams,
-        version=2,  # lists with a byte-order mark and with any line ends
-        summary="the head of a list of files that somebody published, such as CFS_list.pkl",
+        version=2,  # lists with a byte-order mark and with any line endings
+        summary="the first entries of a published list of files, such as CFS_list.pkl",
         traits=SEEDLESS,
         paper=LIST,
         presets={
@@ -113,24 +116,25 @@ def reidbench_selectors() -> Iterator[Component]:
         "cluster",
         "reidbench_cfs.cluster:select",
         ClusterParams,
-        summary="k-means of self-supervised features; the same number of images from each cluster, centres first",
+        summary="k-means of self-supervised features; the same number of images per cluster, nearest to "
+        "the centre first",
         rehearsal={"clusters": 4},
     )
     yield Component(
-        "random", "reidbench_cfs.controls:random", RandomParams, summary="a control: images drawn with the seed"
+        "random", "reidbench_cfs.controls:random", RandomParams, summary="control: random images, drawn with the seed"
     )
     yield Component(
         "all",
         "reidbench_cfs.controls:everything",
         NoParams,
-        summary="a control: the whole pool, in a row of its own",
+        summary="control: the whole pool, as a separate row",
         traits=SEEDLESS,
     )
     yield Component(
         "oracle",
         "reidbench_cfs.controls:oracle",
         OracleParams,
-        summary="a control: the images that truly show a person come first; rendered pools only",
+        summary="control: images that truly show a person come first; rendered pools only",
         traits=OracleParams.traits,
         requires=frozenset({"truth"}),
         protocol=frozenset({"truth"}),

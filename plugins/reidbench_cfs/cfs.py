@@ -20,9 +20,9 @@ from .scoring import Extractor, cosine, measure_pool
 def select(ctx: SelectContext[CfsParams]) -> Selection:
     """Score every pool image by the cosine between its features before and after a fine-tuning on the target.
 
-    c(x) = <f_s(x), f_t(x)> / (|f_s(x)| |f_t(x)|) in [-1, 1]. The source proxy f_s was trained on the whole pool; the
-    target proxy f_t started from f_s and learnt the target. Little forgetting means near to the target, so the highest
-    scores are kept. Leaves `list.csv`, `list.parquet` (if pyarrow is there) and `facts.json`.
+    c(x) = <f_s(x), f_t(x)> / (|f_s(x)| |f_t(x)|) in [-1, 1]. The source proxy f_s is trained on the whole pool; the
+    target proxy f_t starts from f_s and is trained on the target. Little forgetting means similarity to the target, so
+    the highest scores are kept. Writes `list.csv`, `list.parquet` (if pyarrow is installed) and `facts.json`.
     """
     params = ctx.params
     device = ctx.fabric.device
@@ -30,8 +30,8 @@ def select(ctx: SelectContext[CfsParams]) -> Selection:
     target = Extractor("target_proxy", ctx.network("target_proxy"), ctx.image_size, device)
     if source.backbone.dim != target.backbone.dim:
         raise ReidbenchError(
-            f"features of {source.backbone.dim} and {target.backbone.dim} numbers cannot be compared: "
-            "the target proxy must start from the source proxy"
+            f"features of lengths {source.backbone.dim} and {target.backbone.dim} cannot be compared: the target "
+            "proxy must start from the source proxy"
         )
 
     def measure(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -58,7 +58,7 @@ def select(ctx: SelectContext[CfsParams]) -> Selection:
 
 
 def _targets(folder: Path | None) -> list[str] | None:
-    """What the target proxy learnt from, by the names that its artifact's manifest gives; None without one."""
+    """Return the target proxy's training data, as named in its artifact's manifest; None without a manifest."""
     manifest = folder / "manifest.json" if folder is not None else None
     if manifest is None or not manifest.is_file():
         return None

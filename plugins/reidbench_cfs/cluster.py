@@ -1,4 +1,4 @@
-"""Diversity instead of nearness: the same share of every cluster of the pool, without looking at any target."""
+"""Diversity instead of similarity: the same share of every cluster of the pool, without using a target."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .scoring import BATCH, Extractor, measure_pool
 
 
 def select(ctx: SelectContext[ClusterParams]) -> Selection:
-    """Cluster unit features of the proxy by k-means and keep images in turns, those nearest to the centres first.
+    """Cluster unit features of the proxy by k-means and keep images in turns, nearest to the centres first.
 
-    By falling score (see `turns`) come the nearest image of each cluster, then the second nearest of each, ... A
-    cluster that is used up leaves its turns to the others, and a smaller share is a part of a larger one.
+    Scores (see `turns`) fall from the nearest image of each cluster to the second nearest of each, ... An exhausted
+    cluster leaves its turns to the others, and a smaller share is a subset of a larger one.
     """
     params = ctx.params
     proxy = Extractor("proxy", ctx.network("proxy"), ctx.image_size, ctx.fabric.device)
@@ -55,13 +55,13 @@ def select(ctx: SelectContext[ClusterParams]) -> Selection:
 def turns(
     cluster: NDArray[np.int32], nearness: NDArray[np.float32], tie_break: NDArray[np.uint64]
 ) -> NDArray[np.float64]:
-    """Scores [N] by which clusters take turns: 0.5 + nearness / 4 minus the image's rank in its cluster, from 0.
+    """Scores [N] for taking turns: 0.5 + nearness / 4 minus the image's rank in its cluster, from 0.
 
     cluster [N], nearness [N] in [-1, 1]; equal nearness within a cluster is ordered by rising `tie_break` [N].
     """
     order = np.lexsort((tie_break, -nearness, cluster))
     ordered = cluster[order]
-    first = np.searchsorted(ordered, ordered)  # where the cluster of each begins
+    first = np.searchsorted(ordered, ordered)  # start of each row's cluster
     scores = np.empty(len(cluster))
     scores[order] = first - np.arange(len(order))
     scores += 0.5 + np.clip(nearness, -1, 1) / 4.0
@@ -79,7 +79,7 @@ def _centres(ctx: SelectContext[ClusterParams], proxy: Extractor) -> NDArray[np.
     labels = k_means(features, min(params.clusters, len(features)), seed=ctx.seed)
     count = int(labels.max()) + 1
     if count == 0:
-        raise DataError(f"{params.clusters} clusters leave each of {len(features)} images alone: ask for fewer")
+        raise DataError(f"{params.clusters} clusters leave each of {len(features)} images alone: lower clusters")
     sums = np.zeros((count, features.shape[1]))
     np.add.at(sums, labels[labels >= 0], features[labels >= 0])
     centres: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Selectors to compare with: by chance, everything, and by the truth."""
+"""Selectors for comparison: random, everything, and by the truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .params import NoParams, OracleParams, RandomParams
 
 
 def random(ctx: SelectContext[RandomParams]) -> Selection:
-    """One permutation of the seed, cut at `keep`: shares of one seed are nested. Scores fall from 1 along it."""
+    """A permutation of the seed, cut at `keep`: shares of one seed are nested. Scores fall from 1 along it."""
     params = ctx.params
     count = len(ctx.pool)
     order = torch.randperm(count, generator=stream(ctx.seed, "random selection")).numpy()
@@ -24,14 +24,14 @@ def random(ctx: SelectContext[RandomParams]) -> Selection:
 
 
 def everything(ctx: SelectContext[NoParams]) -> Selection:
-    """All images; each scores 1. What is trained then equals training without a selector."""
+    """Keep all images with score 1: training then equals training without a selector."""
     return ranking.select(np.ones(len(ctx.pool)), 1.0)
 
 
 def oracle(ctx: SelectContext[OracleParams]) -> Selection:
-    """Relevant images (score 1) before irrelevant ones (score 0), in either group by a permutation of the seed.
+    """Relevant images (score 1) before irrelevant ones (score 0), each group in a random order of the seed.
 
-    `keep: null` keeps one group whole. Raises DataError when that group is empty.
+    `keep: null` keeps exactly one group. Raises DataError if that group is empty.
     """
     params = ctx.params
     count, lowest = len(ctx.pool), params.order == "lowest"
@@ -41,5 +41,8 @@ def oracle(ctx: SelectContext[OracleParams]) -> Selection:
         return ranking.select(scores, params.keep, lowest=lowest, tie_break=chance)
     kept = np.flatnonzero(scores == (0.0 if lowest else 1.0))
     if not len(kept):
-        raise DataError(f"none of the {count} pool images is {'irrelevant' if lowest else 'relevant'}")
+        raise DataError(
+            f"none of the {count} pool images is {'irrelevant' if lowest else 'relevant'}: set keep "
+            "to a share of the pool"
+        )
     return Selection(kept, scores)

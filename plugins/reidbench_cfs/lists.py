@@ -1,4 +1,4 @@
-"""Reading published lists of files. A pickle is read without letting it name anything that could be run."""
+"""Readers of published file lists. Reading a pickle never runs code."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from reidbench.errors import DataError
 from reidbench.files.text import read_lines, read_text
 
 SUFFIXES = (".pkl", ".pickle", ".txt", ".csv", ".parquet")
-# What a damaged pickle makes the unpickler raise, beside what it is meant to raise.
+# raised by the unpickler for damaged pickles, in addition to its documented errors
 DAMAGES = (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
 
 
 class _Refused(Exception):
-    """A pickle that asks for a global."""
+    """Raised for a pickle that refers to a global."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Builds lists, strings and numbers: whatever has to be looked up by name, every class and function, is refused."""
+    """Builds lists, strings and numbers; refuses everything looked up by name, such as classes and functions."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise _Refused(f"{module}.{name}")
 
 
 def read_list(file: Path, column: str) -> list[str]:
-    """The entries of a list, best first: a pickled list of strings, lines of text, or `column` of a table.
+    """Return the entries of a list, best first: a pickled list of strings, lines of text, or `column` of a table.
 
-    Raises DataError for a pickle that is anything else than a list of strings, and for a table without that column.
+    Raises DataError for a pickle other than a list of strings, and for a table without that column.
     """
     kind = file.suffix.lower()
     if kind not in SUFFIXES:
-        raise DataError(f"{file}: a list must end in {', '.join(SUFFIXES)}")
+        raise DataError(f"{file}: unknown format of a list; use {', '.join(SUFFIXES)}")
     if kind in (".pkl", ".pickle"):
         entries = _read_pickle(file)
     elif kind == ".txt":
@@ -52,10 +52,10 @@ def _read_pickle(file: Path) -> list[str]:
             found: Any = _PlainUnpickler(stream, encoding="utf-8").load()
     except _Refused as error:
         raise DataError(
-            f"{file}: refused, since unpickling would call or create {error}: a list of file names needs nothing such"
+            f"{file}: refused, since unpickling would call or create {error}, which a list of file names does not need"
         ) from None
     except (*DAMAGES, MemoryError, RecursionError) as error:
-        raise DataError(f"{file}: no pickle that can be read: {error}") from None
+        raise DataError(f"{file}: cannot be read as a pickle: {error}") from None
     if type(found) is not list or not all(type(entry) is str for entry in found):
         raise DataError(f"{file}: the pickle must hold a list of file names, not {_describe(found)}")
     return found
@@ -89,7 +89,7 @@ def _read_parquet(file: Path, column: str) -> list[str]:
     try:
         columns = parquet.ParquetFile(file).schema_arrow.names
     except ArrowInvalid as error:
-        raise DataError(f"{file}: no Parquet that can be read: {error}") from None
+        raise DataError(f"{file}: cannot be read as Parquet: {error}") from None
     if column not in columns:
         raise DataError(f"{file}: no column {column!r} among {', '.join(columns)}")
     return [str(entry) for entry in parquet.read_table(file, columns=[column])[column].to_pylist()]

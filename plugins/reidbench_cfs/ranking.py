@@ -1,4 +1,4 @@
-"""From scores to a selection: exact sizes, an order without ties, and the files that tell of both. No torch."""
+"""From scores to a selection: exact sizes, a total order, and the files that describe both. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from reidbench import Selection
 
 COLUMNS = ("rank", "id", "score", "content", "kept")
-BLOCK = 1 << 13  # rows of a list that are held as text at a time
+BLOCK = 1 << 13  # rows of a list held as text at a time
 
 
 def keep_count(keep: float, total: int) -> int:
-    """ceil(keep * total), with `keep` taken as the decimal number that was written: 0.1 of 30 is 3, not 4."""
+    """ceil(keep * total), with `keep` as the decimal number in the matrix file: 0.1 of 30 is 3, not 4."""
     return math.ceil(Fraction(repr(float(keep))) * total)
 
 
@@ -40,10 +40,10 @@ def descending(scores: NDArray[Any], tie_break: NDArray[Any] | None = None) -> N
 def select(
     scores: NDArray[Any], keep: float, *, lowest: bool = False, tie_break: NDArray[Any] | None = None
 ) -> Selection:
-    """Keep the best-scored share [ceil(keep * N)], or with `lowest` the other end of the same order.
+    """Keep the share [ceil(keep * N)] with the best scores, or with `lowest` the other end of the same order.
 
-    The kept indices rise: a selection is a set, and the whole pool comes back in the pool's own order. A smaller share
-    is a part of a larger one, and highest and lowest shares that add up to N have nothing in common.
+    The kept indices rise: a selection is a set, and the whole pool keeps its order. A smaller share is a subset of a
+    larger one; highest and lowest shares that add up to N are disjoint.
     """
     order = descending(scores, tie_break)
     count = keep_count(keep, len(scores))
@@ -52,15 +52,15 @@ def select(
 
 
 def pool_hash(content: NDArray[np.uint64]) -> str:
-    """A name for the images of a pool, in whatever order: 32 hexadecimal digits from their content hashes [N]."""
+    """Hash of a pool's images, independent of their order: 32 hexadecimal digits from their content hashes [N]."""
     return hashlib.sha256(np.sort(content).astype("<u8").tobytes()).hexdigest()[:32]
 
 
 def write_list(folder: Path, selection: Selection, content: NDArray[np.uint64], stem: str = "list") -> None:
-    """Write the whole pool by falling score, as the released list is, to CSV and, if pyarrow is there, Parquet.
+    """Write the whole pool by falling score, as the released list is, to CSV and, if pyarrow is installed, Parquet.
 
     Columns: rank from 1, id (the pool's opaque name of the image), score, content (hash of the pixels), kept (0 or 1).
-    The memory that it takes does not depend on the rows' text: blocks are written one by one.
+    Blocks are written one by one, so that memory does not depend on the rows' text.
     """
     with (folder / f"{stem}.csv").open("w", encoding="utf-8", newline="") as stream:
         stream.write(",".join(COLUMNS) + "\n")
@@ -91,11 +91,11 @@ def _blocks(selection: Selection, content: NDArray[np.uint64]) -> Iterator[tuple
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `facts.json`: what the selection was made from."""
+    """Write `facts.json`: the sources of the selection."""
     (folder / "facts.json").write_text(json.dumps(dict(facts), indent=1, sort_keys=True) + "\n")
 
 
 def describe_scores(scores: NDArray[Any]) -> dict[str, float]:
-    """Least, quartiles and greatest of scores [N]."""
+    """Return minimum, quartiles and maximum of scores [N]."""
     names = ("least", "quartile_1", "median", "quartile_3", "greatest")
     return {name: float(value) for name, value in zip(names, np.quantile(scores, (0, 0.25, 0.5, 0.75, 1)), strict=True)}

@@ -1,4 +1,4 @@
-"""A released list, such as TransReID-SSL's CFS_list.pkl: names in descending score order, of which a prefix is kept."""
+"""A released list, such as TransReID-SSL's CFS_list.pkl: names by falling score, of which a prefix is kept."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from . import ranking
 from .lists import read_list
 from .params import ListParams
 
-NAMED = 5  # missing entries that are told by name
+NAMED = 5  # number of missing entries that a message lists
 
 
 def select(ctx: SelectContext[ListParams]) -> Selection:
-    """Keep the pool images that the head of the list names. The list's first scores 1, images that it leaves out 0.
+    """Keep the pool images named at the start of the list. Its first entry scores 1, images outside the list 0.
 
-    Names are joined to the pool by the harness, since a method sees none. Missing entries are counted; raises DataError
-    when they are more than `tolerance` of the head, or none is left. Leaves `facts.json`.
+    The harness joins names to the pool, since a method does not see names. Missing entries are counted; raises
+    DataError if they exceed `tolerance`, or no entry is left. Writes `facts.json`.
     """
     params = ctx.params
     entries = read_list(params.file, params.by)
     wanted = params.count if params.count is not None else ranking.keep_count(params.keep, len(entries))
     if wanted > len(entries):
-        raise DataError(f"{params.file}: {wanted} entries are asked for, and the list has {len(entries)}")
+        raise DataError(f"{params.file}: {wanted} entries are requested, but the list has {len(entries)}: lower count")
     found = _by_id(ctx.pool, entries, params) if params.by == "id" else ctx.pool.match(entries, params.by)
     head = found[:wanted]
     missing = np.flatnonzero(head < 0)
     _check_missing(params, entries, missing, wanted)
     kept = np.unique(head[head >= 0])
     facts = {
-        "uses_target_labels": None,  # nobody can tell from a list what it was made with
+        "uses_target_labels": None,  # a list does not say which labels it was made with
         "by": params.by,
         "list": {"entries": len(entries), "asked_for": wanted, "missing": len(missing)},
         "missing": [entries[row] for row in missing[:NAMED].tolist()],
@@ -58,18 +58,19 @@ def _check_missing(params: ListParams, entries: list[str], missing: NDArray[np.i
 
 
 def _scores(found: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """1 at the list's first entry, falling to 1 / entries at its last; 0 elsewhere. The first mention counts."""
+    """Return 1 at the list's first entry, falling to 1 / entries at its last; 0 elsewhere. Repetitions are ignored."""
     scores = np.zeros(count)
-    rows = np.flatnonzero(found >= 0)[::-1]  # backwards, so that the first mention is written last
+    rows = np.flatnonzero(found >= 0)[::-1]  # backwards, so that the first of duplicates is written last
     scores[found[rows]] = 1 - rows / len(found)
     return scores
 
 
 def _by_id(pool: HiddenSplit, entries: list[str], params: ListParams) -> NDArray[np.int64]:
-    """Indices of this package's own ids, which are places in the pool: the list must be of the whole of this pool."""
+    """Return indices of this package's ids, which are positions in the pool: the list must cover this whole pool."""
     if len(entries) != len(pool):
         raise DataError(
-            f"{params.file}: ids of a pool of {len(entries)} images say nothing about one of {len(pool)}: join by name"
+            f"{params.file}: ids of a pool of {len(entries)} images do not fit a pool of {len(pool)}: use a list of "
+            "names with by: name"
         )
     ids = [whole_number(entry) for entry in entries]
     for entry, number in zip(entries, ids, strict=True):
@@ -79,5 +80,5 @@ def _by_id(pool: HiddenSplit, entries: list[str], params: ListParams) -> NDArray
                 "for a list of names set by: name"
             )
         if not 0 <= number < len(pool):
-            raise DataError(f"{params.file}: ids must be 0 to {len(pool) - 1}, and {shown(entry)} is not")
+            raise DataError(f"{params.file}: ids must be 0 to {len(pool) - 1}, but one is {shown(entry)}")
     return np.array(ids, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What stands for a published list in `reidbench rehearse`."""
+"""A stand-in for a published list in `reidbench rehearse`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FORMS: Mapping[Join, Callable[[int, PurePosixPath], str]] = {
 
 
 def published_list(params: ListParams, folder: Path, names: Sequence[str]) -> Path:
-    """A list of all images of the pool, in a file of the same name and kind.
+    """Write a list of all images of the pool, to a file of the same name and format.
 
-    Raises DataError for Parquet where pyarrow is not installed.
+    Raises DataError for Parquet if pyarrow is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / params.file.name

@@ -1,4 +1,4 @@
-"""Learning on an unlabelled target by clustering: adabn, pseudo-label, spcl, cluster-contrast."""
+"""Clustering-based learning on an unlabelled target: adabn, pseudo-label, spcl, cluster-contrast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .params import AdaBNParams, ClusterContrastParams, PseudoLabelParams, SpCLP
 
 SOURCE_FREE = frozenset({"source-free"})
 WORKLOAD = "reidbench_cluster.workload:rounds"
-# Few neighbours and small cores, so that there are clusters among a handful of pictures.
+# Few neighbours and small cores, so that a handful of images has clusters.
 REHEARSAL = {
     "rounds": 1, "iterations": 2, "identities": 4, "images": 2, "k1": 4, "k2": 2, "min_samples": 2,
 }  # fmt: skip
@@ -19,7 +19,7 @@ REHEARSAL = {
 
 @hookimpl
 def reidbench_adapters() -> Iterator[Component]:
-    """Methods of this plugin; all start from the recipe's backbone weights or fine-tuned embedder."""
+    """Yield the methods of this plugin; all start from the recipe's backbone weights or fine-tuned embedder."""
     yield Component(
         "adabn",
         "reidbench_cluster.adabn:adapt",
@@ -40,7 +40,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_cluster.pseudo_label:adapt",
         PseudoLabelParams,
         traits=SOURCE_FREE,
-        summary="the plain loop: cluster, relabel, fine-tune, repeat",
+        summary="the basic loop: cluster, relabel, fine-tune, repeat",
         requires=PseudoLabelParams.required,
         protocol=PseudoLabelParams.cameras,
         rehearsal={**REHEARSAL, "clusters": 4},
@@ -53,12 +53,12 @@ def reidbench_adapters() -> Iterator[Component]:
             code_licence="MIT",
             deviations=(
                 "only the loop is the paper's: its eps (mean of the nearest 0.16 % of pairs), distances to the source, "
-                "triplets on two layers, SGD and 70 epochs between clusterings are not offered, hence no preset",
-                "label-smoothed cross-entropy is trained beside the triplet; each round draws a new classifier for it",
+                "triplets on two layers, SGD and 70 epochs between clusterings are not implemented; no preset exists",
+                "label-smoothed cross-entropy is added to the triplet loss; each round draws a new classifier for it",
                 "`clustering: circular` is a competition's rule: each image takes the identity of its nearest other "
                 "image; its public ancestor, DMT, gives gallery images the identity of their nearest query below an "
                 "angle (0.3, then 0.45) and trains them with the labelled set, as competition-joint does",
-                "the last round counts, and images outside all clusters are left out of a round",
+                "the last round is kept; images outside all clusters are excluded from a round",
             ),
             published=published.PSEUDO_LABEL,
         ),
@@ -81,13 +81,13 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/alibaba/cluster-contrast-reid",
             code_licence="MIT",
             deviations=(
-                "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
+                "batches use any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
                 "a pass too short for a batch is continued by further ones; the official code stops there",
-                "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
-                "pool: gem needs a map; a transformer takes `pool: backbone`, its class token, as TransReID-SSL does",
-                "update: mean, one step to the batch mean of a cluster, is ours; the worlds' tables were made with it",
-                "the last round counts; the official runs report the best round on test data",
-                "one device: batch statistics are those of the whole batch, not of a quarter of it",
+                "images are resized with a bilinear filter; the official code's bicubic is `resize: bicubic`",
+                "pool: gem needs a map; a transformer uses `pool: backbone`, its class token, as in TransReID-SSL",
+                "update: mean, one step to the batch mean of a cluster, is ours; the worlds' tables use it",
+                "the last round is kept; the official runs report the best round on test data",
+                "one device: batch statistics are over the whole batch, not over a quarter of it",
             ),
             published=published.CLUSTER_CONTRAST,
         ),
@@ -111,11 +111,11 @@ def reidbench_adapters() -> Iterator[Component]:
             code="https://github.com/yxgeee/SpCL",
             code_licence="MIT",
             deviations=(
-                "batches take any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
+                "batches use any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
                 "a pass too short for a batch is continued by further ones; the official code stops there",
-                "pictures are resized bilinear; the official code's bicubic is `resize: bicubic` beside `image_size`",
-                "the last round counts; the official runs report the round with the best mAP on test data",
-                "one device: batch statistics are those of the whole half-batch, not of a quarter of it",
+                "images are resized with a bilinear filter; the official code's bicubic is `resize: bicubic`",
+                "the last round is kept; the official runs report the round with the best mAP on test data",
+                "one device: batch statistics are over the whole half-batch, not over a quarter of it",
             ),
             published=published.SPCL,
         ),

@@ -1,4 +1,4 @@
-"""Adaptive batch norm (Li et al., 2016): the target's statistics, the source's weights."""
+"""Adaptive batch norm (Li et al., 2016): target statistics with source weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def adapt(ctx: AdaptContext[AdaBNParams]) -> Embedder:
     """Re-estimate all running statistics on the target; no weight changes.
 
-    Every method that forwards target images in train mode does this on the way, so it is a row of every adaptation
+    Every method that forwards target images in train mode does the same implicitly, so this is in every adaptation
     table. Raises ReidbenchError for a network without batch norm.
     """
     embedder = ctx.start
@@ -39,17 +39,17 @@ def estimate(
     device: str | torch.device = "cpu",
     workers: int = 0,
 ) -> None:
-    """Set the running statistics of `embedder` to the mean of those of all full batches of `images`."""
+    """Set the running statistics of `embedder` to their mean over all full batches of `images`."""
     norms = [module for module in embedder.modules() if isinstance(module, NORMS)]
     if not norms:
-        raise ReidbenchError("adabn needs batch norm, and this network has none")
+        raise ReidbenchError("adabn needs batch norm, but this network has none; choose another backbone")
     momenta = [norm.momentum for norm in norms]
     embedder.to(device).eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's word for a plain mean over batches
+        norm.momentum = None  # torch's value for a plain mean over batches
         norm.train()
-    # A last, small batch would weigh as much as a full one: the sampler leaves it out.
+    # A smaller last batch would have the weight of a full one, so the sampler drops it.
     sampler = ShuffledSampler(len(images), params.batch, generator)
     batches = Batches(images, embedder.preprocess, sampler, workers=workers, device=device)
     camids = torch.as_tensor(images.camids)

@@ -1,4 +1,4 @@
-"""Cluster Contrast (Dai et al., ACCV 2022), as TransReID-SSL uses it too."""
+"""Cluster Contrast (Dai et al., ACCV 2022), also as used by TransReID-SSL."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .params import ClusterContrastParams
 
 
 def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
-    """Contrast images of the target with a memory of its clusters, rebuilt in each round.
+    """Contrast target images with a memory of their clusters, rebuilt in each round.
 
-    Unsupervised when the recipe starts from a backbone, adaptation when it starts from a fine-tuned embedder; source
+    Unsupervised if the recipe starts from a backbone, adaptation if it starts from a fine-tuned embedder; source
     images are not used. The feature, for clustering and for the test, is the one after the neck.
     """
     params = ctx.params
@@ -28,7 +28,7 @@ def adapt(ctx: AdaptContext[ClusterContrastParams]) -> BackboneEmbedder:
     batches = PseudoLabelBatches(ctx.target, embedder.preprocess, params, ctx.workers, ctx.fabric.device)
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
     update = Update(ctx.fabric, optimiser)
-    features = np.empty((0, 0), np.float32)  # of the round
+    features = np.empty((0, 0), np.float32)  # of the current round
 
     def cluster() -> np.ndarray:
         nonlocal features

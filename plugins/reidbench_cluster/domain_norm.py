@@ -1,4 +1,4 @@
-"""Domain-specific batch norm: a batch's first half is the source, its second the target."""
+"""Domain-specific batch norm: the first half of a batch is the source, the second the target."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class DomainNorm(nn.Module):
-    """A pair of batch norms that start as copies of one; evaluation uses the target's."""
+    """Pair of batch norms, initialised as copies of one; evaluation uses the target's."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class DomainNorm(nn.Module):
         self.target = copy.deepcopy(norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, ...]; in training the halves are normalised apart."""
+        """Normalise [B, ...]; in training each half separately."""
         if not self.training:
             return self.target(x)  # type: ignore[no-any-return]
         half = len(x) // 2
@@ -27,7 +27,7 @@ class DomainNorm(nn.Module):
 
 
 def split_norms(network: nn.Module) -> None:
-    """Replace every batch norm below `network` by a pair, in place."""
+    """Replace every batch norm below `network` with a pair, in place."""
     for name, child in network.named_children():
         if isinstance(child, NORMS):
             setattr(network, name, DomainNorm(child))
@@ -36,7 +36,7 @@ def split_norms(network: nn.Module) -> None:
 
 
 def keep_target_norms(network: nn.Module) -> None:
-    """Replace every pair by its target's batch norm, in place: what is left is an ordinary network."""
+    """Replace every pair with its target's batch norm, in place; the result is an ordinary network."""
     for name, child in network.named_children():
         if isinstance(child, DomainNorm):
             setattr(network, name, child.target)

@@ -1,4 +1,4 @@
-"""What every clustering method does: embed the target, cluster, train on pseudo labels, again."""
+"""The loop of the clustering methods: embed the target, cluster, train on pseudo labels, repeat."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from .params import LoopParams
 def starting_embedder(
     ctx: AdaptContext[Params], pool: str | None = None, *, keep_neck: bool = True
 ) -> BackboneEmbedder:
-    """The recipe's embedder where it has a neck that is to be kept; else its backbone under a fresh neck.
+    """Return the recipe's embedder if its neck is kept, otherwise its backbone with a new neck.
 
-    Without `pool` it pools as the recipe's embedder does. With another pooling the neck is fresh in any case, since it
-    does not fit its numbers; with the same the exponent stays as it was learned. The source's classifier is gone.
+    Without `pool` the recipe's pooling is kept. Another pooling always gets a new neck, since the old statistics do not
+    fit; the same pooling keeps its learned exponent. The source's classifier is dropped.
     """
     start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
     before = start.pool_name if start is not None else "backbone"
@@ -49,12 +49,12 @@ def starting_embedder(
 
 
 def target_features(embedder: Embedder, images: HiddenSplit | Split, ctx: AdaptContext[Params]) -> np.ndarray:
-    """Features [N, D] of the images in eval mode, of unit length."""
+    """Return unit features [N, D] of the images, in eval mode."""
     return unit(embed(embedder, images, images.camids, device=ctx.fabric.device, workers=ctx.workers))
 
 
 class PseudoLabelBatches:
-    """Batches of pseudo-labelled images, as many as are asked for, however few clusters there are."""
+    """Yields a requested number of batches of pseudo-labelled images, independent of the number of clusters."""
 
     def __init__(
         self,
@@ -70,14 +70,14 @@ class PseudoLabelBatches:
         self.cameras = images.camids
 
     def batches(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """`iterations` times (images [P * K, 3, H, W], their indices); images labelled -1 never come.
+        """Yield (images [P * K, 3, H, W], their indices) `iterations` times; images labelled -1 are never used.
 
-        With `by-size` and fewer clusters than P a batch holds them all; else all batches are full.
+        With `by-size` and fewer clusters than P a batch holds them all; otherwise all batches are full.
         """
         return self.feed.batches(self.indices(labels, generator), generator)
 
     def indices(self, labels: np.ndarray, generator: torch.Generator) -> Iterator[np.ndarray]:
-        """The indices [P * K] of each of these batches."""
+        """Yield the indices [P * K] of each of these batches."""
         inside = np.flatnonzero(labels >= 0)
         for chosen in Endless(self._sampler(inside, labels[inside], generator), self.params.iterations):
             yield inside[chosen]
@@ -93,7 +93,7 @@ class PseudoLabelBatches:
 def make_optimiser(
     network: torch.nn.Module, params: LoopParams, kind: Literal["adam", "sgd"] = "adam"
 ) -> torch.optim.Optimizer:
-    """Adam, or SGD with momentum 0.9, over whatever is trained."""
+    """Return Adam, or SGD with momentum 0.9, over all trained parameters."""
     weights = trained(network)
     if kind == "sgd":
         return torch.optim.SGD(weights, lr=params.lr, momentum=0.9, weight_decay=params.weight_decay)
@@ -101,19 +101,19 @@ def make_optimiser(
 
 
 def set_rate(optimiser: torch.optim.Optimizer, params: LoopParams, round_: int) -> None:
-    """A tenth of the rate after each `lr_step` of the rounds, whether or not a round trains."""
+    """Divide the rate by 10 after each `lr_step` of the rounds, whether a round trains or is skipped."""
     step = max(1, round(params.lr_step * params.rounds))
     for group in optimiser.param_groups:
         group["lr"] = params.lr * 0.1 ** (round_ // step)
 
 
 def describe(labels: np.ndarray) -> dict[str, float]:
-    """How many clusters and outliers there are, for the log."""
+    """Return the numbers of clusters and outliers, for the log."""
     return {"clusters": float(labels.max(initial=-1) + 1), "outliers": float((labels < 0).sum())}
 
 
 def too_few(labels: np.ndarray) -> bool:
-    """Whether there is nothing to tell apart: all noise, or one cluster. Such a round is skipped."""
+    """Return whether there is nothing to contrast: only noise, or a single cluster. Such a round is skipped."""
     return int(labels.max(initial=-1)) < 1
 
 
@@ -124,9 +124,9 @@ def train_rounds(
     train: Callable[[np.ndarray], float],
     too_few: Callable[[np.ndarray], bool] = too_few,
 ) -> None:
-    """All rounds that are still to run: set the rate, `cluster` to labels [N], `train` on them to a mean loss, log.
+    """Run the remaining rounds: set the rate, `cluster` to labels [N], `train` on them to a mean loss, log.
 
-    A round that has too few classes is logged and skipped; the harness notes how many there were.
+    A round with too few classes is logged and skipped; the harness notes the number of skipped rounds.
     """
     for round_ in ctx.checkpoint.epochs(ctx.params.rounds, **state):
         set_rate(state["optimiser"], ctx.params, round_)
@@ -136,6 +136,6 @@ def train_rounds(
         if too_few(labels):
             ctx.log({"round": round_, "skipped": 1.0, **found})
             counts = f"{found['clusters']:.0f} clusters, {found['outliers']:.0f} outliers"
-            print(f"round {round_}: {counts}: nothing to tell apart, skipped")
+            print(f"round {round_}: {counts}: fewer than two clusters, skipped")
         else:
             ctx.log({"round": round_, "loss": train(labels), **found})

@@ -10,7 +10,7 @@ from torch import nn
 
 
 class _ClusterProducts(torch.autograd.Function):
-    """f M^T whose backward also updates the rows of the batch's clusters: without backward, no update."""
+    """f M^T; backward also updates the rows of the batch's clusters, so without backward nothing is updated."""
 
     @staticmethod
     def forward(
@@ -23,7 +23,7 @@ class _ClusterProducts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
         features, labels = ctx.saved_tensors
-        answer = gradient @ ctx.rows  # before the rows move
+        answer = gradient @ ctx.rows  # before the rows are updated
         update_clusters(ctx.rows, features, labels, ctx.momentum, ctx.update)
         return answer, None, None, None, None
 
@@ -32,10 +32,10 @@ class _ClusterProducts(torch.autograd.Function):
 def update_clusters(
     rows: torch.Tensor, features: torch.Tensor, labels: torch.Tensor, momentum: float, update: str
 ) -> None:
-    """Move the rows [C, D] of the clusters in a batch, in place.
+    """Update the rows [C, D] of the clusters in a batch, in place.
 
-    ``cm`` moves a row once for each image of its cluster (`move_in_order`). The other two move it once in all, to the
-    mean of the cluster's features (``mean``) or to the one with the lowest cosine to the row (``hard``).
+    ``cm`` updates a row once for each image of its cluster (`move_in_order`). The others update it once, towards the
+    mean of the cluster's features (``mean``) or the feature with the lowest cosine to the row (``hard``).
     """
     if update == "cm":
         move_in_order(rows, features, labels, momentum)
@@ -48,7 +48,7 @@ def update_clusters(
 
 @torch.no_grad()
 def move_in_order(rows: torch.Tensor, features: torch.Tensor, places: torch.Tensor, momentum: float) -> None:
-    """For one image after the other: row <- normalised(momentum x row + (1 - momentum) x feature), in place."""
+    """For each image in order: row <- normalised(momentum x row + (1 - momentum) x feature), in place."""
     for feature, place in zip(features, places.tolist(), strict=True):
         rows[place] = F.normalize(momentum * rows[place] + (1 - momentum) * feature, dim=0)
 
@@ -67,27 +67,27 @@ class ClusterMemory(nn.Module):
         momentum: float = 0.1,
         update: Literal["cm", "hard", "mean"] = "cm",
     ) -> None:
-        """features [N, D] of unit length, labels [N] with -1 for outliers, which have no row."""
+        """Build the rows from unit features [N, D] and labels [N]; outliers (-1) have no row."""
         super().__init__()
         self.temperature, self.momentum, self.update = temperature, momentum, update
         self.register_buffer("rows", class_means(features[labels >= 0], labels[labels >= 0]))
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Unit features [B, D] and their clusters [B] to a scalar loss; rows move in backward."""
+        """Compute a scalar loss from unit features [B, D] and their clusters [B]; backward updates the rows."""
         apply: Any = _ClusterProducts.apply
         products = apply(features, labels, self.rows, self.momentum, self.update)
         return F.cross_entropy(products / self.temperature, labels)
 
 
 def class_means(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """[C, D] normalised mean feature of each class 0..C-1."""
+    """Return the normalised mean feature [C, D] of each class 0..C-1."""
     sums = features.new_zeros(int(labels.max()) + 1, features.shape[1])
     sums.index_add_(0, labels, features)
     return F.normalize(sums / torch.bincount(labels)[:, None], dim=1)
 
 
 class _InstanceProducts(torch.autograd.Function):
-    """f V^T whose backward also moves the rows of the batch, one image after the other."""
+    """f V^T; backward also updates the rows of the batch, one image after the other."""
 
     @staticmethod
     def forward(
@@ -106,10 +106,10 @@ class _InstanceProducts(torch.autograd.Function):
 
 
 class HybridMemory(nn.Module):
-    """SpCL's memory: a row per source class and per target image; `labels` say which rows are one class.
+    """SpCL's memory: a row per source class and per target image; `labels` assign rows to classes.
 
-    The similarity to a class is the mean over its rows, so that a cluster's centroid is the plain mean of its
-    instances and is not normalised again; an un-clustered image is a class of one row (Ge et al., 2020, eq. 2).
+    The similarity to a class is the mean over its rows: a cluster's centroid is the plain mean of its instances,
+    without another normalisation, and an un-clustered image is a class of one row (Ge et al., 2020, eq. 2).
     """
 
     rows: torch.Tensor
@@ -122,14 +122,14 @@ class HybridMemory(nn.Module):
         self.register_buffer("labels", torch.arange(len(rows)))
 
     def forward(self, features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Unit features [B, D] and the memory rows that they belong to [B] to a scalar loss."""
+        """Compute a scalar loss from unit features [B, D] and their memory rows [B]."""
         apply: Any = _InstanceProducts.apply
         products: torch.Tensor = apply(features.float(), places, self.rows, self.momentum) / self.temperature
         classes = int(self.labels.max()) + 1
         sums = torch.zeros(classes, len(features), device=features.device).index_add(0, self.labels, products.t())
         sizes = torch.bincount(self.labels, minlength=classes)[:, None]
         logits = (sums / sizes.clamp_min(1)).t()
-        # Without the largest subtracted, exp(20) is near the end of what half precision holds: this stays float32.
+        # The maximum is not subtracted, and exp(20) is near the limit of half precision, so this runs in float32.
         weights = logits.exp() * (sizes.t() > 0)
         share = weights / (weights.sum(1, keepdim=True) + 1e-6)
         return F.nll_loss((share + 1e-6).log(), self.labels[places])

@@ -1,4 +1,4 @@
-"""The recipes of the papers and of their code, as presets; networks are named in the matrix file."""
+"""Recipes of the papers and their code as presets; the matrix file names the networks."""
 
 from __future__ import annotations
 

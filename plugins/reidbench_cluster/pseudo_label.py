@@ -1,4 +1,4 @@
-"""The plain loop: cluster the target, take clusters for identities, fine-tune, repeat."""
+"""The basic loop: cluster the target, use clusters as identities, fine-tune, repeat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .params import PseudoLabelParams
 
 
 def make_labels(features: np.ndarray, params: PseudoLabelParams, seed: int) -> np.ndarray:
-    """[N] cluster of each feature [N, D], -1 for outliers, by the chosen clustering."""
+    """Return the cluster [N] of each feature [N, D], -1 for outliers, by the chosen clustering."""
     if params.clustering == "agglomerative":
         return pseudo_labels.agglomerative(features, params.threshold)
     if params.clustering == "k-means":
@@ -34,7 +34,7 @@ def make_labels(features: np.ndarray, params: PseudoLabelParams, seed: int) -> n
 
 
 def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
-    """Fine-tune on the target's clusters with label-smoothed cross-entropy and the batch-hard triplet."""
+    """Fine-tune on the target's clusters with label-smoothed cross-entropy and the batch-hard triplet loss."""
     params = ctx.params
     embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, params.pool))
     optimiser = make_optimiser(embedder, params)
@@ -43,7 +43,7 @@ def adapt(ctx: AdaptContext[PseudoLabelParams]) -> BackboneEmbedder:
     state = {"embedder": embedder, "optimiser": optimiser, "generator": generator}
 
     def train(labels: np.ndarray) -> float:
-        """One round; its classifier is drawn from N(0, 0.001), since clusters have new numbers in each round."""
+        """Train one round; its classifier is drawn from N(0, 0.001), since clusters are renumbered in each round."""
         embedder.train()
         classes = int(labels.max()) + 1
         (classifier,) = identity_heads([embedder.backbone.dim], classes, generator=generator)

@@ -1,4 +1,4 @@
-"""Numbers that were published for SpCL, Cluster Contrast and the plain loop (UDA_TP), as they are printed."""
+"""Published numbers of SpCL, Cluster Contrast and the basic loop (UDA_TP), as printed."""
 
 from __future__ import annotations
 

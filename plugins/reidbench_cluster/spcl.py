@@ -21,11 +21,11 @@ from .memory import HybridMemory, class_means
 from .params import SpCLParams
 from .reliability import reliable_labels, singled
 
-LARGEST_RADIUS = 0.999  # pairs without a common neighbour are at 1, and are no graph's edges
+LARGEST_RADIUS = 0.999  # pairs without a common neighbour have distance 1 and must not become edges
 
 
 class _Threshold(nn.Module):
-    """The independence threshold, fixed in the first round and kept by the checkpoint."""
+    """Independence threshold, set in the first round and stored in the checkpoint."""
 
     value: torch.Tensor
 
@@ -39,7 +39,7 @@ class _Threshold(nn.Module):
 
 
 class _Training:
-    """The parts of one run: target alone, or target and source with domain-specific batch norm."""
+    """State of one run: target only, or target and source with domain-specific batch norm."""
 
     def __init__(self, ctx: AdaptContext[SpCLParams]) -> None:
         self.ctx = ctx
@@ -68,7 +68,7 @@ class _Training:
         return PseudoLabelBatches(images, self.embedder.preprocess, self.params, ctx.workers, ctx.fabric.device)
 
     def cluster(self) -> np.ndarray:
-        """Cluster the target's memory rows; trusted clusters keep their label, all other images are -1."""
+        """Cluster the target's memory rows; reliable clusters keep their label, all other images are -1."""
         params = self.params
         rows = self.memory.rows[self.classes :].cpu().numpy()
         eps = [params.eps, min(params.eps + params.eps_gap, LARGEST_RADIUS), params.eps - params.eps_gap]
@@ -79,10 +79,10 @@ class _Training:
         return labels
 
     def train(self, labels: np.ndarray) -> float:
-        """One round: every target image is an instance of its class, un-clustered ones of their own."""
+        """Train one round: every target image is an instance of its class, an un-clustered one a separate class."""
         classes = singled(labels)
         places = np.concatenate([np.arange(self.classes), self.classes + classes])
-        # Reliability may leave gaps in the numbers; the memory wants classes 0, 1, ...
+        # Reliability may leave gaps in the labels; the memory needs classes 0, 1, ...
         self.memory.labels.copy_(torch.from_numpy(np.unique(places, return_inverse=True)[1]))
         self.embedder.train()
         means = Means()
@@ -97,7 +97,7 @@ class _Training:
         return means.values()["loss"]
 
     def _steps(self, classes: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """Images of a step (source before target) and their memory rows."""
+        """Yield the images of a step (source before target) and their memory rows."""
         if self.source is None:
             for images, indices in self.batches.batches(classes, self.generator):
                 yield images, self.classes + indices
@@ -111,7 +111,7 @@ class _Training:
         yield from read_ahead(made, self._plans(classes), self.ctx.workers)
 
     def _plans(self, classes: np.ndarray) -> Iterator[tuple[Plan, Plan]]:
-        """Plans of a step's halves, both full; each domain has its own passes, and all is drawn from one generator."""
+        """Yield plans for a step's halves, both full; each domain has separate passes, all drawn from one generator."""
         sources = self.source_batches.indices(self.source_labels, self.generator)
         targets = self.batches.indices(classes, self.generator)
         for source, target in zip(sources, targets, strict=True):
@@ -120,7 +120,7 @@ class _Training:
 
 
 def adapt(ctx: AdaptContext[SpCLParams]) -> BackboneEmbedder:
-    """Learn on target and source together (UDA), or on the target alone (USL) where the task names no source."""
+    """Train on target and source (UDA), or on the target alone (USL) if the task names no source."""
     run = _Training(ctx)
     state = {
         "embedder": run.embedder,

@@ -1,4 +1,4 @@
-"""Steps and images of a training at full scale, for `reidbench rehearse`; free of torch."""
+"""Steps and images of a training at full scale, for `reidbench rehearse`, without torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .params import AdaBNParams, LoopParams, SpCLParams
 
 
 def rounds(params: LoopParams, amounts: Mapping[str, Amount]) -> Workload:
-    """As many steps in each round, whatever the data are; a source that is learned beside the target doubles them."""
+    """Return the steps of all rounds, which do not depend on the data; training on a source doubles the images."""
     domains = 2 if isinstance(params, SpCLParams) and params.use_source and "source" in amounts else 1
     return Workload(params.rounds * params.iterations, domains * params.identities * params.images)
 
 
 def adabn(params: AdaBNParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Whole batches that statistics are taken of; no step of an optimiser, and no gradient."""
+    """Return the whole batches that statistics are computed from, without optimiser steps and gradients."""
     images = amounts["target"].images
     batch = min(params.batch, images)
     return Workload(params.passes * (images // batch), batch)

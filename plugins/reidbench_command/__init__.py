@@ -1,4 +1,4 @@
-"""Rows from programs: a command that embeds a folder of pictures, and one that trains before."""
+"""Rows from external programs: a command that embeds a folder of images, optionally after a training command."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CHECK = {
 
 @hookimpl
 def reidbench_finetuners() -> Iterator[Component]:
-    """A program that embeds pictures, trained on nothing or on the labelled source."""
+    """Yield the fine-tuner: a program that embeds images, untrained or trained on the labelled source."""
     yield Component(
         "command",
         "reidbench_command.training:finetune",
         FinetuneParams,
-        summary="a program of your own that embeds pictures, and may train on the labelled source",
+        summary="an external program that embeds images and may train on the labelled source",
         traits=FinetuneParams.traits,
         protocol=FinetuneParams.protocol,
     )
@@ -29,12 +29,12 @@ def reidbench_finetuners() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_adapters() -> Iterator[Component]:
-    """A program that also trains on the target's pictures."""
+    """Yield the adapter: a program that also trains on the target's images."""
     yield Component(
         "command",
         "reidbench_command.training:adapt",
         AdaptParams,
-        summary="a program of your own that trains on the target's pictures and embeds pictures",
+        summary="an external program that trains on the target's images and embeds images",
         traits=AdaptParams.traits,
         requires=AdaptParams.required,
         protocol=AdaptParams.protocol,

@@ -1,4 +1,4 @@
-"""A program for `reidbench check`: mean colours of the pictures, by the interpreter that runs the check."""
+"""Example program for `reidbench check`: mean colours of the images, run by the current interpreter."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ count = sum(path.is_file() for path in Path(sys.argv[1]).rglob("*"))
 
 
 def finetuner(folder: Path) -> dict[str, Any]:
-    """A program that counts the pictures of the source."""
+    """Return parameters of a program that counts the images of the source."""
     return _params(folder, "source")
 
 
 def adapter(folder: Path) -> Example:
-    """A program that counts the pictures of the target; no step is before it."""
+    """Return an example program that counts the images of the target, without a step before it."""
     return Example(_params(folder, "target"), before=())
 
 
@@ -43,5 +43,5 @@ def _params(folder: Path, role: str) -> dict[str, Any]:
         "extract": f"{python} {extract} {{images}} {{out}} {{model}}",
         "train": f"{python} {train} {{{role}}} {{out}}",
         "files": [str(folder / name) for name in files],
-        "layout": "csv",  # the check has a task without cameras, which names of Market-1501 cannot say
+        "layout": "csv",  # the check's task has no cameras, which Market-1501 names require
     }

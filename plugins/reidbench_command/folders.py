@@ -1,4 +1,4 @@
-"""The folders that a program is given: pictures under opaque names, with labels where these are the source's own."""
+"""Input folders of a program: images under opaque names, with labels for the source only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from reidbench.errors import DataError
 
 @contextmanager
 def workplace(scratch: Path, *, resumable: bool) -> Iterator[tuple[Path, Path]]:
-    """A folder for what a program is given, and one for what it leaves; the latter is as it left it if `resumable`."""
+    """Yield a program's input and output folder; with `resumable` the latter keeps its content from the last run."""
     given, out = scratch / "given", scratch / "out"
     for old in (given, *(() if resumable else (out,))):
-        shutil.rmtree(old, ignore_errors=True)  # of a stage that was killed
+        shutil.rmtree(old, ignore_errors=True)  # left by a killed stage
     out.mkdir(exist_ok=True)
     given.mkdir()
     try:
@@ -30,21 +30,21 @@ def workplace(scratch: Path, *, resumable: bool) -> Iterator[tuple[Path, Path]]:
 
 
 def write_hidden(images: HiddenSplit, folder: Path, seed: int) -> list[str]:
-    """Write pictures without labels; the name of each [N]."""
+    """Write images without labels and return the name of each [N]."""
     names = opaque_names(images, seed)
     copy_pictures(images, names, folder)
     return names
 
 
 def write_cameras(file: Path, names: Sequence[str], camids: np.ndarray) -> None:
-    """Write `name,camera`, sorted by name; cameras count from 0, an empty cell is an unknown one."""
+    """Write `name,camera`, sorted by name; cameras count from 0, and an empty cell is an unknown camera."""
     _write_table(file, ("name", "camera"), sorted((name, _camera(camid)) for name, camid in _pairs(names, camids)))
 
 
 def write_source(images: Split, folder: Path, seed: int, layout: str) -> None:
-    """Write the labelled source in the Market-1501 layout, or as pictures and a CSV that `csv-manifest` reads.
+    """Write the labelled source in the Market-1501 layout, or as images and a CSV file for `csv-manifest`.
 
-    Raises DataError where a camera is unknown, which a file name of Market-1501 cannot say.
+    Raises DataError if a camera is unknown, which Market-1501 file names cannot express.
     """
     names = opaque_names(images, seed)
     if layout == "csv":
@@ -54,12 +54,12 @@ def write_source(images: Split, folder: Path, seed: int, layout: str) -> None:
         _write_table(folder / "train.csv", ("path", "pid", "split", "camid"), table)
         return
     if (images.camids == UNKNOWN_CAMERA).any():
-        raise DataError("a file name of Market-1501 cannot say that a camera is unknown: give `layout: csv`")
+        raise DataError("Market-1501 file names cannot express an unknown camera; set `layout: csv`")
     copy_pictures(images, market_names(names, images), folder / "bounding_box_train")
 
 
 def market_names(names: Sequence[str], images: Split) -> list[str]:
-    """File names of Market-1501 [N]: pid and camera, then a number by the order of the opaque names."""
+    """Return Market-1501 file names [N]: pid and camera, then a number in the order of the opaque names."""
     order = {name: number for number, name in enumerate(sorted(names))}
     rows = zip(names, images.pids.tolist(), images.camids.tolist(), strict=True)
     return [

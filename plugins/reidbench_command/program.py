@@ -1,4 +1,4 @@
-"""Runs a program of others: in its own environment, within limits, and ended with all that it has started."""
+"""Runs an external program within limits, in its own environment, and ends it with all its processes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .output import Output
 from .params import CommandParams
 from .template import filled
 
-POLL = 0.1  # seconds between looks at a program that prints nothing
-LOOK_SHARE = 20  # looks at memory take at most one part in so many of a core
+POLL = 0.1  # seconds between checks of a program that prints nothing
+LOOK_SHARE = 20  # memory checks use at most 1/20 of a core
 
 
 def run(ctx: Context[Any], field: str, values: Mapping[str, str]) -> None:
-    """Run the command of a parameter, `train` or `extract`, with values for its placeholders.
+    """Run the command in parameter `train` or `extract`, with values for its placeholders.
 
-    Raises ReidbenchError for a program that cannot be started, that fails or that breaks its limits.
+    Raises ReidbenchError if the program cannot be started, fails or exceeds its limits.
     """
     params: CommandParams = ctx.params
     words = filled(getattr(params, field), values, shell=params.shell)
@@ -44,7 +44,7 @@ def run(ctx: Context[Any], field: str, values: Mapping[str, str]) -> None:
     finally:
         output.close()
     if said.startswith("not started: "):
-        raise ReidbenchError(f"{field}: {words[0]} cannot be started: {said.removeprefix('not started: ')}")
+        raise ReidbenchError(f"{field}: cannot start {words[0]}: {said.removeprefix('not started: ')}")
     if broken or code:
         line = f"its last line: {output.last_line}" if output.last_line else "it printed nothing"
         raise ReidbenchError(f"{field} {broken or _ending(code)}; {line}")
@@ -53,10 +53,10 @@ def run(ctx: Context[Any], field: str, values: Mapping[str, str]) -> None:
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """This process's variables without those that are for its own Python, with its threads, and with the given ones."""
+    """Return this process's variables without those for its Python, with its thread count and the given variables."""
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "REIDBENCH_"))}
     threads = dict.fromkeys(THREAD_VARIABLES, str(torch.get_num_threads()))
-    # Bytecode would lie in listed folders, and text that is held back is lost when a program is ended.
+    # Bytecode would change the listed folders, and buffered output is lost when a program is killed.
     python = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
     return {**outer, **threads, **python, **own}
 
@@ -65,7 +65,7 @@ def _check_found(field: str, program: str, params: CommandParams, variables: Map
     place = params.folder / program if os.sep in program else program
     if shutil.which(place, path=variables.get("PATH")) is None:
         where = f"in {params.folder}" if os.sep in program else "in PATH"
-        raise ReidbenchError(f"{field}: there is no program {program} {where}")
+        raise ReidbenchError(f"{field}: program {program} not found {where}")
 
 
 def _start(words: list[str], params: CommandParams, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -83,19 +83,19 @@ def _start(words: list[str], params: CommandParams, variables: Mapping[str, str]
 
 
 def _follow(process: subprocess.Popen[bytes], output: Output, limits: Limits) -> tuple[int, str, str]:
-    """Take what a program prints until it has ended. Its exit code, the limit that it broke, what its guard says."""
+    """Read a program's output until it ends. Return its exit code, the exceeded limit and its guard's message."""
     with process:
         try:
             broken = _watch(process, output, limits)
         finally:
-            end(process.pid)  # nothing is left of one that has ended by itself
+            end(process.pid)  # does nothing for a process that has already ended
         code = process.wait()
         said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
     return code, broken, said
 
 
 def _watch(process: subprocess.Popen[bytes], output: Output, limits: Limits) -> str:
-    """The limit that a program broke and was ended for, or nothing."""
+    """Return the limit that a program exceeded and was killed for, or ""."""
     assert process.stdout is not None
     reading = process.stdout.fileno()
     poll = select.poll()
@@ -103,14 +103,14 @@ def _watch(process: subprocess.Popen[bytes], output: Output, limits: Limits) -> 
     began = look_at = time.monotonic()
     open_ = True
     while True:
-        gone = process.poll() is not None  # asked first: what it printed before is read below
+        gone = process.poll() is not None  # checked first: earlier output is read below
         if open_ and poll.poll(0 if gone else POLL * 1000):
             block = os.read(reading, 1 << 16)
             open_ = bool(block)
             output.write(block)
         elif gone:
             return ""
-        elif not open_:  # it has closed its output and goes on
+        elif not open_:  # it has closed its output but still runs
             time.sleep(POLL)
         now = time.monotonic()
         if now >= look_at:

@@ -11,12 +11,12 @@ PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_]\w*)\}")  # `${HOME}` is the shell
 
 
 def placeholders(command: str) -> set[str]:
-    """The names that stand in braces."""
+    """Return the names in braces."""
     return set(PLACEHOLDER.findall(command))
 
 
 def fault(field: str, command: str, known: Collection[str], needed: Collection[str]) -> str:
-    """What is wrong with the command of a parameter, or nothing: quotes, unknown placeholders, and missing ones."""
+    """Return the fault of a parameter's command, or "": quotes, unknown placeholders and missing ones."""
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -37,9 +37,9 @@ def _listed(names: Collection[str]) -> str:
 
 
 def filled(command: str, values: Mapping[str, str], *, shell: bool) -> list[str]:
-    """The words of a command with values for its placeholders.
+    """Return the words of a command with values for its placeholders.
 
-    It is split before, so that a value is never more than a part of one word; for a shell values are quoted.
+    It is split first, so that a value is always part of a single word; for a shell, values are quoted.
     """
     if shell:
         return ["/bin/sh", "-c", _replaced(command, {name: shlex.quote(value) for name, value in values.items()})]

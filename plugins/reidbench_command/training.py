@@ -1,4 +1,4 @@
-"""Fine-tuner and adapter: `train` runs in a folder of its own, which becomes a part of the artifact."""
+"""Fine-tuner and adapter: `train` runs in a separate folder, which becomes part of the artifact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .template import placeholders
 
 
 def finetune(ctx: FinetuneContext[FinetuneParams]) -> CommandEmbedder:
-    """Train on the labelled source, if there is a command for it."""
+    """Train on the labelled source if a command is given."""
     _note_unlisted(ctx)
     if ctx.params.train is not None:
         _train(ctx, ctx.params.train, ctx.source, None)
@@ -26,19 +26,19 @@ def finetune(ctx: FinetuneContext[FinetuneParams]) -> CommandEmbedder:
 
 
 def adapt(ctx: AdaptContext[AdaptParams]) -> CommandEmbedder:
-    """Train on the target's pictures, and on the labelled source if the command asks for it.
+    """Train on the target's images, and on the labelled source if the command uses it.
 
-    Raises ReidbenchError after another step, whose network no program can read.
+    Raises ReidbenchError after another step, since a program cannot read its network.
     """
     if ctx.start is not None:
-        raise ReidbenchError("adapter command starts from nothing: leave out the step before it, and ask for {source}")
+        raise ReidbenchError("adapter command cannot continue from another step; remove that step and use {source}")
     _note_unlisted(ctx)
     _train(ctx, ctx.params.train, ctx.source, ctx.target)
     return CommandEmbedder(Preprocess(ctx.image_size))
 
 
 def _train(ctx: Context[Any], command: str, source: Split | None, target: HiddenSplit | None) -> None:
-    """Run `train` and keep its folder. Raises ReidbenchError where it leaves nothing."""
+    """Run `train` and keep its folder. Raises ReidbenchError if the folder is empty."""
     params: CommandParams = ctx.params
     asked = placeholders(command)
     with workplace(ctx.scratch, resumable=params.resumable) as (given, out):
@@ -52,24 +52,24 @@ def _train(ctx: Context[Any], command: str, source: Split | None, target: Hidden
                 write_cameras(given / "cameras.csv", names, target.camids)
         run(ctx, "train", {name: str(value) for name, value in values.items()})
         if not any(path.is_file() for path in out.rglob("*")):
-            raise ReidbenchError("train ended well and left no file in {out}")
+            raise ReidbenchError("train succeeded but wrote no file into {out}")
         out.rename(ctx.out / MODEL)
 
 
 def _note_unlisted(ctx: Context[Any]) -> None:
-    """Note the paths in the commands whose content does not enter the key."""
+    """Note the paths in the commands whose content is not part of the key."""
     params: CommandParams = ctx.params
     listed = [path.resolve() for path in params.files]
     for word in _paths(params):
         path = (params.folder / word).resolve()
         if not any(path.is_relative_to(place) for place in listed):
-            ctx.note(f"{word} stands in a command and not under `files`: a change of it would not be noticed")
+            ctx.note(f"{word} is used in a command but not listed under `files`: changes to it are not detected")
 
 
 def _paths(params: CommandParams) -> list[str]:
-    """The words of the commands, or what follows `=` in them, that are files or folders.
+    """Return the words of the commands, or the parts after `=` in them, that are files or folders.
 
-    Of a command that begins with a path the lock file speaks, if there is one: it is an interpreter's.
+    If there is a lock file, a command's first word is skipped: it is an interpreter, which the lock file describes.
     """
     found: dict[str, None] = {}
     for command in filter(None, (params.extract, params.train)):
@@ -83,5 +83,5 @@ def _paths(params: CommandParams) -> list[str]:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # a name that is not valid for files
         return False

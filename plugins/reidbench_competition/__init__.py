@@ -1,4 +1,4 @@
-"""A competition system: a long tail made even, strong augmentation, stripe and 2 x 2 branches, cosine triplets."""
+"""A competition system: balanced identities, strong augmentation, stripe and 2 x 2 branches, cosine triplets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PAPER = Paper(
     code="no code of the system was published; public relatives: heshuting555/NAIC_Person_ReID_DMT",
     code_licence="none",
     deviations=(
-        "patches are cut from unchanged pictures, by places that the pool keeps; OSNet's code keeps augmented pixels",
-        "a pasted patch may be turned, as in torchreid (patch_rotate: 0 turns none)",
-        "RMGL's formulas are not public: RP lets the last stage see one stripe at a time, ABP cuts the histogram of "
-        "the rows of the channels' maxima at equal mass, for each image",
-        "competition-joint searches once, goes on from the network that searched and begins its schedule again, which "
-        "the source leaves open; `pseudo-label` with circular clustering trains on the target alone, by its own loss",
-        "the margin's schedule, jitter and affine amounts, epochs and rates are not given by the source: parameters",
-        "nor is the image size: `preset: paper` has that of DMT, a relative",
+        "patches are cut from unchanged images, at places that the pool stores; OSNet's code stores augmented pixels",
+        "a pasted patch may be rotated, as in torchreid (patch_rotate: 0 disables rotation)",
+        "RMGL's formulas are not public: RP shows the last stage one stripe at a time, ABP cuts the histogram of "
+        "the rows of the channels' maxima into equal mass, for each image",
+        "competition-joint searches once, continues from the network that searched and restarts its schedule, which "
+        "the source leaves open; `pseudo-label` with circular clustering trains on the target alone, with its own loss",
+        "margin schedule, jitter and affine amounts, epochs and rates, which the source does not give, are parameters",
+        "the source gives no image size either: `preset: paper` has that of DMT, a relative",
     ),
     published=Published.table(
         "README of finger-monkey/NAIC_reid_challenge",
@@ -37,7 +37,7 @@ PAPER = Paper(
 
 @hookimpl
 def reidbench_finetuners() -> Iterator[Component]:
-    """The system's training."""
+    """Yield the system's fine-tuner."""
     yield Component(
         "competition",
         "reidbench_competition.finetune:finetune",
@@ -54,12 +54,12 @@ def reidbench_finetuners() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_adapters() -> Iterator[Component]:
-    """The system's use of unlabelled images."""
+    """Yield the system's training on unlabelled images."""
     yield Component(
         "competition-joint",
         "reidbench_competition.joint:adapt",
         JointParams,
-        summary="the competition recipe on the labelled source and the target's pseudo labels together",
+        summary="the competition recipe, trained on the labelled source and the target's pseudo labels together",
         requires=frozenset({"stages", "source", "start"}),
         paper=PAPER,
         presets=JOINT,

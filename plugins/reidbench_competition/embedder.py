@@ -12,7 +12,7 @@ from torch import nn
 from reidbench.training import Backbone, BNNeck, Embedder, Preprocess, Reduction, divide, set_stride
 from reidbench.training.networks.stripes import Apart, balanced_vectors, grid_vectors
 
-# The branches by name: rows and columns of the parts of each. A branch of one part has only its global vector.
+# Branches by name: rows and columns of the parts of each. A branch of one part has only its global vector.
 PARTS = {
     "global": ((1, 1),),
     "mgn": ((1, 1), (2, 1), (3, 1)),
@@ -22,11 +22,11 @@ PARTS = {
 
 
 class CompetitionEmbedder(Embedder):
-    """Vectors behind a BNNeck each, put one after the other: [B, vectors x dim].
+    """Concatenated vectors, each with a BNNeck: [B, vectors x dim].
 
-    `global`: the backbone's vector. Else one copy of the last stages for each branch, with its own global vector and
-    one vector for each part, each reduced to `dim`. The branch without parts has a last stride of 2, as in MGN. In
-    `rmgl`, `apart` lets the last stage see one stripe at a time, and `balanced` moves the stripes' borders.
+    `global`: the backbone's vector. Otherwise one copy of the last stages per branch, with a global vector and one
+    vector per part, each reduced to `dim`. The branch without parts has a last stride of 2, as in MGN. In `rmgl`,
+    `apart` shows the last stage one stripe at a time, and `balanced` moves the stripes' borders.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CompetitionEmbedder(Embedder):
 
     @property
     def backbone(self) -> Backbone:
-        """The backbone as one network again, its last stages those of the branch with halves."""
+        """The backbone as one network, with the last stages of the branch with halves."""
         backbone, last = self._template
         if last is not None:
             trained = [stage.inner if isinstance(stage, Apart) else stage for stage in self.branches[1].children()]
@@ -73,7 +73,7 @@ class CompetitionEmbedder(Embedder):
         return backbone.to(next(self.parameters()).device)
 
     def vectors(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Normalised images to vectors [B, dim] before their necks: the branches' global ones first."""
+        """Map normalised images to vectors [B, dim] before their necks: the branches' global vectors first."""
         if len(self.parts) == 1:
             return [self.whole(images).vector]
         common = self.shared(images)
@@ -88,11 +88,11 @@ class CompetitionEmbedder(Embedder):
         return [reduce(pooled) for reduce, pooled in zip(self.reductions, [*wholes, *parts], strict=True)]
 
     def after_necks(self, vectors: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The same vectors behind their BNNecks."""
+        """Return the vectors after their BNNecks."""
         return [neck(vector) for neck, vector in zip(self.necks, vectors, strict=True)]
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images to features: the vectors behind their necks, each of unit length, in a row."""
+        """Map normalised images to features: the concatenated unit vectors after their necks."""
         return torch.cat([F.normalize(vector, dim=1) for vector in self.after_necks(self.vectors(images))], 1)
 
 

@@ -1,4 +1,4 @@
-"""The competition system's training: a long tail made even, strong augmentation, a triplet on cosine distances."""
+"""Training of the competition system: balanced identities, strong augmentation, triplet loss on cosine distances."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from .embedder import CompetitionEmbedder
 from .params import CompetitionParams, CompetitionRecipe, JointParams
 
 Ctx = FinetuneContext[CompetitionParams] | AdaptContext[JointParams]
-GREY = 127 / 255  # the canvas of RSA
+GREY = 127 / 255  # canvas of RSA
 CPU = torch.device("cpu")
 
 
 class Losses(IdentityLosses):
-    """Cross-entropy on every vector behind its neck; triplet on the branches' global vectors, before it or behind."""
+    """Cross-entropy on every vector after its neck; triplet on the branches' global vectors, before or after it."""
 
     def __init__(self, params: CompetitionRecipe, classes: int, dims: list[int], wholes: int) -> None:
         distances = cosine_distances if params.distance == "cosine" else euclidean_distances
@@ -51,7 +51,7 @@ class Losses(IdentityLosses):
         self.wholes = wholes
 
     def forward(self, before: list[torch.Tensor], after: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """Vectors [B, D] before and after their necks, labels [B]: a scalar."""
+        """Compute the loss, a scalar, from vectors [B, D] before and after their necks and labels [B]."""
         identity = self.cross_entropies(self.logits(after), labels).mean()
         compared = after if self.params.triplet_on == "after" else before
         triplet = self.triplets(compared[: self.wholes], labels).mean()
@@ -60,7 +60,7 @@ class Losses(IdentityLosses):
 
 @dataclass
 class Pictures:
-    """Augmented, normalised pictures of a source: flip and crop, colours, affine, patch, shift, erasing."""
+    """Augmented, normalised images of a source: flip and crop, colours, affine, patch, shift, erasing."""
 
     params: CompetitionRecipe
     fetch: Callable[[np.ndarray], torch.Tensor]
@@ -86,15 +86,15 @@ class Pictures:
         self.erase = Augment(flip=0.0, pad=0, erase=params.erase)
 
     def units(self, grey: float) -> tuple[float, ...]:
-        """A grey of 0..1 in normalised units."""
+        """Return a grey of 0..1 in normalised units."""
         return tuple((grey - mean) / std for mean, std in zip(self.preprocess.mean, self.preprocess.std, strict=True))
 
     def plain(self, indices: np.ndarray) -> torch.Tensor:
-        """Normalised pictures as they are."""
+        """Return normalised images without augmentation."""
         return self.preprocess.normalise(upload(self.fetch(indices), self.device))
 
     def batch(self, indices: np.ndarray) -> torch.Tensor:
-        """Augmented pictures [B, 3, H, W] on the device; numbers are drawn on the CPU."""
+        """Return augmented images [B, 3, H, W] on the device; random numbers are drawn on the CPU."""
         pixels = upload(self.fetch(indices), self.device).permute(0, 3, 1, 2).float().div_(255)
         params, generator = self.params, self.generator
         pixels = colour_jitter(pixels, params.jitter_amounts, params.jitter, generator)
@@ -111,7 +111,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class _Batches:
-    """Pictures of `rows` and their places in it, for each index array of `sampler`; with workers a batch ahead."""
+    """Images of `rows` and their positions in it, for each index array of `sampler`; workers prepare a batch ahead."""
 
     pictures: Pictures
     rows: np.ndarray
@@ -127,7 +127,7 @@ class _Batches:
 
 
 def training_images(labels: np.ndarray, params: CompetitionRecipe, seed: int) -> np.ndarray:
-    """Indices of the images that train: no identity of one image, small identities perhaps twice."""
+    """Return indices of the training images: no identity with one image, small identities possibly twice."""
     kept = without_singles(labels) if params.drop_singles else np.arange(len(labels))
     doubled = doubled_small(labels[kept], below=params.double_below, probability=params.double_probability, seed=seed)
     rows: np.ndarray = kept[doubled]
@@ -135,23 +135,23 @@ def training_images(labels: np.ndarray, params: CompetitionRecipe, seed: int) ->
 
 
 def finetune(ctx: FinetuneContext[CompetitionParams]) -> Embedder:
-    """Train on the labelled source; the feature is that behind the necks.
+    """Train on the labelled source; the feature is the one after the necks.
 
-    Without branches it is an ordinary backbone under its neck, which adapters go on from.
-    Raises DataError when fewer than two identities (with two images, where single ones are dropped) are left.
+    Without branches the result is an ordinary backbone with a neck, which adapters continue from.
+    Raises DataError if fewer than two identities (with two images, if single ones are dropped) remain.
     """
     if ctx.source is None:
-        raise DataError("competition needs a source")
+        raise DataError("competition needs a source; name one in the task")
     return train_recipe(ctx, ctx.source, ctx.source.labels())
 
 
 def train_recipe(ctx: Ctx, images: HasImages, labels: np.ndarray) -> Embedder:
-    """Train on `images` with identities `labels` [N], an image of -1 left out; see `finetune`."""
+    """Train on `images` with identities `labels` [N]; images labelled -1 are excluded. See `finetune`."""
     inside = np.flatnonzero(labels >= 0)
     rows = inside[training_images(labels[inside], ctx.params, ctx.seed)]
     classes = consecutive(labels[rows])
     if len(np.unique(classes)) < 2:
-        raise DataError("competition needs a source of two or more identities with two images each")
+        raise DataError("competition needs a source with at least two identities that have two images each")
     embedder = _train(ctx, images, rows, classes)
     return embedder if ctx.params.branches != "global" else _plain(embedder)
 

@@ -1,4 +1,4 @@
-"""Pseudo-labelled images join the labelled set, and the whole recipe trains on both together."""
+"""Adds pseudo-labelled images to the labelled set and trains the whole recipe on both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .params import JointParams
 
 @dataclass(frozen=True)
 class Joined:
-    """Several sets of images, one after the other, as one."""
+    """Concatenation of several sets of images."""
 
     parts: Sequence[HasImages]
 
@@ -28,7 +28,7 @@ class Joined:
         return sum(map(len, self.parts))
 
     def image(self, index: int) -> np.ndarray:
-        """Picture `index` as uint8 [height, width, 3]."""
+        """Return image `index` as uint8 [height, width, 3]."""
         for part in self.parts:
             if index < len(part):
                 return part.image(index)
@@ -37,24 +37,24 @@ class Joined:
 
 
 def joined_labels(labelled: np.ndarray, pseudo: np.ndarray) -> np.ndarray:
-    """Labels [N + M] of the labelled images [N] and, as further identities, of the clusters of the others [M].
+    """Return labels [N + M] of the labelled images [N] and, as new identities, of the clusters of the others [M].
 
-    An image without a cluster stays -1.
+    An image without a cluster keeps -1.
     """
     further = int(labelled.max(initial=-1)) + 1
     return np.concatenate([labelled, np.where(pseudo < 0, -1, pseudo + further)])
 
 
 def adapt(ctx: AdaptContext[JointParams]) -> Embedder:
-    """Label the target by circular search on the features so far, and train on it and the source by one loss.
+    """Label the target by circular search on the current features, and train on target and source with one loss.
 
-    Starts from the backbone so far, under new necks and classifiers. Images that found no other are left out; where
-    none found one, the source alone trains, and a note says so.
+    Starts from the current backbone, with new necks and classifiers. Images without a match are excluded; if no image
+    has one, only the source is used, with a note.
     Raises DataError without a labelled source, or without an embedder to start from.
     """
     source = labelled_source(ctx, "competition-joint")
     if ctx.start is None:
-        raise DataError("competition-joint goes on from a trained embedder: name `finetune:` before it")
+        raise DataError("competition-joint continues from a trained embedder; add `finetune:` before it")
     pseudo = pseudo_labels(ctx, ctx.start)
     ctx.record_clusters(0, pseudo)
     if (pseudo < 0).all():
@@ -63,7 +63,7 @@ def adapt(ctx: AdaptContext[JointParams]) -> Embedder:
 
 
 def pseudo_labels(ctx: AdaptContext[JointParams], start: Embedder) -> np.ndarray:
-    """Clusters [M] of the target's images, -1 for an image alone."""
+    """Return the clusters [M] of the target's images, -1 for an image without a match."""
     params, target = ctx.params, ctx.target
     features = unit(embed(start, target, target.camids, device=ctx.fabric.device, workers=ctx.workers))
     return circular_search(features, params.threshold, params.chains, params.mutual, params.self_match, params.ties)

@@ -1,4 +1,4 @@
-"""What the notes on the system say; they give neither an image size, nor epochs, nor the margins."""
+"""Settings from the notes on the system, which give no image size, epochs or margins."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ _SOURCE = "notes on the system; the size of DMT's model_a, one of its relatives"
 COMPETITION = {"paper": Preset(_SOURCE, **_NOTES)}
 JOINT = {"paper": Preset(_SOURCE, **_NOTES, threshold=0.5, mutual="drop")}
 
-# A few steps with a small batch, for `reidbench rehearse`; the first patches are pasted at once.
+# A few steps with a small batch, for `reidbench rehearse`; the first patches are pasted immediately.
 FEW: dict[str, Any] = {"epochs": 1, "identities": 2, "images": 2, "accumulate": 1, "patch_minimum": 1}

@@ -1,4 +1,4 @@
-"""Steps and images of the system's trainings at full scale; free of torch."""
+"""Steps and images of the system's trainings at full scale, without torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .params import CompetitionRecipe, JointParams
 
 
 def competition(params: CompetitionRecipe, amounts: Mapping[str, Amount]) -> Workload:
-    """Passes of the identity sampler over the source, of which the share to be expected comes twice."""
+    """Return the passes of the identity sampler over the source, with the expected share of doubled images."""
     return _passes(params, amounts["source"])
 
 
 def joint(params: JointParams, amounts: Mapping[str, Amount]) -> Workload:
-    """The same over source and target together, as if each target image found its cluster.
+    """Return the same over source and target together, assuming that each target image has a cluster.
 
-    How many clusters there will be is unknown: they are taken to be of the size of the source's identities.
+    The number of clusters is unknown: they are assumed to have the size of the source's identities.
     """
     source, target = amounts["source"], amounts["target"]
     identities = source.identities
@@ -28,7 +28,7 @@ def joint(params: JointParams, amounts: Mapping[str, Amount]) -> Workload:
 
 
 def _passes(params: CompetitionRecipe, amount: Amount) -> Workload:
-    """Identities below `double_below` images, on the mean all of them, are doubled with `double_probability`."""
+    """Return the passes; identities below `double_below` images on average are doubled with `double_probability`."""
     images, identities = amount.images, amount.identities
     small = images < params.double_below * (identities or images)
     drawn = round(images * (1 + params.double_probability)) if small else images

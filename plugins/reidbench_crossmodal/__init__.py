@@ -1,4 +1,4 @@
-"""Re-identification across modalities: a network with an early part for each, after AGW's visible-infrared baseline."""
+"""Re-identification across modalities: separate early layers for each, after AGW's visible-infrared baseline."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PAPER = Paper(
     code="https://github.com/mangye16/Cross-Modal-Re-ID-baseline",
     code_licence="MIT",
     deviations=(
-        "AGW's non-local attention blocks are not offered: the network is AGW's without them",
+        "AGW's non-local attention blocks are not implemented: the network is AGW's without them",
         "the weights of the triplet loss are the softmax that the paper prints; the official code adds 1e-6 to their "
         "sum, so that negatives beyond a distance of 14 lose their weight (triplet: weighted-code, as in `preset: "
         "paper`)",
         "an image is among its own positives, as in the official code",
-        "persons who are not seen in every modality are left out and noted; the official code expects none",
+        "persons who are not seen in every modality are excluded and noted; the official code assumes none",
         "the last epoch is kept, or one chosen on held-out images; the official code keeps the best on test images",
-        "the official pictures are resized by Lanczos before training; here bilinear unless the step says otherwise",
-        "the random channel exchange of Ye et al. (ICCV 2021) is not offered; grey turns visible images grey, to "
-        "which it is a relative",
-        "the defaults are for small networks with random weights: Adam at one rate, label smoothing and erasing as in "
+        "the official images are resized by Lanczos before training; here bilinear unless the step says otherwise",
+        "the random channel exchange of Ye et al. (ICCV 2021) is not implemented; grey, a related augmentation, turns "
+        "visible images grey",
+        "the defaults are for small networks with random weights: Adam, one rate, label smoothing and erasing as in "
         "bot, average pooling",
     ),
     published=AGW,
@@ -36,12 +36,12 @@ PAPER = Paper(
 
 @hookimpl
 def reidbench_finetuners() -> Iterator[Component]:
-    """The fine-tuner of this plugin."""
+    """Yield the fine-tuner of this plugin."""
     yield Component(
         "two-stream",
         "reidbench_crossmodal.finetune:finetune",
         TwoStreamParams,
-        summary="AGW's visible-infrared baseline: a stem for each modality, batches and triplets across modalities",
+        summary="AGW's visible-infrared baseline: a separate stem per modality, batches and triplets across modalities",
         requires=TwoStreamParams.required,
         protocol=TwoStreamParams.protocol,
         paper=PAPER,

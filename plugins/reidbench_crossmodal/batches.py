@@ -1,4 +1,4 @@
-"""Batches with images of all modalities of each person, and visible images that become grey."""
+"""Batches with images of all modalities of each person, and random greying of visible images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .workload import batches_of
 
 
 class ModalitySampler:
-    """P identities a batch with K images of each modality, one modality after the other for each identity.
+    """Samples P identities per batch with K images of each modality, ordered by identity, then modality.
 
-    A batch draws its identities without and the images of each with replacement, and an epoch has a batch more than
-    the larger modality fills with its images (official code).
+    A batch draws identities without replacement and the images of each with replacement. An epoch has one batch more
+    than the larger modality fills with its images (official code).
     """
 
     def __init__(
@@ -31,18 +31,18 @@ class ModalitySampler:
             for label in np.unique(labels)
         ]
         if not all(len(member) for members in self.members for member in members):
-            raise ValueError("each identity needs images of each modality")
+            raise ValueError("each identity needs images of every modality; exclude identities that lack one")
         self.identities = min(identities, len(self.members))
         self.images = images
         self.generator = generator
         self.most = int(np.bincount(modality).max())
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Return the number of batches of an epoch."""
         return batches_of(self.most, self.identities, self.images)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Batches as index arrays [P * modalities * K], grouped by identity."""
+        """Yield batches as index arrays [P * modalities * K], grouped by identity."""
         for _ in range(len(self)):
             drawn = torch.randperm(len(self.members), generator=self.generator)[: self.identities].tolist()
             yield np.concatenate([self._draw(member) for label in drawn for member in self.members[label]])
@@ -54,21 +54,21 @@ class ModalitySampler:
 
 @dataclass(frozen=True)
 class GreyDraws:
-    """Which pictures [B] become grey, and what else happens to them."""
+    """Selection of images [B] that become grey, and the draws of the other augmentations."""
 
     grey: np.ndarray
     rest: Draws
 
     def part(self, part: slice) -> GreyDraws:
-        """Those of some of the pictures."""
+        """Return the draws of some of the images."""
         return GreyDraws(self.grey[part], self.rest.part(part))
 
 
 @dataclass(frozen=True)
 class Greyed:
-    """An augmentation before which pictures become grey with `probability`, where `may` [M * K] says that they may.
+    """Turns images grey with `probability` before another augmentation, where `may` [M * K] allows it.
 
-    `may` is for the pictures of one identity in a batch of `ModalitySampler`.
+    `may` covers the images of one identity in a batch of `ModalitySampler`.
     """
 
     rest: Augment
@@ -77,13 +77,13 @@ class Greyed:
     preprocess: Preprocess
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> GreyDraws:
-        """All numbers for `count` pictures of `size`."""
+        """Draw all numbers for `count` images of `size`."""
         may = np.resize(np.array(self.may), count)
         grey = (torch.rand(count, generator=generator) < self.probability).numpy() & may
         return GreyDraws(grey, self.rest.draw(count, size, generator))
 
     def apply(self, images: torch.Tensor, drawn: GreyDraws) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] to a new batch."""
+        """Augment normalised images [B, 3, H, W]; returns a new batch."""
         mean, std = (channels(values, images) for values in (self.preprocess.mean, self.preprocess.std))
         grey = (luminance(images * std + mean) - mean) / std
         chosen = torch.from_numpy(drawn.grey).to(images.device)[:, None, None, None]

@@ -19,33 +19,33 @@ from .losses import CrossModalLosses
 from .network import TwoStreamEmbedder
 from .params import TwoStreamParams
 
-VISIBLE = "visible"  # the word of images with colours
-NAMED = 3  # persons that a note names
+VISIBLE = "visible"  # modality with colours
+NAMED = 3  # most persons that a note names
 
 
 @dataclass(frozen=True)
 class Source:
-    """Images of persons who are seen in all modalities; `words` are these, in alphabetical order."""
+    """Images of persons who are seen in all modalities; `words` are the modalities, in alphabetical order."""
 
     split: Split
     words: tuple[str, ...]
 
     @cached_property
     def numbers(self) -> np.ndarray:
-        """The place [N] of each image's modality in `words`."""
+        """The index [N] of each image's modality in `words`."""
         return np.searchsorted(self.words, self.split.modality or ())
 
 
 def two_sided(ctx: FinetuneContext[TwoStreamParams]) -> Source:
-    """The source without images of an unknown modality and persons who lack one; who is left out is noted.
+    """Return the source without images of unknown modality and persons who lack one; notes count and name them.
 
-    Raises DataError where fewer than two modalities or persons are left.
+    Raises DataError if fewer than two modalities or persons remain.
     """
     split = _known(ctx, labelled_source(ctx, "two-stream"))
     words = tuple(sorted(set(split.modality or ())))
     if len(words) < 2:
         seen = f"all are {words[0]}" if words else "no image has one"
-        raise DataError(f"two-stream needs a source with images of two modalities or more: {seen}")
+        raise DataError(f"two-stream needs a source with images of at least two modalities, but {seen}")
     column = np.array(split.modality)
     persons = {int(pid): sorted(set(column[split.pids == pid])) for pid in np.unique(split.pids)}
     lacking = [pid for pid, seen in persons.items() if len(seen) < len(words)]
@@ -57,14 +57,14 @@ def two_sided(ctx: FinetuneContext[TwoStreamParams]) -> Source:
         ctx.note(f"{count} are not seen in every modality and left out of the training: {', '.join(named)}{more}")
     if len(persons) - len(lacking) < 2:
         raise DataError(
-            f"two-stream needs two or more persons who are seen in every modality ({', '.join(words)}), and its source "
+            f"two-stream needs at least two persons seen in every modality ({', '.join(words)}), but its source "
             f"has {len(persons) - len(lacking)}"
         )
     return Source(split.subset(left), words)
 
 
 def _known(ctx: FinetuneContext[TwoStreamParams], split: Split) -> Split:
-    """The images whose modality is known."""
+    """Return the images with a known modality."""
     known = np.flatnonzero([bool(word) for word in split.modality or ("",) * len(split)])
     if len(known) < len(split):
         ctx.note(f"{len(split) - len(known)} of {len(split)} images have no known modality and are left out")
@@ -72,9 +72,9 @@ def _known(ctx: FinetuneContext[TwoStreamParams], split: Split) -> Split:
 
 
 def finetune(ctx: FinetuneContext[TwoStreamParams]) -> TwoStreamEmbedder:
-    """Train on the labelled source and return the embedder whose feature is the one after the BNNeck.
+    """Train on the labelled source and return an embedder with the feature after the BNNeck.
 
-    Raises DataError when the source has fewer than two persons who are seen in all of two modalities or more.
+    Raises DataError if the source has fewer than two persons who are seen in every modality, of at least two.
     """
     params, source = ctx.params, two_sided(ctx)
     labels = source.split.labels()
@@ -112,20 +112,20 @@ def _augment(params: TwoStreamParams, words: tuple[str, ...], preprocess: Prepro
     if not params.grey:
         return plain
     if VISIBLE not in words:
-        raise DataError(f"grey is for {VISIBLE} images, and the source has {' and '.join(words)} ones: leave it out")
+        raise DataError(f"grey needs {VISIBLE} images, but the source has {' and '.join(words)} images; remove grey")
     may = np.repeat([word == VISIBLE for word in words], params.images)
     return Greyed(plain, params.grey, may.tolist(), preprocess)
 
 
 def _optimiser(params: TwoStreamParams, embedder: TwoStreamEmbedder, losses: CrossModalLosses) -> torch.optim.Optimizer:
-    """Stem and stages learn at their own share of the rate."""
+    """Return the optimiser; stem and stages have a share of the learning rate."""
     pool = [embedder.pool] if embedder.pool is not None else []
     groups = [
         {"params": trained(embedder.streams, *pool), "lr": params.lr * params.network_rate},
         {"params": trained(embedder.neck, losses), "lr": params.lr},
     ]
     if params.optimiser == "sgd":
-        momentum, nesterov = params.momentum, params.momentum > 0  # without momentum torch refuses Nesterov's
+        momentum, nesterov = params.momentum, params.momentum > 0  # torch refuses Nesterov without momentum
         return torch.optim.SGD(
             groups, lr=params.lr, momentum=momentum, weight_decay=params.weight_decay, nesterov=nesterov
         )

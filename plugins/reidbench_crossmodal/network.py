@@ -1,4 +1,4 @@
-"""A backbone whose first part is there once for each modality, and an embedder around it."""
+"""A backbone with separate early layers for each modality, and an embedder around it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Numbers = torch.Tensor | int
 
 @dataclass
 class Route:
-    """Which copy the images of a batch pass: numbers [B], or one for all. Set before each pass."""
+    """Copy that each image of a batch passes through: numbers [B], or one for all. Set before each forward pass."""
 
     numbers: Numbers = 0
 
 
 class Apart(nn.Module):
-    """A copy of a layer for each modality; the copies start equal. Each image passes that of its own modality.
+    """A copy of a layer for each modality, initially equal. Each image passes through its modality's copy.
 
-    So a batch norm sees the images of its modality alone.
+    A batch norm therefore sees only the images of its modality.
     """
 
     def __init__(self, layer: nn.Module, count: int, route: Route) -> None:
@@ -36,7 +36,7 @@ class Apart(nn.Module):
         self.route = route
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """[B, ...] to what the copies make of it, in the order of the images."""
+        """Map [B, ...] through the copies, in the order of the images."""
         numbers = self.route.numbers
         if isinstance(numbers, int):
             return self.copies[numbers](images)  # type: ignore[no-any-return]
@@ -46,20 +46,20 @@ class Apart(nn.Module):
 
 
 def part_early_layers(backbone: Backbone, shared_from: int, count: int, route: Route) -> None:
-    """Put an Apart in the place of each layer with weights before stage `shared_from`, counted from 1, in place.
+    """Replace each layer with weights before stage `shared_from`, counted from 1, with an Apart, in place.
 
     Stage 0 is the stem. Raises ReidbenchError for a backbone with fewer stages.
     """
     stages: list[nn.Module] = list(backbone.stages)  # type: ignore[arg-type]
     if shared_from > len(stages):
-        raise ReidbenchError(f"shared_from {shared_from}: the backbone has {len(stages)} stages")
+        raise ReidbenchError(f"shared_from {shared_from} is too large: the backbone has {len(stages)} stages")
     for early in [backbone.stem, *stages[: shared_from - 1]]:
         for layer in _registered(backbone, early):  # type: ignore[arg-type]
             _replace(backbone, layer, Apart(layer, count, route))
 
 
 def _registered(backbone: Backbone, module: nn.Module) -> Iterator[nn.Module]:
-    """A module with weights where it has a name in the backbone; else its layers, as of a stem made at each call."""
+    """Yield a module with weights if the backbone names it, otherwise its layers (a stem built on each call)."""
     if not any(True for _ in module.state_dict()):
         return
     if any(module is known for known in backbone.modules()):
@@ -76,9 +76,9 @@ def _replace(backbone: Backbone, old: nn.Module, new: nn.Module) -> None:
 
 
 class TwoStreamEmbedder(Embedder):
-    """The feature behind a BNNeck of a backbone whose stem, and stages before `shared_from`, are apart by modality.
+    """Feature after a BNNeck; the stem, and stages before `shared_from`, are separate for each modality.
 
-    `modalities` are the words that it was trained with, in alphabetical order.
+    `modalities` are the modalities of the training, in alphabetical order.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class TwoStreamEmbedder(Embedder):
         self.modalities = tuple(modalities)
         self.route = Route()
         part_early_layers(backbone, shared_from, len(self.modalities), self.route)
-        # Not named `backbone`: a step that goes on from one would have no word on the modality.
+        # Not named `backbone`: a step that continues from it would not provide the modality.
         self.streams = backbone
         self.pool = pooling(pool)
         self.neck = BNNeck(backbone.dim)
 
     def before_neck(self, images: torch.Tensor, modalities: Numbers) -> torch.Tensor:
-        """Normalised images and their places in `modalities` to pooled vectors [B, dim], which triplets compare."""
+        """Map normalised images and their indices in `modalities` to pooled vectors [B, dim] for the triplet loss."""
         self.route.numbers = modalities
         features = self.streams(images)
         vector: torch.Tensor = features.vector if self.pool is None else self.pool(features.map)
@@ -109,10 +109,10 @@ class TwoStreamEmbedder(Embedder):
     def forward(
         self, images: torch.Tensor, camids: torch.Tensor | None = None, modalities: Numbers | None = None
     ) -> torch.Tensor:
-        """Normalised images to features [B, dim]. Raises ReidbenchError where their modalities are not given."""
+        """Map normalised images to features [B, dim]. Raises ReidbenchError if no modalities are given."""
         if modalities is None:
             raise ReidbenchError(
-                f"{type(self).__name__} needs each image's modality ({' or '.join(self.modalities)}), which the step "
-                "after it does not give: it treats all images alike"
+                f"{type(self).__name__} needs each image's modality ({' or '.join(self.modalities)}), but the step "
+                "after it does not provide it"
             )
         return self.neck(self.before_neck(images, modalities))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What AGW's visible-infrared baseline was trained with."""
+"""Training settings of AGW's visible-infrared baseline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from reidbench import Preset
 
-EPOCHS = 81  # from 0 to 80
+EPOCHS = 81  # 0 to 80
 
 TWO_STREAM = {
     "paper": Preset(

@@ -1,4 +1,4 @@
-"""Numbers that were published for AGW across modalities, as they are printed."""
+"""Published numbers of AGW across modalities, as printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from reidbench import Published
 
 _LOCAL = "with non-local blocks, which two-stream does not have"
 _METRICS = "cmc1 mAP mINP"
-_ALL = (  # the words of the preset sysu-mm01-all-single
+_ALL = (  # protocol words of the preset sysu-mm01-all-single
     "across modalities",
     "queries of cameras 2+5",
     "gallery of cameras 0+1+3+4",

@@ -1,4 +1,4 @@
-"""Steps and images of two-stream at full scale; free of torch."""
+"""Steps and images of two-stream at full scale, without torch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from reidbench import Amount, Workload
 
 from .params import TwoStreamParams
 
-MODALITIES = 2  # that a source is taken to have, with as many images each
+MODALITIES = 2  # assumed for a source, with equal numbers of images
 
 
 def batches_of(most: int, identities: int, images: int) -> int:
-    """Batches of an epoch where the larger modality has `most` images, for P identities and K images of each."""
+    """Return the batches of an epoch with `most` images in the larger modality, P identities and K images of each."""
     return most // (identities * images) + 1
 
 
 def workload(params: TwoStreamParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Epochs over the larger modality; how many images that has is not known here, and taken to be half of all."""
+    """Return epochs over the larger modality; its number of images is unknown here and assumed to be half of all."""
     source = amounts["source"]
     together = min(params.identities, source.identities or params.identities)
     batches = batches_of(source.images // MODALITIES, together, params.images)

@@ -1,4 +1,4 @@
-"""Readers for the data sets of this field on disk: strict names, published counts, fingerprints."""
+"""Readers for published data sets on disk: strict file names, published counts, fingerprints."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
     ("cuhk03-classic", "cuhk03:open_classic", "cuhk03:fingerprint_classic", CuhkClassicParams,
      "CUHK03 in the classic protocol: 20 splits of 100 test persons, single gallery shot"),
     ("dukemtmc-reid", "duke:open_duke", "duke:fingerprint_duke", WithdrawnParams,
-     "DukeMTMC-reID, withdrawn by its owner: a copy of your own, with accept_withdrawal"),
+     "DukeMTMC-reID, withdrawn by its owner: needs a local copy and accept_withdrawal"),
     ("occluded-duke", "duke:open_occluded", "duke:fingerprint_occluded", WithdrawnParams,
-     "Occluded-Duke, withdrawn with its source: a copy of your own, with accept_withdrawal"),
+     "Occluded-Duke, withdrawn with its source: needs a local copy and accept_withdrawal"),
     ("luperson", "pools:open_luperson", "pools:fingerprint_luperson", CheckedParams,
-     "LUPerson: pictures without labels, as folders or as an lmdb with any keys"),
+     "LUPerson: images without labels, as folders or as an lmdb with any keys"),
     ("viper", "small:open_viper", "small:fingerprint_viper", ViperParams,
      "VIPeR: 632 persons, two cameras, ten fixed splits"),
     ("grid", "small:open_grid", "small:fingerprint_grid", GridParams,
      "GRID: 250 persons and 775 distractors, eight cameras, ten fixed or official splits"),
     ("prid2011", "small:open_prid", "small:fingerprint_prid", SplitParams,
-     "PRID 2011 single-shot: 100 persons sought among 649, ten fixed splits"),
+     "PRID 2011 single-shot: 100 queries in a gallery of 649 persons, ten fixed splits"),
     ("cuhk01", "small:open_cuhk01", "small:fingerprint_cuhk01", Cuhk01Params,
-     "CUHK01: 971 persons, two cameras, two pictures by each; 485/486 or 871/100, ten fixed splits"),
+     "CUHK01: 971 persons, two cameras with two images each; 485/486 or 871/100, ten fixed splits"),
     ("personx", "rendered:open_personx", "market:fingerprint", CheckedParams,
      "PersonX, the Market-style subset of ViSDA-2020: rendered, six cameras"),
     ("randperson", "rendered:open_randperson", "rendered:fingerprint_randperson", CheckedParams,
@@ -66,21 +66,21 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
     ("clonedperson", "rendered:open_clonedperson", "rendered:fingerprint_clonedperson", ClonedPersonParams,
      "ClonedPerson: rendered; a camera is a scene and a number in it"),
     ("partial-reid", "partial:open_partial_reid", "partial:fingerprint", Params,
-     "Partial-REID: parts of persons against whole ones; no cameras, for tests only"),
+     "Partial-REID: partial images of persons against whole ones; no cameras, for tests only"),
     ("partial-ilids", "partial:open_partial_ilids", "partial:fingerprint", Params,
-     "Partial-iLIDS: parts of persons against whole ones; no cameras, for tests only"),
+     "Partial-iLIDS: partial images of persons against whole ones; no cameras, for tests only"),
     ("occluded-reid", "partial:open_occluded_reid", "partial:fingerprint", Params,
      "Occluded-REID: occluded persons against whole ones; no cameras, for tests only"),
     ("market-folder", "market:open_folder", "market:fingerprint_folder", MarketFolderParams,
-     "any folder in the Market-1501 layout (0002_c1s1_000451_03.jpg and its relatives)"),
+     "any folder in the Market-1501 layout (0002_c1s1_000451_03.jpg and similar names)"),
     ("person-folders", "personfolders:open_folders", "personfolders:fingerprint", PersonFoldersParams,
      "train_all (or train, val), query and gallery with a folder for each person (0002/0002_c1s1_000451_03.jpg)"),
     ("csv-manifest", "manifest:open_manifest", "manifest:fingerprint", ManifestParams,
-     "a CSV file path,pid,split[,camid,domain,time,clothes,modality,tracklet,attributes], one line an image"),
+     "a CSV file path,pid,split[,camid,domain,time,clothes,modality,tracklet,attributes], one line per image"),
     ("image-folder", "pools:open_folder", "pools:fingerprint", PoolParams,
-     "all pictures under a folder or in an lmdb, without labels: a pool"),
+     "all images under a folder or in an lmdb, without labels: a pool"),
     ("prcc", "prcc:open_prcc", "prcc:fingerprint", PrccParams,
-     "PRCC: 221 persons, three cameras; the same clothes before A and B, others before C"),
+     "PRCC: 221 persons, three cameras; the same clothes in A and B, others in C"),
     ("ltcc", "ltcc:open_ltcc", "ltcc:fingerprint", LtccParams,
      "LTCC: 152 persons over months, twelve cameras, 478 outfits"),
     ("vc-clothes", "vcclothes:open_vc_clothes", "vcclothes:fingerprint", CheckedParams,
@@ -88,7 +88,7 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
     ("sysu-mm01", "sysu:open_sysu", "sysu:fingerprint", SysuParams,
      "SYSU-MM01: infrared queries of two cameras, a visible gallery of four; persons of exp/*.txt"),
     ("regdb", "regdb:open_regdb", "regdb:fingerprint", RegdbParams,
-     "RegDB: 412 persons, ten visible and ten thermal images of each; ten published splits of idx/"),
+     "RegDB: 412 persons, ten visible and ten thermal images each; ten published splits of idx/"),
     ("mars", "mars:open_mars", "mars:fingerprint", MarsParams,
      "MARS: tracklets by six cameras, bbox_train, bbox_test and the authors' info/"),
 )  # fmt: skip
@@ -98,7 +98,7 @@ PARTS_OF_PERSONS = frozenset({"cameras", "train"})
 
 
 def _manifest_lacks(params: ManifestParams, root: Path | None) -> frozenset[str]:
-    """Looked up in the file, which is read for its fingerprint as well."""
+    """Return the labels that the file lacks; it is read for its fingerprint as well."""
     from .manifest import lacking
 
     return lacking(params, root)
@@ -120,7 +120,7 @@ CLOTHES, MODALITY = frozenset({"clothes"}), frozenset({"modality"})
 OFFERED: dict[str, frozenset[str] | Callable[[Any], frozenset[str]]] = {
     "msmt17-v1": MsmtParams.offered,
     "msmt17-v2": MsmtParams.offered,
-    "csv-manifest": MORE_LABELS,  # the file may lack them: see LACKS
+    "csv-manifest": MORE_LABELS,  # the file may lack some: see LACKS
     "market1501": Market1501Params.offered,
     "prcc": PrccParams.offered,
     "ltcc": CLOTHES,
@@ -133,13 +133,13 @@ OFFERED: dict[str, frozenset[str] | Callable[[Any], frozenset[str]]] = {
 
 @hookimpl
 def reidbench_datasets() -> Iterator[Component]:
-    """Data sets of this plugin."""
+    """Yield the data sets of this plugin."""
     for name, target, fingerprint, params, summary in READERS:
         yield Component(
             name,
             f"{__name__}.{target}",
             params,
-            version=2,  # pictures stand as EXIF says, and every ending is read
+            version=2,  # images are rotated by EXIF, and every extension is read
             summary=summary,
             capabilities=OFFERED.get(name, frozenset()),
             requires=frozenset({"root"}),

@@ -1,4 +1,4 @@
-"""What all readers do before and after reading: find the folder, unpack, name the content, compare the counts."""
+"""Shared steps of all readers: find the folder, unpack archives, fingerprint the content, compare the counts."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from .params import CheckedParams
 
 
 def place(root: Path, cache: Path, *inside: str) -> Path:
-    """The folder to read: an archive is unpacked, and one of the folders `inside` may be meant by its parent.
+    """Return the folder to read: unpacks an archive, and accepts the parent of one of the folders `inside`.
 
-    Raises DataError where there is nothing.
+    Raises DataError if nothing exists.
     """
     root = Path(root)
     if is_archive(root):
@@ -43,21 +43,21 @@ def place(root: Path, cache: Path, *inside: str) -> Path:
 
 
 def inner(root: Path, inside: Sequence[str]) -> Path:
-    """The first of the folders `inside` that is there, else the root itself."""
+    """Return the first existing folder of `inside`, otherwise the root."""
     return next((root / name for name in inside if (root / name).is_dir()), root)
 
 
 def need_picture(root: Path) -> None:
-    """Raise DataError where no picture lies in a folder or below."""
+    """Raise DataError if a folder and its subfolders contain no image."""
     if next(walk_images(root), None) is None:
-        raise DataError(f"{shown(root)}: no picture in it")
+        raise DataError(f"{shown(root)}: contains no image")
 
 
 def finish(dataset: Dataset, params: CheckedParams, variant: str, published: Published | None = None) -> Dataset:
-    """The data set under its full name, judged against the published counts as `params.check` says.
+    """Return the data set under its full name, compared with the published counts as `params.check` says.
 
-    The counts are those of the variant, unless others are given. A stand-in is not judged: that it is one is noted, and
-    its counts need not be the published ones.
+    The counts are those of the variant, unless others are given. A stand-in is noted but not compared, since its counts
+    need not be the published ones.
     """
     named = replace(dataset, name=variant, published=published or PUBLISHED.get(variant))
     return named if is_stand_in(named.root) else judge(named, params.check)
@@ -71,10 +71,10 @@ def fingerprint_parts(
     inside: Sequence[str] = (),
     check: Callable[[Path], None] = lambda root: None,
 ) -> str:
-    """Names and contents of these folders and files of the root, or of all of it, and the params that matter.
+    """Return names and contents of these folders and files of the root, or of all of it, and the relevant params.
 
-    An archive goes by its content, so it has another key than the folder that it unpacks to. A wrong root is found
-    here, before anything is run: raises DataError where one of `folders` is not there, and what `check` raises.
+    An archive is identified by its content, so its key differs from that of the unpacked folder. A wrong root is found
+    here, before anything runs: raises DataError if one of `folders` is missing, and the errors of `check`.
     """
     root = Path(root)
     if is_archive(root):
@@ -87,7 +87,7 @@ def fingerprint_parts(
 
 
 def params_mark(params: Params) -> str:
-    """The params that are not the default and change what is read or refused, as text."""
+    """Return the params that differ from the default and affect what is read or refused, as text."""
     fields = type(params).model_fields
     changed = {name: value for name, value in params.model_dump().items() if value != fields[name].default}
     if changed.get("check") != "strict":
@@ -97,8 +97,8 @@ def params_mark(params: Params) -> str:
 
 
 def sorted_split(root: Path, rows: list[tuple[str, int, int]]) -> Split:
-    """A split of (path, pid, camid), ordered by path. Raises DataError where there is none."""
+    """Return a split of (path, pid, camid), sorted by path. Raises DataError if it is empty."""
     if not rows:
-        raise DataError(f"{root}: a split without a picture")
+        raise DataError(f"{root}: a split has no image")
     paths, pids, camids = zip(*sorted(rows), strict=True)
     return Split.of_columns(root, paths, pids, camids)

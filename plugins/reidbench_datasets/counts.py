@@ -1,6 +1,6 @@
-"""The published counts of every set, once: `data check`, the runs and the README's table read them here.
+"""Published counts of every data set, read by `data check`, the runs and the README's table.
 
-A number is `doubted()` where nobody counted it on a copy and no two sources agree: it is shown as unverified and never
+A number is `doubted()` if it was not counted on a copy and no two sources agree: it is shown as unverified and never
 stops a run. Identities count all distractors as one (see reidbench.data.Counts).
 """
 
@@ -10,17 +10,17 @@ from reidbench.data import Counts, Published
 
 _CUHK_DETECTED = {"train": Counts(7365, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5332, 700, 2)}
 _CUHK_LABELED = {"train": Counts(7368, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5328, 700, 2)}
-_CUHK01_SOURCE = "3,884 images of 971 persons (docstring of torchreid), parted by the split files of this plugin"
+_CUHK01_SOURCE = "3,884 images of 971 persons (docstring of torchreid), divided by the split files of this plugin"
 _CUHK_SOURCE = "counted in cuhk03_new_protocol_config_*.mat of Zhong et al."
 _MSMT_TEST = {"query": Counts(11659, 3060, 15), "gallery": Counts(82161, 3060, 15)}
 _MSMT_V1_SOURCE = "four libraries and a survey agree: 126,441 images, 4,101 persons; train without val unverified"
 _MARKET_TRAIN = Counts(12936, 751, 6)
 _MARKET_QUERY = Counts(3368, 750, 6)
-_MARKET_BOXES = Counts(None, 750, 6, tracklets=3368)  # one query for each person and camera
+_MARKET_BOXES = Counts(None, 750, 6, tracklets=3368)  # one query per person and camera
 _MARKET_ALONE = ("the 500,000 distractors are missing: unpack them as the folder images", {"gallery": 19732})
 _DUKE = {"train": Counts(16522, 702, 8), "query": Counts(2228, 702, 8), "gallery": Counts(17661, 1110, 8)}
 # Yang et al., TPAMI 2019 (arXiv 2002.02295): the five numbers of images add up to the 33,698 of the paper. Queries are
-# camera B (3,543, in the gallery's clothes) and camera C (3,873, in others). Who is in val is documented nowhere.
+# camera B (3,543, in the gallery's clothes) and camera C (3,873, in others). The persons of val are not documented.
 _PRCC_SOURCE = "paper of Yang et al.: 33,698 images of 221 persons with two outfits each; persons of val unverified"
 _PRCC_VAL = Counts(5002, 150, 3, outfits=300).doubted("identities", "cameras", "outfits")
 _PRCC_TEST = {"query": Counts(7416, 71, 2, outfits=142), "gallery": Counts(3384, 71, 1, outfits=71)}
@@ -30,14 +30,14 @@ _LTCC_SOURCE = "page of the authors: 17,119 images of 152 persons (the paper say
 
 
 def _market_folders(train: int) -> Published:
-    """Market-1501 as prepare.py of Person_reID_baseline_pytorch copies it: val has one picture of each person."""
+    """Return Market-1501 as copied by prepare.py of Person_reID_baseline_pytorch: val has one image of each person."""
     return Published(
         {"train": Counts(train, 751, 6), "query": _MARKET_QUERY, "gallery": Counts(19732, 751, 6)},
-        "Market-1501, with one picture of each person in val",
+        "Market-1501, with one image of each person in val",
     )
 
 
-_SYSU_SOURCE = "Wu et al. (persons), logs of Cross-Modal-Re-ID-baseline; the gallery is what the protocol draws from"
+_SYSU_SOURCE = "Wu et al. (persons), logs of Cross-Modal-Re-ID-baseline; the protocol draws from the gallery"
 _SYSU_TEST = {
     "query": Counts(3803, 96, 2, modality={"infrared": 3803}),
     "gallery": Counts(6775, 96, 4, modality={"visible": 6775}).doubted("images", "modality"),  # one log counts them
@@ -45,19 +45,19 @@ _SYSU_TEST = {
 
 
 def _regdb(query: str, gallery: str) -> Published:
-    """Each split of RegDB has ten images of each modality of 206 persons for training and of 206 for the test."""
+    """Return a split of RegDB: ten images per modality of 206 persons for training and of 206 for the test."""
     return Published(
         {
             "train": Counts(4120, 206, 2, modality={query: 2060, gallery: 2060}),
             "query": Counts(2060, 206, 1, modality={query: 2060}),
             "gallery": Counts(2060, 206, 1, modality={gallery: 2060}),
         },
-        "412 persons, ten visible and ten thermal images of each, halved in each of the ten splits",
+        "412 persons, ten visible and ten thermal images each, halved in each of the ten splits",
     )
 
 
 def _mars(gallery: Counts, per_camera: tuple[int, ...]) -> Published:
-    """MARS with one gallery or the other; its 1,261 persons count 636 in the test, among them junk and distractors."""
+    """Return MARS with one of its galleries; 636 of its 1,261 persons are in the test, with junk and distractors."""
     return Published(
         {
             "train": Counts(509914, 625, 6, tracklets=8298),
@@ -92,13 +92,13 @@ PUBLISHED: dict[str, Published] = {
             "query": _MARKET_QUERY,
             "gallery": Counts(519732, 751, 6, frozenset({"images", "cameras"})),
         },
-        "a log shows 515,913, which is without the 3,819 junk boxes",
+        "a log shows 515,913, without the 3,819 junk boxes",
         alternatives=(_MARKET_ALONE,),
     ),
     "msmt17-v1:train": Published(
         {"train": Counts(30248, 1041, 15).doubted(), **_MSMT_TEST},
         _MSMT_V1_SOURCE,
-        alternatives=(("this is train + val: say train: trainval", {"train": 32621}),),
+        alternatives=(("this is train + val: set train: trainval", {"train": 32621}),),
     ),
     "msmt17-v1:trainval": Published(
         {"train": Counts(32621, 1041, 15), **_MSMT_TEST},
@@ -110,12 +110,12 @@ PUBLISHED: dict[str, Published] = {
     "cuhk03-np:detected": Published(
         _CUHK_DETECTED,
         _CUHK_SOURCE,
-        alternatives=(("these are the labeled boxes: say boxes: labeled", {"train": 7368, "gallery": 5328}),),
+        alternatives=(("these are the labeled boxes: set boxes: labeled", {"train": 7368, "gallery": 5328}),),
     ),
     "cuhk03-np:labeled": Published(
         _CUHK_LABELED,
         _CUHK_SOURCE,
-        alternatives=(("these are the detected boxes: say boxes: detected", {"train": 7365, "gallery": 5332}),),
+        alternatives=(("these are the detected boxes: set boxes: detected", {"train": 7365, "gallery": 5332}),),
     ),
     "cuhk03-classic": Published(
         {"train": Counts(None, 1367), "query": Counts(None, 100), "gallery": Counts(None, 100)},
@@ -188,7 +188,7 @@ PUBLISHED: dict[str, Published] = {
             "query": Counts(None, 45, 12).doubted(),
             "gallery": Counts(6019, 45, 12),
         },
-        "a loader of the field; 1,209 and 1,031 images of the persons who do not change make up the release with them",
+        "a public loader; 1,209 and 1,031 images of persons who do not change complete the release",
     ),
     "vc-clothes": Published(
         {
@@ -200,7 +200,7 @@ PUBLISHED: dict[str, Published] = {
     ),
     "market1501:multi-query": Published(
         {"train": _MARKET_TRAIN, "query": _MARKET_BOXES, "gallery": Counts(19732, 751, 6)},
-        "counted in the index files of Zhong et al.; nobody published how many boxes of gt_bbox are of the queries",
+        "counted in the index files of Zhong et al.; the number of query boxes in gt_bbox is not published",
     ),
     "market1501:500k:multi-query": Published(
         {
@@ -208,7 +208,7 @@ PUBLISHED: dict[str, Published] = {
             "query": _MARKET_BOXES,
             "gallery": Counts(519732, 751, 6, frozenset({"images", "cameras"})),
         },
-        "as market1501:multi-query; a log shows 515,913, which is without the 3,819 junk boxes",
+        "as market1501:multi-query; a log shows 515,913, without the 3,819 junk boxes",
         alternatives=(_MARKET_ALONE,),
     ),
     "sysu-mm01:trainval": Published(

@@ -1,7 +1,7 @@
 """CUHK03: the 767/700 protocol (Zhong et al., CVPR 2017) and the classic one of 20 splits (Li et al., CVPR 2014).
 
-cuhk-03.mat itself is an HDF5 file that holds pictures as arrays; what is read here is what the usual tools make of
-it: images_detected/ and images_labeled/ with names pair_person_view_number.png.
+cuhk-03.mat is an HDF5 file with images as arrays. This module reads the output of the usual tools:
+images_detected/ and images_labeled/ with names pair_person_view_number.png.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TESTSETS = "testsets.csv"
 PAIR = re.compile(r"([1-5])_([0-9]{3})_([12])_[0-9]{2}\..+")
 RULE = FileNameRule(r"[1-5]_(?P<pid>[0-9]{3})_(?P<cam>[12])_[0-9]{2}")
 MARKET_STYLE = FileNameRule(r"(?P<pid>[0-9]{4})_c(?P<cam>[12])(s[0-9]+)?_\w+")
-CLASSIC_NOTE = "classic protocol: evaluate with gallery: single-shot, and give the mean of all 20 splits"
+CLASSIC_NOTE = "classic protocol: evaluate with gallery: single-shot, and report the mean of all 20 splits"
 
 
 def open_np(params: CuhkParams, root: Path, cache: Path) -> Dataset:
-    """Read CUHK03-NP, from the pictures and the authors' .mat of indices or from its Market-style release."""
+    """Read CUHK03-NP, from the images and the authors' .mat of indices or from its Market-style release."""
     root = place(root, cache)
     market = _market_style(root, params.boxes)
     if market is not None:
@@ -46,16 +46,16 @@ def open_np(params: CuhkParams, root: Path, cache: Path) -> Dataset:
 
 
 def _market_style(root: Path, boxes: str) -> Path | None:
-    """Where the Market-style release of these boxes lies, or None; both layouts may be there."""
+    """Return the folder of the Market-style release of these boxes, or None; both layouts may exist."""
     return next((root / part for part in (boxes, ".") if (root / part / "bounding_box_train").is_dir()), None)
 
 
 def _check_config(root: Path, boxes: str) -> Path:
-    """The authors' .mat of indices. Raises DataError where it or the pictures of these boxes are not there."""
+    """Return the authors' .mat of indices. Raises DataError if it or the images of these boxes are missing."""
     config = root / CONFIG.format(boxes)
     _need_pictures(root, boxes)
     if not config.is_file():
-        raise DataError(f"{config}: no such file; it comes with the protocol and tells train, query and gallery")
+        raise DataError(f"{config}: no such file; it comes with the protocol and defines train, query and gallery")
     return config
 
 
@@ -67,7 +67,7 @@ def _read_config(root: Path, boxes: str) -> Dataset:
         labels = _whole(rows["labels"], 0)
         index = {part: _whole(rows[f"{part}_idx"], 1, min(len(names), len(labels))) - 1 for part in MARKET_FOLDERS}
     except (KeyError, ValueError, NotImplementedError, TypeError) as error:
-        raise DataError(f"{config}: no configuration of the new protocol: {error}") from None
+        raise DataError(f"{config}: not a configuration of the new protocol: {error}") from None
     there = Present(list_names(root / folder))
     files = [there.find(name) for name in names]
     parts: dict[str, Split] = {}
@@ -77,9 +77,9 @@ def _read_config(root: Path, boxes: str) -> Dataset:
         parts[part] = sorted_split(root, found)
         absent[part] = [f"{folder}/{names[i]}" for i in chosen if not files[i]]
     strays = sorted(f"{folder}/{name}" for name in there.names.difference(filter(None, files)))
-    notes = [f"{part}: {len(gone)} images of the list are not there: {first_names(gone)}"
+    notes = [f"{part}: {len(gone)} listed images are missing: {first_names(gone)}"
              for part, gone in absent.items() if gone]  # fmt: skip
-    notes += stray_notes(folder, strays, lambda _: "the list does not name them") + hidden_notes(folder, root / folder)
+    notes += stray_notes(folder, strays, lambda _: "not in the list") + hidden_notes(folder, root / folder)
     dataset = Dataset(
         "cuhk03-np", root, parts["train"], parts["query"], parts["gallery"], tuple(notes),
         strays={"train": strays} if strays else {},
@@ -89,11 +89,11 @@ def _read_config(root: Path, boxes: str) -> Dataset:
 
 
 def _whole(values: np.ndarray, least: int, most: int | None = None) -> np.ndarray:
-    """Numbers of a .mat file, which may hold them as floats, as int64. Raises ValueError for others."""
+    """Return numbers of a .mat file, which may be stored as floats, as int64. Raises ValueError for others."""
     numbers = np.asarray(values).ravel()
     whole = numbers.astype(np.int64)
     if (whole != numbers).any() or whole.min(initial=least) < least or (most and whole.max(initial=0) > most):
-        raise ValueError(f"numbers that are not whole, or not from {least} to {most or 'any'}")
+        raise ValueError(f"numbers must be whole, from {least} to {most or 'any'}")
     return whole
 
 
@@ -105,10 +105,10 @@ def _view(config: Path, name: str) -> int:
 
 
 def open_classic(params: CuhkClassicParams, root: Path, cache: Path) -> Dataset:
-    """Read one of the 20 classic splits: query and gallery both hold all pictures of its 100 test persons.
+    """Read one of the 20 classic splits: query and gallery both contain all images of its 100 test persons.
 
-    The test persons stand in `testsets.csv` (a line `split,pair,person` each, split from 0, as in `testsets` of
-    cuhk-03.mat) or in torchreid's `splits_classic_*.json`, of whose absolute paths only the names are read.
+    The test persons are in `testsets.csv` (a line `split,pair,person` each, split from 0, as in `testsets` of
+    cuhk-03.mat) or in torchreid's `splits_classic_*.json`; only the file names of its absolute paths are read.
     """
     root = place(root, cache)
     folder = f"images_{params.boxes}"
@@ -119,7 +119,7 @@ def open_classic(params: CuhkClassicParams, root: Path, cache: Path) -> Dataset:
     strays = [f"{folder}/{name}" for name in names if not RULE.read(name)]
     unknown = sorted(tested - {pid for _, pid, _ in rows})
     if unknown:
-        raise DataError(f"{root / folder}: no picture of {len(unknown)} test persons of split {params.split}")
+        raise DataError(f"{root / folder}: no image of {len(unknown)} test persons of split {params.split}")
     test = sorted_split(root, [row for row in rows if row[1] in tested])
     train = sorted_split(root, [row for row in rows if row[1] not in tested])
     more = {"train": strays} if strays else {}
@@ -129,7 +129,7 @@ def open_classic(params: CuhkClassicParams, root: Path, cache: Path) -> Dataset:
 
 
 def _pair_person(name: str) -> tuple[int, int]:
-    """(pid, camid): persons are numbered within a pair of cameras, and there are five pairs. Raises ValueError."""
+    """Return (pid, camid): persons are numbered within one of five pairs of cameras. Raises ValueError."""
     match = PAIR.fullmatch(name)
     if match is None:
         raise ValueError(f"{shown(name)} is not a name like 1_001_1_01.png")
@@ -148,14 +148,14 @@ def _test_persons(root: Path, params: CuhkClassicParams) -> set[int]:
     elif splits.is_file():
         persons = _listed_persons(splits, params.split)
     else:
-        raise DataError(f"{root}: neither {TESTSETS} nor {splits.name} is there, which tell the test persons")
+        raise DataError(f"{root}: {TESTSETS} and {splits.name}, which list the test persons, are both missing")
     if not persons:
-        raise DataError(f"{root}: no test person of split {params.split} in the list")
+        raise DataError(f"{root}: the list has no test person of split {params.split}")
     return persons
 
 
 def _table_persons(table: Path, split: int) -> set[int]:
-    """From lines `split,pair,person`, below a line of titles or without one."""
+    """Return the persons in lines `split,pair,person`, with or without a header."""
     persons = set()
     for number, line in enumerate(read_lines(table, "CSV text file"), start=1):
         cells = [whole_number(cell) for cell in line.split(",")]
@@ -170,29 +170,30 @@ def _table_persons(table: Path, split: int) -> set[int]:
 
 
 def _listed_persons(splits: Path, split: int) -> set[int]:
-    """From torchreid's list, of whose absolute paths only the names are read."""
+    """Return the persons of torchreid's list; only the file names of its absolute paths are read."""
     try:
         images = json.loads(read_text(splits))[split]["query"]
         return {_pair_person(str(path).replace("\\", "/").rpartition("/")[2])[0] for path, *_ in images}
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{splits}: the list of test persons cannot be read: {error}") from None
+        raise DataError(f"{splits}: cannot read the list of test persons: {error}") from None
 
 
 def _need_pictures(root: Path, boxes: str) -> None:
-    """Raise DataError where the pictures of these boxes are not there."""
+    """Raise DataError if the images of these boxes are missing."""
     folder = root / f"images_{boxes}"
     if folder.is_dir():
         return
     other = next(iter({"detected", "labeled"} - {boxes}))
     if any((root / place).is_dir() for place in (f"images_{other}", f"{other}/bounding_box_train")):
-        raise DataError(f"{folder}: no such folder; these are the {other} boxes: say boxes: {other}")
-    packed = " (cuhk-03.mat has to be unpacked into it first)" if list(root.rglob("cuhk-03.mat")) else ""
+        raise DataError(f"{folder}: no such folder; the copy has the {other} boxes: set boxes: {other}")
+    packed = " (unpack cuhk-03.mat into it first)" if list(root.rglob("cuhk-03.mat")) else ""
     raise DataError(f"{folder}: no such folder{packed or depth_hint(folder)}")
 
 
 def fingerprint_np(params: CuhkParams, root: Path) -> str:
-    """Names and contents of the pictures of these boxes, and the configuration. Raises DataError where neither the
-    pictures and their configuration nor the Market-style release is there."""
+    """Return names and contents of the images of these boxes, and the configuration.
+
+    Raises DataError if both the images with their configuration and the Market-style release are missing."""
 
     def check(root: Path) -> None:
         if _market_style(root, params.boxes) is None:
@@ -203,7 +204,8 @@ def fingerprint_np(params: CuhkParams, root: Path) -> str:
 
 
 def fingerprint_classic(params: CuhkClassicParams, root: Path) -> str:
-    """Names and contents of the pictures of these boxes, and the test persons. Raises DataError where they are not
-    there."""
+    """Return names and contents of the images of these boxes, and the test persons.
+
+    Raises DataError if they are missing."""
     files = f"images_{params.boxes}", CLASSIC.format(params.boxes), TESTSETS
     return fingerprint_parts(params, root, files=files, check=partial(_need_pictures, boxes=params.boxes))

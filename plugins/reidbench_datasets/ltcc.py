@@ -1,6 +1,6 @@
 """LTCC (Qian et al., ACCV 2020): 152 persons, twelve cameras, 478 outfits; 91 persons change clothes.
 
-094_1_c9_015833.png is person 94 in his first outfit before camera 9. Persons are numbered from 0, and 0 is a person:
+094_1_c9_015833.png is person 94 in the first outfit in camera 9. Person numbers start at 0, which is a valid person:
 here they are 1 to 152.
 """
 
@@ -31,7 +31,7 @@ EXAMPLE = "094_1_c9_015833.png"
 
 
 def open_ltcc(params: LtccParams, root: Path, cache: Path) -> Dataset:
-    """Read train, query and test; with `persons: cloth-changing` only those whom the lists of the release name."""
+    """Read train, query and test; with `persons: cloth-changing` only the persons in the release's lists."""
     root = place(root, cache, *INSIDE)
     _check_layout(params, root)
     dataset = find_overlap(read_market_folder(root, folders=FOLDERS, rule=RULE, example=EXAMPLE))
@@ -41,14 +41,14 @@ def open_ltcc(params: LtccParams, root: Path, cache: Path) -> Dataset:
 
 
 def _of_changers(dataset: Dataset, changers: dict[str, list[int]]) -> Dataset:
-    """The data set without the persons who are not listed; listed persons without an image are noted."""
+    """Return the data set without the persons who are not listed; listed persons without an image are noted."""
     assert dataset.query is not None
     assert dataset.gallery is not None
     train = _only(dataset.train, changers["train"])
     query, gallery = _only(dataset.query, changers["test"]), _only(dataset.gallery, changers["test"])
     seen = {"train": set(train.pids.tolist()), "test": {*query.pids.tolist(), *gallery.pids.tolist()}}
     notes = [
-        f"{LISTS[part]}: {len(gone)} persons of the list have no image in {part}: {', '.join(map(str, gone))}"
+        f"{LISTS[part]}: {len(gone)} listed persons have no image in {part}: {', '.join(map(str, gone))}"
         for part, pids in changers.items()
         if (gone := sorted(pid - SHIFT for pid in set(pids) - seen[part]))
     ]
@@ -58,22 +58,22 @@ def _of_changers(dataset: Dataset, changers: dict[str, list[int]]) -> Dataset:
 def _only(split: Split, pids: list[int]) -> Split:
     rows = np.flatnonzero(np.isin(split.pids, pids))
     if not len(rows):
-        raise DataError(f"{split.root}: no image of the persons that {' and '.join(LISTS.values())} name")
+        raise DataError(f"{split.root}: no image of the persons in {' and '.join(LISTS.values())}")
     return split.subset(rows)
 
 
 def _listed(file: Path) -> list[int]:
-    """The pids of a list of persons, one a line. Raises DataError for anything else."""
+    """Return the pids of a list of persons, one per line. Raises DataError for other content."""
     pids = []
     for number, line in enumerate(read_lines(file, "list of persons"), start=1):
         if not line.strip():
             continue
         person = whole_number(line.strip())
         if person is None or not 0 <= person <= LAST:
-            raise DataError(f"{file}:{number}: {shown(line.strip())!r} is not the number of a person, from 0 to {LAST}")
+            raise DataError(f"{file}:{number}: {shown(line.strip())!r} is not a person's number, from 0 to {LAST}")
         pids.append(person + SHIFT)
     if not pids:
-        raise DataError(f"{file}: an empty list of persons")
+        raise DataError(f"{file}: the list of persons is empty")
     return pids
 
 
@@ -83,14 +83,15 @@ def _check_layout(params: LtccParams, root: Path) -> None:
     for file in LISTS.values() if params.persons == "cloth-changing" else ():
         if not (root / file).is_file():
             raise DataError(
-                f"{root / file}: no such file; it comes with the release and names those who change clothes; "
+                f"{root / file}: no such file; it comes with the release and lists the persons who change clothes; "
                 "persons: all needs no list"
             )
 
 
 def fingerprint(params: LtccParams, root: Path) -> str:
-    """Names and contents of the three folders, and of the lists where they are read. Raises DataError where they are
-    not there."""
+    """Return names and contents of the three folders, and of the lists if they are read.
+
+    Raises DataError if one is missing."""
     lists = tuple(LISTS.values()) if params.persons == "cloth-changing" else ()
 
     def check(root: Path) -> None:

@@ -19,7 +19,7 @@ def _images(params: ManifestParams, file: Path) -> Path:
 
 
 def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
-    """Read the manifest `root`. Raises DataError naming the first images that are not there."""
+    """Read the manifest `root`. Raises DataError with the first missing images."""
     dataset = read_manifest(root, root=_images(params, root))
     paths = [path for split in dataset.parts().values() for path in split.paths]
     with reading(dataset.root):
@@ -27,12 +27,12 @@ def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
     if missing:
         cure = "; write paths with /, not \\" if any("\\" in path for path in missing) else ""
         first = ", ".join(map(shown, missing[:3]))
-        raise DataError(f"{shown(root)}: {len(missing)} of {len(paths)} images are not there, first {first}{cure}")
+        raise DataError(f"{shown(root)}: {len(missing)} of {len(paths)} images are missing, first {first}{cure}")
     return dataset
 
 
 def fingerprint(params: ManifestParams, root: Path) -> str:
-    """The content of the manifest, and of each image that it names."""
+    """Return the content of the manifest, and of each image that it lists."""
     images = _images(params, root)
     dataset = read_manifest(root, root=images)
     paths = dict.fromkeys(path for split in dataset.parts().values() for path in split.paths)
@@ -40,7 +40,7 @@ def fingerprint(params: ManifestParams, root: Path) -> str:
 
 
 def lacking(params: ManifestParams, root: Path | None) -> frozenset[str]:
-    """What the manifest says nothing of: cameras, persons to learn from, query and gallery, labels beyond identity."""
+    """Return the labels that the manifest lacks: cameras, train persons, query and gallery, labels beyond identity."""
     if root is None:
         return frozenset()
     dataset = read_manifest(root, root=_images(params, root))

@@ -1,6 +1,6 @@
 """Market-1501 and folders in its layout.
 
-A further data set of this kind is three lines: a FileNameRule, the names of its folders, and a Component.
+Another data set of this kind needs three lines: a FileNameRule, the names of its folders, and a Component.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .params import FolderParams, Market1501Params, MarketFolderParams
 MARKET1501 = FileNameRule(r"(?P<pid>-1|[0-9]{4})_c(?P<cam>[1-6])s[0-9]_[0-9]{6}_[0-9]{2}(\.jpg)?", highest_pid=1501)
 CAMERAS = 6
 NO_CAMERA = FileNameRule(r"(?P<pid>-1|[0-9]+)(_\w+)?")
-DISTRACTORS = "images"  # the 500k set, unpacked beside the other folders
-BOXES = "gt_bbox"  # boxes that were drawn by hand, of all persons by all cameras
+DISTRACTORS = "images"  # the 500k set, unpacked next to the other folders
+BOXES = "gt_bbox"  # hand-drawn boxes, of all persons and cameras
 
 
 def open_market1501(params: Market1501Params, root: Path, cache: Path) -> Dataset:
-    """Read the release as it is unpacked, or as it is packed."""
+    """Read the release, unpacked or as an archive."""
     root = place(root, cache)
     dataset = read_market_folder(root, name="market1501", rule=MARKET1501)
     dataset = _checked(_with_boxes(dataset) if params.queries == "multi" else dataset, params)
@@ -40,7 +40,7 @@ def open_market1501(params: Market1501Params, root: Path, cache: Path) -> Datase
 
 
 def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
-    """Read any folder in the layout; cameras count from 1, or from 0 where a name has c0."""
+    """Read any folder in the layout; cameras count from 1, or from 0 if a name has c0."""
     camera_free = isinstance(params, MarketFolderParams) and params.cameras == "none"
     rule = NO_CAMERA if camera_free else MARKET_LIKE
     root = place(root, cache)
@@ -53,21 +53,21 @@ def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
 
 
 def otherwise(root: Path) -> str:
-    """The end of a sentence for a user whose pictures are there, and lie or are called otherwise."""
+    """Return the end of an error message for images in another layout or with other names."""
     meant = depth_hint(root / MARKET_FOLDERS["train"])
     there = not meant and root.is_dir() and next(walk_images(root), None) is not None
-    return "; `reidbench data manifest` makes a CSV of pictures in other folders or with other names" if there else ""
+    return "; `reidbench data manifest` makes a CSV of images in other folders or with other names" if there else ""
 
 
 def _without_cameras(root: Path) -> bool:
-    """Whether no name in the three folders tells a camera, and some tell a person."""
+    """Return whether no name in the three folders has a camera, but some have a person."""
     folders = [root / folder for folder in MARKET_FOLDERS.values() if (root / folder).is_dir()]
     names = [name for folder in folders for name in list_names(folder)]
     return any(map(NO_CAMERA.read, names)) and not any(map(MARKET_LIKE.read, names))
 
 
 def _with_distractors(dataset: Dataset) -> Dataset:
-    """The gallery with 500,000 boxes of nobody who is asked for, whatever person their names tell."""
+    """Return the gallery with 500,000 boxes of persons without a query, regardless of the pid in their names."""
     more, strays = read_folder(dataset.root, DISTRACTORS, MARKET_LIKE)
     gallery = dataset.gallery
     assert gallery is not None
@@ -84,10 +84,10 @@ def _with_distractors(dataset: Dataset) -> Dataset:
 
 
 def _with_boxes(dataset: Dataset) -> Dataset:
-    """Multi-query: in place of each query all boxes drawn of its person by its camera, as one tracklet.
+    """Replace each query by all hand-drawn boxes of its person and camera, as one tracklet (multi-query).
 
-    The query is one of them in the release. As in the baseline code of this field (`evaluate_gpu.py` of layumi's
-    Person_reID_baseline_pytorch), nothing but these boxes counts. A query without a box stays, alone in its tracklet.
+    In the release the query is one of them. As in the usual baseline code (`evaluate_gpu.py` of layumi's
+    Person_reID_baseline_pytorch), only these boxes count. A query without a box remains, alone in its tracklet.
     """
     single = dataset.query
     assert single is not None
@@ -105,8 +105,8 @@ def _with_boxes(dataset: Dataset) -> Dataset:
         camids,
         more=MoreLabels.of(tracklets=tracklets),
     )
-    notes = [f"queries: multi: {len(drawn)} boxes of {BOXES} for {len(single)} queries, a tracklet for each person and "
-             "camera: evaluate with multi_query: true"]  # fmt: skip
+    notes = [f"queries: multi: {len(drawn)} boxes of {BOXES} for {len(single)} queries, one tracklet per person and "
+         "camera: evaluate with multi_query: true"]  # fmt: skip
     if len(alone):
         first = first_names(both[1].paths)
         notes.append(f"query: {len(alone)} images without a box of their person and camera in {BOXES}: {first}")
@@ -122,18 +122,18 @@ def _with_boxes(dataset: Dataset) -> Dataset:
 
 
 def _by_camera(split: Split) -> np.ndarray:
-    """One number [N] for each person and camera."""
+    """Return one number [N] for each person and camera."""
     return split.pids * CAMERAS + split.camids
 
 
 def _checked(dataset: Dataset, params: FolderParams) -> Dataset:
     if params.strict and dataset.strays:
-        raise DataError(f"{dataset.root}: {dataset.notes[0]}")  # the notes on strays come first
+        raise DataError(f"{dataset.root}: {dataset.notes[0]}")  # notes on strays come first
     return find_overlap(dataset)
 
 
 def fingerprint_folder(params: FolderParams, root: Path) -> str:
-    """As `fingerprint`, for a folder that a user may have named after the wrong layout."""
+    """Return `fingerprint` for a user's folder; its error messages suggest other layouts."""
     try:
         return fingerprint(params, root)
     except DataError as error:
@@ -141,7 +141,7 @@ def fingerprint_folder(params: FolderParams, root: Path) -> str:
 
 
 def fingerprint(params: FolderParams, root: Path) -> str:
-    """Names and contents of the folders that are read; whatever else lies beside them is no part of the data."""
+    """Return names and contents of the folders that are read; other files next to them are not part of the data."""
     more = [DISTRACTORS] if getattr(params, "distractors", False) else []
     more += [BOXES] if getattr(params, "queries", "single") == "multi" else []
     return fingerprint_parts(params, root, *MARKET_FOLDERS.values(), *more)

@@ -1,7 +1,7 @@
-"""MSMT17 (Wei et al., CVPR 2018), V1 and V2. V2 has blurred faces: numbers on the two are not one column.
+"""MSMT17 (Wei et al., CVPR 2018), V1 and V2. V2 has blurred faces, so results on V1 and V2 are not comparable.
 
-The lists tell the person, the third field of a name the camera (two digits). Training and test persons are both
-numbered from 0, and 0 is a person: here training persons are 1 to 1041 and test persons 1042 to 4101.
+The lists give the person, the third field of a name the camera (two digits). Training and test persons are both
+numbered from 0, a valid person: here training persons are 1 to 1041 and test persons 1042 to 4101.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOLDERS = {"msmt17-v1": ("train", "test"), "msmt17-v2": ("mask_train_v2", "mask_
 INSIDE = {"msmt17-v1": "MSMT17_V1", "msmt17-v2": "MSMT17_V2"}
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 TRAIN_PERSONS = 1041
-RULE = FileNameRule(r"(?P<pid>[0-9]{4})_[0-9]{3}_(?P<cam>[0-9]{2})_\w+")  # some names end _ex
+RULE = FileNameRule(r"(?P<pid>[0-9]{4})_[0-9]{3}_(?P<cam>[0-9]{2})_\w+")  # some names end with _ex
 EXAMPLE = "0000/0000_045_12_0303morning_0006_2.jpg 0"
 
 
@@ -38,15 +38,15 @@ open_v2 = partial(_open, "msmt17-v2", "msmt17-v1")
 
 
 def _check_layout(name: str, other: str, root: Path) -> None:
-    """Raise DataError where the folders or lists of this version are not there."""
+    """Raise DataError if the folders or lists of this version are missing."""
     train, test = FOLDERS[name]
     if not (root / train).is_dir() and ((root / FOLDERS[other][0]).is_dir() or (root / INSIDE[other]).is_dir()):
-        raise DataError(f"{root / train}: no such folder; this is {other}: say use: {other}")
+        raise DataError(f"{root / train}: no such folder; this is {other}: set use: {other}")
     need_folder(root / train)
     need_folder(root / test)
     gone = [file for file in LISTS if not (root / file).is_file()]
     if gone:
-        raise DataError(f"{root}: {', '.join(gone)} missing: the lists come with the release and tell the persons")
+        raise DataError(f"{root}: {', '.join(gone)} missing: the lists come with the release and give the persons")
 
 
 def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
@@ -62,9 +62,9 @@ def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
         for part, folder in (("train", train), ("gallery", test))
     }
     absent, strays = ({part: files for part, files in found.items() if files} for found in (absent, strays))
-    notes = [f"{part}: {len(files)} images of the list are not there: {first_names(files)}"
+    notes = [f"{part}: {len(files)} listed images are missing: {first_names(files)}"
              for part, files in absent.items()]  # fmt: skip
-    notes += [f"{part}: {len(files)} files that no list names: {first_names(files)}" for part, files in strays.items()]
+    notes += [f"{part}: {len(files)} files are in no list: {first_names(files)}" for part, files in strays.items()]
     notes += [note for folder, tree in trees.items() for note in tree.notes(folder)]
     splits = _split(root, *used), _split(root, query), _split(root, gallery)
     left = lists["list_val.txt"] if params.train == "train" else None
@@ -73,23 +73,23 @@ def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
 
 
 class _List:
-    """The images of one list file, those that it names and that are not there, and all that it names."""
+    """Images of one list file, listed images that are missing, and all listed names."""
 
     def __init__(self, root: Path, file: str, folder: str, on_disk: dict[str, Present]) -> None:
         self.rows: list[tuple[str, int, int]] = []
         self.absent: list[str] = []
         self.listed: set[str] = set()
         first = 1 if file in LISTS[:2] else 1 + TRAIN_PERSONS
-        for number, line in enumerate(read_lines(root / file, "list of pictures"), start=1):
+        for number, line in enumerate(read_lines(root / file, "list of images"), start=1):
             if not line.strip():
                 continue
             name, _, label = line.strip().rpartition(" ")
             labels, person = RULE.read(name.rpartition("/")[2]), whole_number(label)
             if labels is None or person is None or person < 0:
                 raise DataError(f"{root / file}:{number}: {shown(line.strip())!r} is not a line like {EXAMPLE!r}")
-            if first == 1 and person >= TRAIN_PERSONS:  # else it would be a person of the test
+            if first == 1 and person >= TRAIN_PERSONS:  # otherwise it would be a test person
                 last = TRAIN_PERSONS - 1
-                raise DataError(f"{root / file}:{number}: person {person}, but persons of train are 0 to {last}")
+                raise DataError(f"{root / file}:{number}: person {person} is outside the train persons 0 to {last}")
             path = on_disk[folder].find(f"{folder}/{name}")
             if path is not None:
                 self.listed.add(path)
@@ -101,12 +101,12 @@ class _List:
 def _split(root: Path, *lists: _List) -> Split:
     rows = [row for part in lists for row in part.rows]
     if not rows:
-        raise DataError(f"{root}: none of the images that the lists name is there")
+        raise DataError(f"{root}: all listed images are missing")
     return sorted_split(root, rows)
 
 
 def _fingerprint(name: str, other: str, params: MsmtParams, root: Path) -> str:
-    """Names and contents of the pictures, and the lists. Raises DataError where they are not there."""
+    """Return names and contents of the images, and the lists. Raises DataError if they are missing."""
     check = partial(_check_layout, name, other)
     return fingerprint_parts(params, root, *FOLDERS[name], files=LISTS, inside=(INSIDE[name],), check=check)
 

@@ -1,7 +1,7 @@
 """Partial-REID (Zheng et al., ICCV 2015), Partial-iLIDS and Occluded-REID (Zhuo et al., ICME 2018): for tests only.
 
-Queries show a part of a person, the gallery whole persons. Nothing tells the camera: the second number of a name counts
-the pictures of a person. Other loaders call it a camera, and lose true matches of the same number; here the camera is
+Queries show a part of a person, the gallery whole persons. The names have no camera: their second number counts the
+images of a person. Other loaders read it as a camera, and lose true matches with the same number; here the camera is
 unknown, so that no match is lost.
 """
 
@@ -19,7 +19,7 @@ from reidbench.errors import DataError
 from .common import fingerprint_parts, inner, place
 
 RULE = FileNameRule(r"(?P<pid>[0-9]+)_\w+", shift=1)  # numbered from 0 or 1; here 0 would mean a distractor
-# Names of the folders of query and gallery, as they are in different copies.
+# Names of the query and gallery folders in different copies.
 LAYOUTS = (
     ("query", "gallery"),
     ("partial_body_images", "whole_body_images"),
@@ -50,11 +50,11 @@ open_occluded_reid = partial(_open, "occluded-reid")
 
 
 def _layout(root: Path) -> tuple[str, str]:
-    """The folders of query and gallery. Raises DataError where no layout has both."""
+    """Return the query and gallery folders. Raises DataError if no layout has both."""
     layout = next((pair for pair in LAYOUTS if all((root / folder).is_dir() for folder in pair)), None)
     if layout is None:
         pairs = " or ".join("/ and ".join(pair) + "/" for pair in LAYOUTS)
-        raise DataError(f"{root}: neither {pairs}")
+        raise DataError(f"{root}: must contain the folders {pairs}")
     return layout
 
 
@@ -63,7 +63,7 @@ def _check_layout(root: Path) -> None:
 
 
 def _read(root: Path, folder: str) -> tuple[Split, list[str], list[str]]:
-    """(the pictures under a folder, those whose names do not match, notes on all that is left out)."""
+    """Return (the images under a folder, images whose names do not match, notes on all that is excluded)."""
     tree = look_through(root / folder)
     read = {f"{folder}/{path}": RULE.read(path.rpartition("/")[2]) for path in tree.images}
     rows = [(path, *labels) for path, labels in read.items() if labels is not None]
@@ -76,5 +76,5 @@ def _read(root: Path, folder: str) -> tuple[Split, list[str], list[str]]:
 
 
 def fingerprint(params: Params, root: Path) -> str:
-    """Names and contents of all files. Raises DataError where the two folders are not there."""
+    """Return names and contents of all files. Raises DataError if the two folders are missing."""
     return fingerprint_parts(params, root, check=_check_layout)

@@ -1,6 +1,6 @@
-"""A folder for each person: what prepare.py of layumi's Person_reID_baseline_pytorch makes of a data set.
+"""A folder for each person, as written by prepare.py of layumi's Person_reID_baseline_pytorch.
 
-The folder's name is the person, and the names in it tell it again with the camera: 0002/0002_c1s1_000451_03.jpg.
+The folder's name is the person; its file names repeat the person and add the camera: 0002/0002_c1s1_000451_03.jpg.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .params import PersonFoldersParams
 
 INSIDE = ("pytorch",)
 EXAMPLE = "0002/0002_c1s1_000451_03.jpg"
-OTHER_PERSON = "their names tell another person than their folders"
-NO_PERSON = "they are in no folder whose name is a person's number"
+OTHER_PERSON = "their names have another person than their folders"
+NO_PERSON = "they are not in a folder whose name is a person's number"
 
 
 class File(NamedTuple):
-    """A file below train, query or gallery: its path from there, the person whose folder it is in, its own name."""
+    """A file below train, query or gallery: its relative path, the person of its folder, its name."""
 
     path: str
     person: int | None
@@ -37,7 +37,7 @@ class File(NamedTuple):
 
 
 def open_folders(params: PersonFoldersParams, root: Path, cache: Path) -> Dataset:
-    """Read the folders; files whose names do not match, or tell another person than their folder, are left out."""
+    """Read the folders; excludes files whose names do not match, or have another person than their folder."""
     root = place(root, cache, *INSIDE)
     _check_layout(params, root)
     files = {folder: list(_files(root / folder)) for folder in _folders(params)}
@@ -62,7 +62,7 @@ def open_folders(params: PersonFoldersParams, root: Path, cache: Path) -> Datase
 
 
 def fingerprint(params: PersonFoldersParams, root: Path) -> str:
-    """Names and contents of the folders that are read. Raises DataError where one is not there."""
+    """Return names and contents of the folders that are read. Raises DataError if one is missing."""
     return fingerprint_parts(params, root, *_folders(params), inside=INSIDE, check=partial(_check_layout, params))
 
 
@@ -75,10 +75,10 @@ def _check_layout(params: PersonFoldersParams, root: Path) -> None:
 
 
 def _cure(params: PersonFoldersParams, root: Path) -> str:
-    """The folder of training that is there in place of the one that was asked for, as the end of a sentence."""
+    """Return the end of an error message: the training folder that exists instead of the requested one."""
     there = [name for name in ("train_all", "train") if (root / name).is_dir()]
     missing = not all((root / name).is_dir() for name in _parts(params)["train"])
-    return f"; say train: {there[0]}" if there and missing else otherwise(root)
+    return f"; set train: {there[0]}" if there and missing else otherwise(root)
 
 
 def _parts(params: PersonFoldersParams) -> dict[str, Sequence[str]]:
@@ -90,7 +90,7 @@ def _folders(params: PersonFoldersParams) -> list[str]:
 
 
 def _files(place: Path) -> Iterator[File]:
-    """Every file in a folder and in the folders of its persons, sorted."""
+    """Yield every file in a folder and in the folders of its persons, sorted."""
     for entry in list_names(place):
         person = whole_number(entry.rstrip("/"))
         if person is None or not JUNK <= person <= LARGEST or not (place / entry).is_dir():
@@ -102,7 +102,7 @@ def _files(place: Path) -> Iterator[File]:
 def _read(
     files: Mapping[str, Sequence[File]], rule: FileNameRule | None
 ) -> tuple[list[tuple[str, int, int]], dict[str, list[str]]]:
-    """((path, pid, camid) of the images in some folders, the paths that are left out by the reason why)."""
+    """Return ((path, pid, camid) of the images in some folders, excluded paths by reason)."""
     rows: list[tuple[str, int, int]] = []
     left: dict[str, list[str]] = {}
     for folder, found in files.items():
@@ -116,7 +116,7 @@ def _read(
 
 
 def _labels(file: File, rule: FileNameRule | None) -> tuple[int, int] | str:
-    """(pid, camid) of a file, or why it has none. Without a rule any picture counts, by an unknown camera."""
+    """Return (pid, camid) of a file, or the reason why it has none. Without a rule the camera is unknown."""
     if file.person is None:
         return NO_PERSON
     if rule is None:

@@ -1,6 +1,6 @@
-"""Person images without any label: LUPerson (Fu et al., CVPR 2021) and any folder or lmdb of pictures.
+"""Images of persons without labels: LUPerson (Fu et al., CVPR 2021) and any folder or lmdb of images.
 
-No person and no camera is made up: every pid is 0, every camera unknown, so that such a set can only be a pool.
+Every pid is 0 and every camera unknown, so such a data set can only be a pool.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from reidbench.errors import DataError
 from .common import fingerprint_parts, finish, need_picture, params_mark, place
 from .params import CheckedParams, PoolParams
 
-INSIDE = ("LUP/images", "images", "lmdb")  # how copies of LUPerson are laid out, as far as seen
+INSIDE = ("LUP/images", "images", "lmdb")  # known layouts of LUPerson copies
 
 
 def open_luperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
-    """Read LUPerson: a tree of pictures, or an lmdb with whatever keys its maker chose."""
+    """Read LUPerson: a tree of images, or an lmdb with any keys."""
     root = Path(root)
     return finish(_pool("luperson", root if is_lmdb(root) else place(root, cache, *INSIDE)), params, "luperson")
 
 
 def open_folder(params: PoolParams, root: Path, cache: Path) -> Dataset:
-    """Read all pictures under a folder, or in an lmdb."""
+    """Read all images under a folder, or in an lmdb."""
     root = Path(root)
     return _pool(root.name, root if is_lmdb(root) else place(root, cache))
 
@@ -40,34 +40,34 @@ def _pool(name: str, root: Path) -> Dataset:
         paths = [key for key, picture in entries if picture]
         others = [key for key, picture in entries if not picture]
         if others:
-            notes = [f"{len(others)} entries of the lmdb are no pictures and were left out: {first_names(others)}"]
+            notes = [f"{len(others)} entries of the lmdb are not images and were left out: {first_names(others)}"]
     else:
         tree = look_through(root)
         paths, notes = tree.images, tree.notes("pool")
     if not paths:
-        raise DataError("; ".join([f"{root}: no picture in it", *notes]))
+        raise DataError("; ".join([f"{root}: contains no image", *notes]))
     pids = np.full(len(paths), DISTRACTOR)
     split = Split.of_columns(root, paths, pids, np.full(len(paths), UNKNOWN_CAMERA))
     return Dataset(name, root, split, notes=tuple(notes))
 
 
 def _need_pool(root: Path) -> None:
-    if (root / "lock.mdb").is_file():  # of an lmdb; data.mdb is not there, else it would be taken for one
-        raise DataError(f"{root}: an lmdb without its data.mdb")
+    if (root / "lock.mdb").is_file():  # data.mdb is missing, otherwise this would be read as an lmdb
+        raise DataError(f"{root}: lmdb without data.mdb")
     need_picture(root)
 
 
 def fingerprint_luperson(params: CheckedParams, root: Path) -> str:
-    """As `fingerprint`, of the folder that is read."""
+    """Return `fingerprint` of the folder that is read."""
     root = Path(root)
     inside = None if is_lmdb(root) or is_archive(root) else next((n for n in INSIDE if (root / n).is_dir()), None)
     return fingerprint(params, root / inside if inside else root)
 
 
 def fingerprint(params: PoolParams | CheckedParams, root: Path) -> str:
-    """Names and contents of the pictures; of an lmdb the content of its data file, which is hashed once.
+    """Return names and contents of the images; for an lmdb the content of its data file, which is hashed once.
 
-    Raises DataError where there is neither.
+    Raises DataError if there are none.
     """
     root = Path(root)
     if not is_lmdb(root):

@@ -1,8 +1,8 @@
 """PRCC (Yang et al., TPAMI 2019): 221 persons, three cameras, two outfits each.
 
-A person wears the same clothes before cameras A and B, and others before C. The gallery is camera A; queries of B meet
-the same clothes there, and queries of C other ones. An evaluator chooses among them with `query_cameras`. The contour
-sketches of the release are not read.
+A person wears the same clothes in cameras A and B, and others in C. The gallery is camera A: queries of B have the
+same clothes, and queries of C other ones. The evaluator selects queries with `query_cameras`. The contour sketches of
+the release are not read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CAMERAS = "ABC"
 OUTFITS = {"A": 0, "B": 0, "C": 1}
 TRAIN, VALIDATION = f"{TOP}/train", f"{TOP}/val"
 TEST = {camera: f"{TOP}/test/{camera}" for camera in CAMERAS}
-# 002/A_cropped_rgb001.jpg where one folder has all cameras, 001/cropped_rgb001.jpg where a camera has its own.
+# 002/A_cropped_rgb001.jpg if one folder has all cameras, 001/cropped_rgb001.jpg if each camera has a folder.
 NAME = re.compile(r"(?P<pid>(?!000)[0-9]{3})/((?P<cam>[ABC])_)?cropped_rgb[0-9]+\.[A-Za-z]+")
 Row = tuple[str, int, str]  # path, pid, camera
 
@@ -53,7 +53,7 @@ def open_prcc(params: PrccParams, root: Path, cache: Path) -> Dataset:
 
 
 class _Reader:
-    """Reads folders below a root, and keeps what was left out: notes, and paths by part."""
+    """Reads folders below a root, and records what was excluded: notes, and paths by part."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -61,7 +61,7 @@ class _Reader:
         self.strays: dict[str, list[str]] = {}
 
     def read(self, part: str, folder: str, camera: str | None = None) -> list[Row]:
-        """The images of a folder; without a camera, their names begin with it. Raises DataError where there is none."""
+        """Return the images of a folder; without `camera`, names begin with it. Raises DataError if there are none."""
         tree = look_through(self.root / folder)
         read = {path: _labels(path, camera) for path in tree.images}
         rows = [(f"{folder}/{path}", *labels) for path, labels in read.items() if labels]
@@ -76,7 +76,7 @@ class _Reader:
 
 
 def _labels(path: str, camera: str | None) -> tuple[int, str] | None:
-    """(pid, camera) that folder and name tell, or None where they do not match as a whole."""
+    """Return (pid, camera) from folder and name, or None if they do not match as a whole."""
     match = NAME.fullmatch(path)
     if match is None or (match["cam"] is None) != (camera is not None):
         return None
@@ -95,5 +95,5 @@ def _check_layout(root: Path) -> None:
 
 
 def fingerprint(params: PrccParams, root: Path) -> str:
-    """Names and contents of the folder rgb. Raises DataError where it does not have the layout."""
+    """Return names and contents of the folder rgb. Raises DataError if it does not have the layout."""
     return fingerprint_parts(params, root, files=(TOP,), inside=INSIDE, check=_check_layout)

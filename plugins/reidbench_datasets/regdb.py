@@ -1,8 +1,8 @@
-"""RegDB (Nguyen et al., Sensors 2017): 412 persons, ten visible and ten thermal images of each.
+"""RegDB (Nguyen et al., Sensors 2017): 412 persons, ten visible and ten thermal images each.
 
-The ten splits are those that cross-modality papers share, as lists in idx/. A visible and a thermal camera stand side
-by side, so that each modality is one camera. A person's number is that of the folder; the labels in the lists number
-the persons of training and those of the test both from 0.
+The ten splits are those that cross-modality papers share, as lists in idx/. A visible and a thermal camera are mounted
+next to each other, so each modality is one camera. A person's number is that of the folder; the labels in the lists
+number training and test persons both from 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from reidbench.files.text import read_lines
 from .common import fingerprint_parts, finish, place
 from .modality_params import RegdbParams
 
-FOLDERS = {"visible": "Visible", "thermal": "Thermal"}  # camids are 0 and 1, in this order
+FOLDERS = {"visible": "Visible", "thermal": "Thermal"}  # camids 0 and 1, in this order
 PARTS = ("train", "test")
 INSIDE = ("RegDB",)
 PATH = re.compile(r"(?P<folder>Visible|Thermal)/(?P<pid>[0-9]{1,6})/[^/]+")
@@ -31,12 +31,12 @@ Row = tuple[str, int, int]  # path, pid, camid
 
 
 def list_file(part: str, modality: str, split: int) -> str:
-    """The list of the images of a modality in train or test, below the root."""
+    """Return the path of the list of a modality in train or test, below the root."""
     return f"idx/{part}_{modality}_{split}.txt"
 
 
 def open_regdb(params: RegdbParams, root: Path, cache: Path) -> Dataset:
-    """Read one of the ten splits. Raises DataError for a missing folder or list, and a wrong line of a list."""
+    """Read one of the ten splits. Raises DataError for a missing folder or list, and for an invalid line of a list."""
     root = place(root, cache, *INSIDE)
     _check_layout(params, root)
     reader = _Reader(root, params.split)
@@ -56,7 +56,7 @@ def open_regdb(params: RegdbParams, root: Path, cache: Path) -> Dataset:
 
 
 def fingerprint(params: RegdbParams, root: Path) -> str:
-    """Names and contents of the pictures and of the split's lists. Raises DataError where they are not there."""
+    """Return names and contents of the images and of the split's lists. Raises DataError if they are missing."""
     check = partial(_check_layout, params)
     return fingerprint_parts(params, root, *FOLDERS.values(), files=_lists(params.split), inside=INSIDE, check=check)
 
@@ -70,30 +70,30 @@ def _check_layout(params: RegdbParams, root: Path) -> None:
         need_folder(root / folder)
     gone = [file for file in _lists(params.split) if not (root / file).is_file()]
     if gone:
-        raise DataError(f"{shown(root)}: {', '.join(gone)} missing: the lists of split {params.split} name the persons "
-                        "of training and of the test")  # fmt: skip
+        raise DataError(f"{shown(root)}: {', '.join(gone)} missing: the lists of split {params.split} give the persons "
+                "of training and test")  # fmt: skip
 
 
 class _Reader:
-    """Reads the lists of one split, and keeps what they name and is not there."""
+    """Reads the lists of one split, and records listed images that are missing."""
 
     def __init__(self, root: Path, split: int) -> None:
         self.root, self.split = root, split
         self._trees = {folder: look_through(root / folder) for folder in FOLDERS.values()}
         self._there = Present(f"{folder}/{path}" for folder, tree in self._trees.items() for path in tree.images)
-        self._listed: dict[str, str] = {}  # path in a list: where
+        self._listed: dict[str, str] = {}  # path in a list: its place
         self._persons: dict[tuple[str, int], int] = {}  # (part of the lists, label): person
         self._labels: dict[tuple[str, int], int] = {}  # (part of the lists, person): label
         self._used: set[str] = set()
         self.absent: dict[str, list[str]] = {}
 
     def rows(self, part: str, listed: str, *modalities: str) -> list[Row]:
-        """(path, pid, camid) of the images of some lists that are there."""
+        """Return (path, pid, camid) of the existing images of some lists."""
         found = []
         for modality in modalities:
             file = list_file(listed, modality, self.split)
             camid = tuple(FOLDERS).index(modality)
-            for number, line in enumerate(read_lines(self.root / file, "list of pictures"), start=1):
+            for number, line in enumerate(read_lines(self.root / file, "list of images"), start=1):
                 if line.strip():
                     name, pid = self._read(listed, modality, f"{shown(self.root / file)}:{number}", line.strip())
                     path = self._there.find(name)
@@ -105,14 +105,14 @@ class _Reader:
         return found
 
     def _read(self, listed: str, modality: str, where: str, line: str) -> tuple[str, int]:
-        """(path, person) of a line. Raises DataError for one that is wrong, or that disagrees with another."""
+        """Return (path, person) of a line. Raises DataError if it is invalid, or contradicts another line."""
         name, _, text = line.rpartition(" ")
         match, label = PATH.fullmatch(name), whole_number(text)
         if match is None or match["folder"] != FOLDERS[modality] or label is None or label < 0:
             example = EXAMPLE.format(FOLDERS[modality], modality[0])
             raise DataError(f"{where}: {shown(line)!r} is not a line like {example!r}")
         if name in self._listed:
-            raise DataError(f"{where}: {shown(name)} is named twice, first at {self._listed[name]}")
+            raise DataError(f"{where}: duplicate name {shown(name)}, first at {self._listed[name]}")
         self._listed[name] = where
         pid = int(match["pid"])
         known = self._persons.setdefault((listed, label), pid), self._labels.setdefault((listed, pid), label)
@@ -124,23 +124,23 @@ class _Reader:
         return name, pid
 
     def strays(self) -> list[str]:
-        """The pictures that no list of the split names."""
+        """Return the images that no list of the split names."""
         return sorted(self._there.names - self._used)
 
     def notes(self) -> list[str]:
-        """What was left out, and what is not there."""
-        notes = [f"{part}: {len(files)} images of the list are not there: {first_names(files)}"
+        """Return notes on excluded and missing images."""
+        notes = [f"{part}: {len(files)} listed images are missing: {first_names(files)}"
                  for part, files in self.absent.items()]  # fmt: skip
         strays = self.strays()
         if strays:
-            notes.append(f"{len(strays)} files that no list of the split names: {first_names(strays)}")
+            notes.append(f"{len(strays)} files are in no list of the split: {first_names(strays)}")
         return notes + [note for folder, tree in self._trees.items() for note in tree.notes(folder)]
 
 
 def _split(root: Path, part: str, rows: list[Row], first: int) -> Split:
-    """A split, sorted by path; `first` is added to the pids."""
+    """Return a split, sorted by path; `first` is added to the pids."""
     if not rows:
-        raise DataError(f"{shown(root)}: {part}: none of the images that the lists name is there")
+        raise DataError(f"{shown(root)}: {part}: all listed images are missing")
     paths, pids, camids = zip(*sorted(rows), strict=True)
     words = [tuple(FOLDERS)[camid] for camid in camids]
     return Split.of_columns(root, paths, [pid + first for pid in pids], camids, more=MoreLabels.of(modality=words))

@@ -1,7 +1,7 @@
-"""Sets of rendered persons: PersonX (Sun and Zheng, CVPR 2019), RandPerson and ClonedPerson (Wang et al., 2020, 2022).
+"""Rendered persons: PersonX (Sun and Zheng, CVPR 2019), RandPerson and ClonedPerson (Wang et al., 2020, 2022).
 
-Their cameras are numbered within a scene. Two scenes' cameras must never become one camera, or the camera rule removes
-true matches; what each reader does about it stands at its rule.
+Cameras are numbered within a scene. Cameras of different scenes must never become one camera, or the camera rule
+removes true matches; each reader's rule has a comment on this.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from reidbench.errors import DataError
 from .common import fingerprint_parts, finish, need_picture, place, sorted_split
 from .params import CheckedParams, ClonedPersonParams
 
-# The six cameras of the ViSDA-2020 subset keep the numbers that they have among PersonX's cameras.
+# The six cameras of the ViSDA-2020 subset keep their numbers among PersonX's cameras.
 PERSONX = FileNameRule(r"(?P<pid>[0-9]+)_c(?P<cam>[0-9]+)(s[0-9]+)?_\w+", cameras=(3, 4, 8, 10, 11, 12))
-# 000000_s00_c00_f000264.jpg; RandPerson's README writes camera and scene the other way round, so that both are read.
+# 000000_s00_c00_f000264.jpg; RandPerson's README has camera and scene in the other order, so both are read.
 SCENE_NAME = re.compile(
     r"(?P<pid>[0-9]+)(?=\w*_s(?P<scene>[0-9]{2})_)(?=\w*_c(?P<cam>[0-9]{2})_)_[sc][0-9]{2}_[sc][0-9]{2}_f[0-9]+"
 )
-# The number of cameras before each scene of RandPerson, after its authors' loader: cameras are 0 to 18.
+# Number of cameras before each scene of RandPerson, after its authors' loader: cameras are 0 to 18.
 RANDPERSON_OFFSETS = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)
-OFFICIAL_SCENE = 2  # ClonedPerson's own loader takes every picture for one of this scene
+OFFICIAL_SCENE = 2  # ClonedPerson's own loader assigns every image to this scene
 CLONED_FOLDERS = {"train": "train", "query": "test/query", "gallery": "test/gallery"}
-Place = tuple[int, int]  # scene, camera in it
+Place = tuple[int, int]  # scene, camera in the scene
 
 
 def open_personx(params: CheckedParams, root: Path, cache: Path) -> Dataset:
     """Read the Market-style subset of the ViSDA-2020 challenge."""
     root = place(root, cache)
     if not (root / "bounding_box_train").is_dir() and len(list(root.glob("*/[0-9]*"))) > 0:
-        raise DataError(f"{root}: no bounding_box_train; folders by background are PersonX_v1, another set")
+        raise DataError(f"{root}: no bounding_box_train; folders by background are PersonX_v1, which is not supported")
     return finish(read_market_folder(root, rule=PERSONX), params, "personx")
 
 
 def open_randperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
-    """Read the flat folder randperson_subset; a camera is what its authors' offsets make of scene and number."""
+    """Read the flat folder randperson_subset; the authors' offsets turn scene and number into a camera."""
     root = place(root, cache, "randperson_subset")
     names = list_names(root)
     seen = {labels[1] for labels in map(_labels, names) if labels}
     beyond = sorted(scene for scene, _ in seen if scene >= len(RANDPERSON_OFFSETS))
     if beyond:
-        raise DataError(f"{root}: scene {beyond[0]} is none of the {len(RANDPERSON_OFFSETS)} of the subset")
+        raise DataError(f"{root}: scene {beyond[0]} is not one of the {len(RANDPERSON_OFFSETS)} scenes of the subset")
     numbers = {spot: RANDPERSON_OFFSETS[spot[0]] + spot[1] for spot in seen}
     if len(set(numbers.values())) < len(numbers):
-        raise DataError(f"{root}: two cameras would become one by the offsets of the subset")
+        raise DataError(f"{root}: the offsets of the subset would merge two cameras")
     train, strays = _read(root, names, numbers.__getitem__)
     dataset = _dataset("randperson", root, {"train": train}, {"train": strays}, hidden_notes("train", root))
     return finish(dataset, params, "randperson")
@@ -58,8 +58,8 @@ def open_randperson(params: CheckedParams, root: Path, cache: Path) -> Dataset:
 def open_clonedperson(params: ClonedPersonParams, root: Path, cache: Path) -> Dataset:
     """Read train, test/query and test/gallery.
 
-    A camera is a scene and a number in it, counted over the whole copy; `camera_rule: official` numbers them as the
-    authors' loader does, where all scenes collapse into one, to compare with numbers computed so.
+    A camera is a scene and a number in it, counted over the whole copy; `camera_rule: official` numbers cameras as the
+    authors' loader does, which merges all scenes, for comparison with their numbers.
     """
     root = place(root, cache)
     _need_cloned(root)
@@ -85,7 +85,7 @@ def _official_camera(spot: Place) -> int:
 
 
 def _labels(path: str) -> tuple[int, Place] | None:
-    """(pid, scene and camera) that a file's name tells; persons count from 0 there, and 0 is a distractor here."""
+    """Return (pid, scene and camera) from a file's name; persons count from 0 there, and 0 is a distractor here."""
     name = path.rpartition("/")[2]
     match = SCENE_NAME.fullmatch(name.rpartition(".")[0]) if is_picture(name) else None
     if match is None or int(match["pid"]) >= LARGEST:
@@ -94,7 +94,7 @@ def _labels(path: str) -> tuple[int, Place] | None:
 
 
 def _read(root: Path, names: list[str], numbering: Callable[[Place], int]) -> tuple[Split, list[str]]:
-    """(the pictures whose names tell person and camera, the other names)."""
+    """Return (the images whose names have person and camera, the other names)."""
     read = {name: _labels(name) for name in names}
     rows = [(name, labels[0], numbering(labels[1])) for name, labels in read.items() if labels is not None]
     if not rows:
@@ -116,10 +116,10 @@ def _why_not(name: str) -> str:
 
 
 def fingerprint_randperson(params: CheckedParams, root: Path) -> str:
-    """Names and contents of the flat folder."""
+    """Return names and contents of the flat folder."""
     return fingerprint_parts(params, root, inside=("randperson_subset",), check=need_picture)
 
 
 def fingerprint_clonedperson(params: ClonedPersonParams, root: Path) -> str:
-    """Names and contents of train and test."""
+    """Return names and contents of train and test."""
     return fingerprint_parts(params, root, files=("train", "test"), check=_need_cloned)

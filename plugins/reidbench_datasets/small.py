@@ -1,7 +1,7 @@
 """VIPeR (Gray et al., 2007), PRID 2011 single-shot (Hirzer et al., SCIA 2011), GRID (Loy et al., CVPR 2009) and CUHK01
 (Li et al., ACCV 2012).
 
-Half of the persons are for training, or 871 of CUHK01's. Which ones stands in this plugin, so that two users get the
+Half of the persons are for training, or 871 of CUHK01's. The splits are part of this plugin, so that all users get the
 same numbers.
 """
 
@@ -21,20 +21,20 @@ from .common import fingerprint_parts, finish, need_picture, place, sorted_split
 from .params import Cuhk01Params, GridParams, SplitParams, ViperParams
 from .splits import training_persons
 
-VIPER_NAME = FileNameRule(r"(?P<pid>[0-9]+)_[0-9]+", shift=1)  # its first person is 000; here 0 would mean a distractor
+VIPER_NAME = FileNameRule(r"(?P<pid>[0-9]+)_[0-9]+", shift=1)  # its first person is 000, a distractor without the shift
 PRID_NAME = FileNameRule(r"person_(?P<pid>[0-9]{4})")
 GRID_NAME = FileNameRule(r"(?P<pid>[0-9]+)_(?P<cam>[1-8])_\w+")
 GRID_TRAIN = 125
-CUHK01_NAME = FileNameRule(r"(?P<pid>[0-9]{4})(?P<cam>00[1-4])")  # pictures 1 and 2 are of camera A, 3 and 4 of B
+CUHK01_NAME = FileNameRule(r"(?P<pid>[0-9]{4})(?P<cam>00[1-4])")  # images 1 and 2 are from camera A, 3 and 4 from B
 CUHK01_INSIDE = ("campus", "CUHK01/campus", "cuhk01/campus")
 CUHK01_SPLITS = {485: "cuhk01", 871: "cuhk01-871"}
 GRID_PARTITIONS = "features_and_partitions.mat"
-PRID_SHARED = 200  # persons 1 to 200 are in both cameras; the same number beyond it means two persons
+PRID_SHARED = 200  # persons 1 to 200 are in both cameras; larger numbers are different persons in each
 Row = tuple[str, int, int]  # path, pid, camid
 
 
 class _Reader:
-    """Reads flat folders, or the root itself (""), and keeps what does not match."""
+    """Reads flat folders, or the root itself (""), and records files that do not match."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -42,7 +42,7 @@ class _Reader:
         self.notes: list[str] = []
 
     def rows(self, part: str, folder: str, rule: FileNameRule, example: str, camera: int | None = None) -> list[Row]:
-        """(path, pid, camid) of a folder, sorted; the camera is given, or is in the name."""
+        """Return (path, pid, camid) of a folder, sorted; the camera is given, or in the name."""
         split, strays = read_folder(self.root, folder, rule, example=example)
         if strays:
             self.strays[part] = [f"{folder}/{name}" if folder else name for name in strays]
@@ -58,7 +58,7 @@ class _Reader:
 
 
 def open_viper(params: ViperParams, root: Path, cache: Path) -> Dataset:
-    """Read VIPeR: cam_a and cam_b with the same 632 persons, one picture each."""
+    """Read VIPeR: cam_a and cam_b with the same 632 persons, one image each."""
     reader = _Reader(place(root, cache, "VIPeR"))
     a = reader.rows("query", "cam_a", VIPER_NAME, "000_45.bmp", 0)
     b = reader.rows("gallery", "cam_b", VIPER_NAME, "000_45.bmp", 1)
@@ -69,7 +69,7 @@ def open_viper(params: ViperParams, root: Path, cache: Path) -> Dataset:
 
 
 def open_prid(params: SplitParams, root: Path, cache: Path) -> Dataset:
-    """Read PRID 2011 single-shot: 100 persons of camera A are sought among 649 of camera B."""
+    """Read PRID 2011 single-shot: 100 persons of camera A as queries, 649 of camera B as gallery."""
     root = place(root, cache)
     reader = _Reader(next((root / n for n in ("single_shot", "prid_2011/single_shot") if (root / n).is_dir()), root))
     a = reader.rows("query", "cam_a", PRID_NAME, "person_0001.png", 0)
@@ -95,7 +95,7 @@ def open_grid(params: GridParams, root: Path, cache: Path) -> Dataset:
 
 
 def open_cuhk01(params: Cuhk01Params, root: Path, cache: Path) -> Dataset:
-    """Read CUHK01: 971 persons, two pictures by each of two cameras in one folder."""
+    """Read CUHK01: 971 persons, two images from each of two cameras in one folder."""
     reader = _Reader(place(root, cache, *CUHK01_INSIDE))
     rows = [(path, pid, shot // 2) for path, pid, shot in reader.rows("all", "", CUHK01_NAME, "0001001.png")]
     a, b = ([row for row in rows if row[2] == camera] for camera in (0, 1))
@@ -106,12 +106,12 @@ def open_cuhk01(params: Cuhk01Params, root: Path, cache: Path) -> Dataset:
 
 
 def _trained(name: str, params: SplitParams, first: list[Row], second: list[Row]) -> set[int]:
-    """The training persons of the split file. Raises DataError when a person is in one camera only."""
+    """Return the training persons of the split file. Raises DataError if a person is in one camera only."""
     one, other = ({pid for _, pid, _ in rows} for rows in (first, second))
     alone = sorted(one ^ other)
     if alone:
         raise DataError(
-            f"{name}: {len(alone)} persons are in one camera only, first {alone[:5]}; the copy is not whole"
+            f"{name}: {len(alone)} persons are in one camera only, first {alone[:5]}; the copy is incomplete"
         )
     known = sorted(one)
     return {known[rank] for rank in training_persons(name, params.split, len(known))}
@@ -120,15 +120,15 @@ def _trained(name: str, params: SplitParams, first: list[Row], second: list[Row]
 def _official(root: Path, split: int) -> set[int]:
     file = root / GRID_PARTITIONS
     if not file.is_file():
-        raise DataError(f"{file}: no such file; it holds the official partitions")
+        raise DataError(f"{file}: no such file; it contains the official partitions")
     try:
         return _persons_of(matfile.load(file)["trainIdxAll"].ravel()[split])
     except (KeyError, IndexError, ValueError, NotImplementedError) as error:
-        raise DataError(f"{file}: no partitions of GRID: {error}") from None
+        raise DataError(f"{file}: not the partitions of GRID: {error}") from None
 
 
 def _persons_of(cell: np.ndarray) -> set[int]:
-    """The 125 persons of a partition: in the release the third field of a struct, else the plain numbers."""
+    """Return the 125 persons of a partition: in the release the third field of a struct, otherwise plain numbers."""
     fields = [cell]
     if cell.dtype.names:
         record = cell.ravel()[0]
@@ -138,7 +138,7 @@ def _persons_of(cell: np.ndarray) -> set[int]:
         whole = numbers.dtype.kind in "iuf" and bool((numbers == np.rint(numbers)).all())
         if whole and len(set(numbers.tolist())) == GRID_TRAIN and numbers.min() >= 1:
             return {int(number) for number in numbers}
-    raise ValueError(f"no field holds {GRID_TRAIN} persons")
+    raise ValueError(f"no field has {GRID_TRAIN} persons")
 
 
 def _of(rows: list[Row], persons: set[int]) -> list[Row]:
@@ -150,20 +150,20 @@ def _but(rows: list[Row], persons: set[int]) -> list[Row]:
 
 
 def fingerprint_viper(params: ViperParams, root: Path) -> str:
-    """Names and contents of both cameras' pictures."""
+    """Return names and contents of both cameras' images."""
     return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("VIPeR",))
 
 
 def fingerprint_prid(params: SplitParams, root: Path) -> str:
-    """Names and contents of both cameras' pictures."""
+    """Return names and contents of both cameras' images."""
     return fingerprint_parts(params, root, "cam_a", "cam_b", inside=("single_shot", "prid_2011/single_shot"))
 
 
 def fingerprint_grid(params: GridParams, root: Path) -> str:
-    """Names and contents of probe and gallery, and the partitions."""
+    """Return names and contents of probe and gallery, and the partitions."""
     return fingerprint_parts(params, root, "probe", "gallery", files=(GRID_PARTITIONS,), inside=("underground_reid",))
 
 
 def fingerprint_cuhk01(params: Cuhk01Params, root: Path) -> str:
-    """Names and contents of the pictures."""
+    """Return names and contents of the images."""
     return fingerprint_parts(params, root, inside=CUHK01_INSIDE, check=need_picture)

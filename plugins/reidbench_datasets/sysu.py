@@ -1,8 +1,8 @@
-"""SYSU-MM01 (Wu et al., ICCV 2017): persons by four visible and two infrared cameras.
+"""SYSU-MM01 (Wu et al., ICCV 2017): four visible and two infrared cameras.
 
-cam1 to cam6 have a folder for each person, and exp/ names the persons of training, validation and test. The queries are
-the infrared images of the test persons, the gallery is all their visible ones: the protocol draws from it, which is the
-evaluator's part.
+cam1 to cam6 have a folder for each person, and exp/ lists the persons of training, validation and test. The queries are
+the infrared images of the test persons, the gallery is all their visible images; the evaluator draws the protocol's
+gallery from it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Image(NamedTuple):
 
 
 def open_sysu(params: SysuParams, root: Path, cache: Path) -> Dataset:
-    """Read the release as it is unpacked. Raises DataError for a missing folder or list, and a wrong list."""
+    """Read the unpacked release. Raises DataError for a missing folder or list, and for an invalid list."""
     root = place(root, cache, *INSIDE)
     _check_layout(root)
     persons = _persons(root)
@@ -50,8 +50,8 @@ def open_sysu(params: SysuParams, root: Path, cache: Path) -> Dataset:
     gallery = [image for image in images if image.pid in persons["test"] and image.camid not in INFRARED]
     splits = (
         _split(root, train, "person of training"),
-        _split(root, query, "test person by an infrared camera"),
-        _split(root, gallery, "test person by a visible camera"),
+        _split(root, query, "test person in an infrared camera"),
+        _split(root, gallery, "test person in a visible camera"),
     )
     notes += _left_out(images, trained, persons)
     dataset = Dataset("sysu-mm01", root, *splits, tuple(notes), strays={"train": strays} if strays else {})
@@ -59,7 +59,7 @@ def open_sysu(params: SysuParams, root: Path, cache: Path) -> Dataset:
 
 
 def fingerprint(params: SysuParams, root: Path) -> str:
-    """Names and contents of the pictures and lists. Raises DataError where a folder or a list is not there."""
+    """Return names and contents of the images and lists. Raises DataError if a folder or a list is missing."""
     return fingerprint_parts(params, root, *CAMERAS, files=tuple(LISTS.values()), inside=INSIDE, check=_check_layout)
 
 
@@ -69,40 +69,40 @@ def _check_layout(root: Path) -> None:
     gone = [file for file in LISTS.values() if not (root / file).is_file()]
     if gone:
         raise DataError(
-            f"{shown(root)}: {', '.join(gone)} missing: the lists come with the release and name the persons"
+            f"{shown(root)}: {', '.join(gone)} missing: the lists come with the release and give the persons"
         )
 
 
 def _persons(root: Path) -> dict[str, frozenset[int]]:
-    """The persons of train, val and test. Raises DataError for a person who is in two of them."""
+    """Return the persons of train, val and test. Raises DataError for a person in two of them."""
     found = {part: _listed(root / file) for part, file in LISTS.items()}
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
         both = sorted(found[one] & found[other])
         if both:
             raise DataError(
-                f"{shown(root / LISTS[other])}: {_some(both)} in {LISTS[one]} too: a person is for one part only"
+                f"{shown(root / LISTS[other])}: {_some(both)} in {LISTS[one]} too; a person may be in one part only"
             )
     return found
 
 
 def _listed(file: Path) -> frozenset[int]:
-    """The persons of a list: numbers with commas between them, in the release all on one line."""
+    """Return the persons of a list: numbers separated by commas, in the release all on one line."""
     found = set()
     for number, line in enumerate(read_lines(file, "list of persons"), start=1):
         for word in filter(None, map(str.strip, line.split(","))):
             person = whole_number(word)
             if person is None or not 1 <= person <= LAST_PERSON:
                 raise DataError(
-                    f"{shown(file)}:{number}: {shown(word)!r} is not a person's number: the list is like 1,2,4"
+                    f"{shown(file)}:{number}: {shown(word)!r} is not a person's number; the list is like 1,2,4"
                 )
             found.add(person)
     if not found:
-        raise DataError(f"{shown(file)}: no person in it")
+        raise DataError(f"{shown(file)}: contains no person")
     return frozenset(found)
 
 
 def _images(root: Path) -> tuple[list[_Image], list[str], list[str]]:
-    """(all images, sorted by path; pictures whose names do not match; notes) of the six cameras."""
+    """Return (all images, sorted by path; images whose names do not match; notes) of the six cameras."""
     images: list[_Image] = []
     strays: list[str] = []
     notes: list[str] = []
@@ -129,7 +129,7 @@ def _split(root: Path, images: list[_Image], what: str) -> Split:
 
 
 def _left_out(images: list[_Image], trained: frozenset[int], persons: dict[str, frozenset[int]]) -> list[str]:
-    """Notes on images of persons who are in no split: those in no list, and of val where it is not trained on."""
+    """Return notes on images of persons in no split: unlisted ones, and val's if it is not trained on."""
     rest = [image.pid for image in images if image.pid not in trained | persons["test"]]
     validation = [pid for pid in rest if pid in persons["val"]]
     unlisted = [pid for pid in rest if pid not in persons["val"]]
@@ -137,17 +137,17 @@ def _left_out(images: list[_Image], trained: frozenset[int], persons: dict[str, 
     if validation:
         notes.append(f"{len(validation)} images of {len(set(validation))} persons of val_id.txt left out: train: train")
     if unlisted:
-        notes.append(f"{len(unlisted)} images of {len(set(unlisted))} persons left out, whom no list in exp names")
+        notes.append(f"{len(unlisted)} images of {len(set(unlisted))} persons left out, who are in no list of exp")
     return notes
 
 
 def _without_pictures(dataset: Dataset, images: list[_Image], persons: dict[str, frozenset[int]]) -> Dataset:
-    """The data set, with a fault for each list that names persons of whom there is no picture."""
+    """Return the data set, with a fault for each list that has persons without an image."""
     seen = {image.pid for image in images}
     for part, file in LISTS.items():
         gone = sorted(persons[part] - seen)
         if gone:
-            dataset = dataset.with_faults(f"{file}: {_some(gone)} without a picture")
+            dataset = dataset.with_faults(f"{file}: {_some(gone)} without an image")
     return dataset
 
 

@@ -1,8 +1,8 @@
 """VC-Clothes (Wan et al., CVPRW 2020): 512 rendered persons, four cameras, changing clothes.
 
-0001-02-03-04.jpg is person 1 before camera 2 in outfit 3, picture 4. As the authors of CAL do (CVPR 2022), the outfit's
-number is taken as it is: equal numbers of a person are one outfit, whatever the camera. The paper says that cameras 2
-and 3 see a person in the same clothes, and 3 and 4 in different ones; where the numbers contradict it, a note says so.
+0001-02-03-04.jpg is person 1 in camera 2 in outfit 3, image 4. As in the code of CAL (CVPR 2022), the outfit's number
+is used directly: equal numbers of a person are one outfit in all cameras. According to the paper cameras 2 and 3 see a
+person in the same clothes, and 3 and 4 in different ones; a note reports numbers that contradict it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INSIDE = ("VC-Clothes", "VC_Clothes", "VC_clothes")
 FOLDERS = {"train": "train", "query": "query", "gallery": "gallery"}
 RULE = FileNameRule(r"(?P<pid>(?!0000)[0-9]{4})-(?P<cam>0?[1-4])-(?P<clothes>[0-9]{1,2})-[0-9]+", highest_pid=512)
 EXAMPLE = "0001-02-03-04.jpg"
-SAME, OTHER = (1, 2), (2, 3)  # cameras that see a person in the same clothes, and in different ones
+SAME, OTHER = (1, 2), (2, 3)  # cameras that see a person in the same clothes, and in different clothes
 
 
 def open_vc_clothes(params: CheckedParams, root: Path, cache: Path) -> Dataset:
@@ -31,7 +31,7 @@ def open_vc_clothes(params: CheckedParams, root: Path, cache: Path) -> Dataset:
 
 
 def _contradictions(dataset: Dataset) -> list[str]:
-    """Sentences about persons whose outfits' numbers are not what the paper says of the cameras."""
+    """Return sentences about persons whose outfit numbers contradict the paper's description of the cameras."""
     worn: dict[tuple[int, int], set[int]] = {}
     for split in dataset.parts().values():
         assert split.clothes is not None
@@ -40,11 +40,11 @@ def _contradictions(dataset: Dataset) -> list[str]:
     pids = sorted({pid for pid, _ in worn})
     differ = [pid for pid in pids if _both(worn, pid, SAME) and not worn[pid, 1] & worn[pid, 2]]
     agree = [pid for pid in pids if _both(worn, pid, OTHER) and worn[pid, 2] & worn[pid, 3]]
-    said = ((differ, "no outfit in common before cameras 2 and 3", "the same clothes"),
-            (agree, "an outfit in common before cameras 3 and 4", "different clothes"))  # fmt: skip
+    said = ((differ, "no outfit in common in cameras 2 and 3", "the same clothes"),
+            (agree, "an outfit in common in cameras 3 and 4", "different clothes"))  # fmt: skip
     return [
-        f"{len(found)} persons have {what}, where the paper says {clothes} (pid {found[0]} is the first): "
-        "what depends on clothes may be wrong"
+        f"{len(found)} persons have {what}, but the paper says {clothes} (first: pid {found[0]}): "
+        "results that depend on clothes may be wrong"
         for found, what, clothes in said
         if found
     ]
@@ -60,5 +60,5 @@ def _check_layout(root: Path) -> None:
 
 
 def fingerprint(params: CheckedParams, root: Path) -> str:
-    """Names and contents of the three folders. Raises DataError where one is not there."""
+    """Return names and contents of the three folders. Raises DataError if one is missing."""
     return fingerprint_parts(params, root, *FOLDERS.values(), inside=INSIDE, check=_check_layout)

@@ -12,14 +12,14 @@ from .hmr.params import HMRParams, HMRTrainingParams, HMRWeightsParams
 from .params import GCLParams, GCLWeightsParams, OracleParams, RealParams
 from .structure.params import AnnyParams, MeshParams, ReleaseParams, SmplParams, SyntheticStructureParams
 
-# What all three arms share: the memory, its clustering, and what stands before.
+# shared by all three arms: the memory, its clustering, and the first stage
 LOOP = (
-    "pictures are resized bilinear; the official code's bicubic is `resize: bicubic`, as in the presets",
-    "the last epoch counts; the released code keeps the epoch with the best mAP on the test part",
-    "the first stage is any adapter or fine-tuner of the recipe; the authors' are JVTC, MMCL and ACT",
-    "eps counts pairs at a distance of 0; the released code drops those that rounding puts at exactly 0, which can "
-    "make its eps a fifth larger where many rows have the same neighbours",
-    "images with fewer than K negatives take all of them; the released code fails",
+    "images are resized bilinearly; the official code's bicubic is `resize: bicubic`, as in the presets",
+    "the result is that of the last epoch; the released code keeps the epoch with the best mAP on the test part",
+    "the first stage is any adapter or fine-tuner of the recipe; the authors use JVTC, MMCL and ACT",
+    "eps includes pairs at a distance of 0; the released code drops those that rounding puts at exactly 0, which "
+    "can raise its eps by a fifth where many rows have the same neighbours",
+    "images with fewer than K negatives use all of them; the released code fails",
 )
 GCL = Paper(
     title="Joint Generative and Contrastive Learning for Unsupervised Person Re-identification",
@@ -29,22 +29,22 @@ GCL = Paper(
     code_licence="MIT, but the generator's files carry CC BY-NC-SA 4.0: nothing of them was used",
     deviations=(
         *LOOP,
-        "a released first stage is read by gcl-weights, with its head, so that the memory has its length (JVTC: 512)",
-        "the joint stage goes on from the end of the warm-up; the released scripts resume from iteration 30,000",
-        "generator and discriminator keep their learning rate; so they do in the released code on torch 1.4 or newer",
-        "structure comes from any provider; the authors' from HMR with SMPL",
-        "the memory has the images that have structure; the others are in no batch and no cluster",
-        "mixup belongs to the successor, GCL+, and is not offered",
+        "gcl-weights reads a released first stage with its head, so that the memory has its length (JVTC: 512)",
+        "the joint stage continues from the end of the warm-up; the released scripts resume from iteration 30,000",
+        "generator and discriminator keep their learning rate, as in the released code on torch 1.4 or newer",
+        "structure comes from any provider; the authors use HMR with SMPL",
+        "the memory holds the images that have structure; the others are in no batch and no cluster",
+        "mixup belongs to the successor, GCL+, and is not implemented",
     ),
     published=published.GCL,
 )
-# Of the arms that GCL must be read against, nothing was published.
+# No published numbers exist for the arms that GCL must be compared with.
 ORACLE = replace(
     GCL,
     deviations=(
-        "an upper bound, of no paper: second views are the renderer's own pictures of the person from that side, "
-        "without generator, warm-up and any loss but the contrast",
-        "the encoder sees images and views, two passes of a step; in GCL it sees reconstruction and cycle as well",
+        "an upper bound, from no paper: second views are the renderer's own images of the person from that side, "
+        "without generator and warm-up, and with the contrast as the only loss",
+        "the encoder sees images and views, two passes per step; in GCL it also sees reconstruction and cycle",
         *LOOP,
     ),
     published=(),
@@ -52,8 +52,8 @@ ORACLE = replace(
 CONTROL = replace(
     GCL,
     deviations=(
-        "a control, of no paper: the images alone, held against a cluster mate's row with negatives of their own, "
-        "without generator, warm-up and second views",
+        "a control, from no paper: only the real images, contrasted with a cluster mate's row and their own "
+        "negatives, without generator, warm-up and second views",
         *LOOP,
     ),
     published=(),
@@ -63,8 +63,10 @@ FIRST_STAGE = replace(
     published=(),
     deviations=(
         "the backbone is the recipe's; the released networks are a ResNet-50 with last stride 1 (resnet50)",
-        "the feature is not at unit length: cosine distance gives the released ranking, Euclidean distance does not",
-        "the file says nothing of cameras and frame numbers, which JVTC used; no protocol word tells of them",
+        "the feature does not have unit length: cosine distance gives the released ranking, Euclidean distance does "
+        "not",
+        "the file does not record the cameras and frame numbers that JVTC used, so the protocol column does not "
+        "show them",
     ),
 )
 HMR = Paper(
@@ -74,10 +76,12 @@ HMR = Paper(
     code="https://github.com/akanazawa/hmr",
     code_licence="MIT; it needs SMPL, whose licence is non-commercial: nothing of either was used",
     deviations=(
-        "the body is an open humanoid, not SMPL; the network is taught by rendered persons whose truth is known",
-        "a fourth camera number tells how much wider boxes were drawn; rotations are two columns, not axis-angle",
-        "no adversarial prior: shape numbers and turns against rest are kept small instead",
-        "a body turns about its own vertical axis, not the camera's: seen from above it would lean over",
+        "the body is an open humanoid, not SMPL; the network is trained on rendered persons with known truth",
+        "a fourth camera number estimates how much wider boxes were stretched; rotations are two columns, not "
+        "axis-angle",
+        "no adversarial prior: a penalty keeps shape numbers and rotations from the rest pose small",
+        "a body turns about its own vertical axis, not the camera's, about which a body seen from above would lean "
+        "over",
     ),
 )
 SOURCE_FREE = frozenset({"source-free"})
@@ -85,9 +89,9 @@ START = frozenset({"start"})
 TRUTH = frozenset({"truth"})
 SEEDLESS = frozenset({"seedless"})
 WORKLOAD = "reidbench_gcl.workload:arm"
-# Few neighbours and a large share of pairs, so that there are clusters among a handful of pictures.
+# few neighbours and a large share of pairs, so that a handful of images forms clusters
 REHEARSAL = {"epochs": 1, "iterations": 2, "batch": 4, "k1": 4, "k2": 2, "rho": 0.05, "min_samples": 2}
-# How `reidbench check` tries them: its pictures have neither known bodies nor, at 64x32, room for wide dilations.
+# For `reidbench check`: its images have no known bodies and, at 64x32, are too small for wide dilations.
 CHECK = {
     "gcl": "reidbench_gcl.examples:gcl",
     "gcl-oracle": {"rho": 0.05},
@@ -101,12 +105,12 @@ CHECK = {
 
 @hookimpl
 def reidbench_finetuners() -> Iterator[Component]:
-    """The authors' first stage, from a file."""
+    """Return the fine-tuner gcl-weights: the authors' first stage, from a file."""
     yield Component(
         "gcl-weights",
         "reidbench_gcl.contrast.released:finetune",
         GCLWeightsParams,
-        summary="a released first stage of GCL from a file: backbone, linear layer and batch norm; nothing is trained",
+        summary="released first stage of GCL from a file: backbone, linear layer and batch norm, without training",
         traits=frozenset({"label-free", "seedless"}),
         protocol=GCLWeightsParams.supervision,
         paper=FIRST_STAGE,
@@ -116,13 +120,13 @@ def reidbench_finetuners() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_adapters() -> Iterator[Component]:
-    """GCL, and the two arms that it must be read against."""
+    """Return GCL, and the two arms to compare it with."""
     yield Component(
         "gcl",
         "reidbench_gcl.adapt:adapt",
         GCLParams,
         version=2,
-        summary="GCL: a generator turns every person, and images and their new views are contrasted with a memory",
+        summary="GCL: a generator turns every person; images and generated views are contrasted with a memory",
         traits=SOURCE_FREE,
         requires=START,
         paper=GCL,
@@ -135,7 +139,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_gcl.adapt:oracle",
         OracleParams,
         version=2,
-        summary="GCL's contrast with the renderer's true views in place of generated ones: an upper bound",
+        summary="upper bound: GCL's contrast with the renderer's true views instead of generated ones",
         traits=SOURCE_FREE,
         requires=START | TRUTH,
         protocol=TRUTH,
@@ -149,7 +153,7 @@ def reidbench_adapters() -> Iterator[Component]:
         "reidbench_gcl.adapt:contrast",
         RealParams,
         version=2,
-        summary="GCL's contrast of the real images alone, without any second view: the control",
+        summary="control: GCL's contrast of the real images only, without second views",
         traits=SOURCE_FREE,
         requires=START,
         paper=CONTROL,
@@ -161,12 +165,12 @@ def reidbench_adapters() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_preparers() -> Iterator[Component]:
-    """Where the body's form at every turn comes from."""
+    """Return the preparers of body structure at every angle."""
     yield Component(
         "synthetic-structure",
         "reidbench_gcl.structure.providers:synthetic_structure",
         SyntheticStructureParams,
-        summary="body structure as the renderer of the images knows it: no error",
+        summary="true body structure from the renderer of the images",
         traits=SEEDLESS,
         requires=TRUTH,
         protocol=TRUTH,
@@ -174,7 +178,7 @@ def reidbench_preparers() -> Iterator[Component]:
     for name, function, params, summary in (
         ("gcl-release", "gcl_release", ReleaseParams, "from a folder of the authors' rendered meshes"),
         ("mesh", "mesh", MeshParams, "rendered from a mesh file of each image"),
-        ("smpl", "smpl", SmplParams, "rendered from a SMPL model file and parameters of each image"),
+        ("smpl", "smpl", SmplParams, "rendered from an SMPL model file and parameters of each image"),
         ("anny", "anny", AnnyParams, "rendered from the open body model Anny"),
     ):
         target = f"reidbench_gcl.structure.providers:{function}"
@@ -184,7 +188,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "reidbench_gcl.hmr.training:prepare",
         HMRTrainingParams,
         version=2,
-        summary="a regressor from a picture to camera, pose and shape of an open body, taught by a rendered pool",
+        summary="regressor from an image to camera, pose and shape of an open body, trained on a rendered pool",
         requires=TRUTH,
         protocol=HMRTrainingParams.protocol,
         paper=HMR,
@@ -195,7 +199,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "hmr",
         "reidbench_gcl.hmr.structures:prepare",
         HMRParams,
-        summary="structure maps of bodies that a regressor sees in the pictures; it is trained on the task's pool",
+        summary="structure maps of bodies estimated by a regressor that is trained on the task's pool",
         traits=SEEDLESS,
         paper=HMR,
     )
@@ -203,7 +207,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "hmr-weights",
         "reidbench_gcl.hmr.structures:prepare_with_weights",
         HMRWeightsParams,
-        summary="structure maps of bodies that a user's own weights of the regressor see in the pictures",
+        summary="structure maps of bodies estimated by a regressor with the user's weights",
         traits=SEEDLESS,
         protocol=HMRWeightsParams.protocol,
         paper=HMR,

@@ -1,4 +1,4 @@
-"""The adapters gcl, gcl-oracle and gcl-contrast (Chen et al., CVPR 2021): one loop, and what second views it has."""
+"""The adapters gcl, gcl-oracle and gcl-contrast (Chen et al., CVPR 2021): one loop with different second views."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .params import GCLParams, OracleParams, RealParams
 
 
 def adapt(ctx: AdaptContext[GCLParams]) -> Embedder:
-    """Generative and contrastive learning, joint or apart; the answer is the encoder alone, the start's own class.
+    """Generative and contrastive learning, joint or separate; return the encoder, of the start's class.
 
-    Raises ReidbenchError without a start, and DataError for structure that does not belong to the target.
+    Raises ReidbenchError without a start, and DataError if the structure does not belong to the target.
     """
     arm = JointArm(ctx) if ctx.params.joint else ApartArm(ctx)
     arm.train()
@@ -24,7 +24,7 @@ def adapt(ctx: AdaptContext[GCLParams]) -> Embedder:
 
 
 def oracle(ctx: AdaptContext[OracleParams]) -> Embedder:
-    """The same contrast with the renderer's true views: what a perfect generator would give. Needs `ctx.truth`."""
+    """The same contrast with the renderer's true views: the result of a perfect generator. Needs `ctx.truth`."""
     arm = OracleArm(ctx)
     arm.train()
     arm.write_pictures()
@@ -32,7 +32,7 @@ def oracle(ctx: AdaptContext[OracleParams]) -> Embedder:
 
 
 def contrast(ctx: AdaptContext[RealParams]) -> Embedder:
-    """The contrast of the images alone, with as many steps of the encoder."""
+    """The contrast of the real images only, with the same number of encoder steps."""
     arm = RealArm(ctx)
     arm.train()
     return arm.embedder

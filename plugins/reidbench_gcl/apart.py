@@ -1,4 +1,4 @@
-"""The adapter gcl with `joint: false`: first the generator, then the encoder, the control for joint training."""
+"""The adapter gcl with `joint: false`: first the generator, then the encoder; the control for joint training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .joint import JointArm
 
 
 class ApartArm(JointArm):
-    """GCL's two halves one after the other: the warm-up is the same, then generator and discriminator rest.
+    """GCL's two halves in sequence: the same warm-up, after which generator and discriminator are frozen.
 
-    Views are painted with the appearance codes of the start, for which the generator was trained. No gradient passes
-    through them, so that the encoder learns from the contrast alone.
+    Views are generated with the appearance codes of the start, for which the generator was trained. No gradient passes
+    through them, so the encoder learns from the contrast only.
     """
 
     def _generator(self) -> None:
@@ -26,17 +26,17 @@ class ApartArm(JointArm):
 
     @property
     def painter(self) -> IdentityEncoder:
-        """The encoder as it started."""
+        """The encoder with its initial weights."""
         return self.start
 
     def set_modes(self, joint: bool) -> None:
-        """As in joint training, but that generator and discriminator rest after the warm-up."""
+        """Set the modes as in joint training, but freeze generator and discriminator after the warm-up."""
         super().set_modes(joint)
         self.generator.train(not joint)
         self.critic.train(not joint)
 
     def step(self, indices: np.ndarray, images: torch.Tensor) -> Facts:
-        """One step of the encoder: image and painted view are encoded apart."""
+        """One step of the encoder: image and generated view are encoded separately."""
         x_new = self.paint(indices, images)
         with self.update.precision():
             _, f = self.identity(images)
@@ -48,7 +48,7 @@ class ApartArm(JointArm):
 
     @torch.no_grad()
     def paint(self, indices: np.ndarray, images: torch.Tensor) -> torch.Tensor:
-        """A new view [B, 3, H, W] of each image, normalised, with a body from the stream that joint training has."""
+        """Generate a view [B, 3, H, W] of each image, normalised, with bodies drawn as in joint training."""
         turned = self.structures.draw(indices, self.streams)[0].to(self.device)
         with self.update.precision():
             feat, _ = self.painter(images)

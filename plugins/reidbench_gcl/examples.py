@@ -1,4 +1,4 @@
-"""What `reidbench check` tries this plugin with: boxes for bodies, an untrained regressor."""
+"""Inputs for `reidbench check` of this plugin: boxes as bodies, an untrained regressor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .structure.anny_body import AnnyBody
 
 
 def gcl(folder: Path) -> dict[str, Any]:
-    """Parameters of gcl with a mesh for every image of a folder such as the check writes."""
+    """Return parameters of gcl with a mesh for every image of the check's folder."""
     pictures = write_market_folder(folder / "pictures", images=4)
     meshes = folder / "meshes"
     meshes.mkdir()
@@ -29,19 +29,19 @@ def gcl(folder: Path) -> dict[str, Any]:
 
 
 def hmr(folder: Path) -> Example:
-    """Its regressor is another stage's: what it does with one is tried by hmr-weights."""
-    return Example(skip="its pool must be rendered persons, which the check's is not; hmr-weights runs the same code")
+    """Skip hmr, whose regressor comes from another stage; hmr-weights tests what it does with one."""
+    return Example(skip="its pool must be rendered persons, and the check's is not; hmr-weights runs the same code")
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    """Parameters of hmr-weights with an untrained network: its bodies stand about the middle."""
+    """Return parameters of hmr-weights with an untrained network, whose bodies are near the centre."""
     save_regressor(folder, untrained_regressor())
     return {"weights": str(folder / WEIGHTS), "angles": [180]}
 
 
 def anny(folder: Path) -> Example:
-    """One turn is enough to see it work; without its package it cannot be tried at all."""
+    """Use a single angle, which is enough for a check; skip without the package."""
     if importlib.util.find_spec("anny") is None:
         return Example(skip="needs the package anny; pip install 'reidbench[anny]'")
-    AnnyBody()  # the package builds its model once for a machine, into its own cache
+    AnnyBody()  # the package builds its model once per machine, into its own cache
     return Example(params={"angles": [180]})

@@ -1,4 +1,4 @@
-"""The adapter gcl: warm-up of the generator with the encoder frozen, then both together."""
+"""The adapter gcl: warm-up of the generator with a frozen encoder, then joint training."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ class JointArm(Arm):
         found, (height, width) = structure_maps.maps.shape[2:], ctx.image_size
         if found != (height, width):
             raise DataError(
-                f"structure of {found[0]}x{found[1]}, and the images have {height}x{width}: give both one size"
+                f"structure maps are {found[0]}x{found[1]}, the images {height}x{width}: use the same image_size "
+                "for both"
             )
         super().__init__(ctx, structure_maps.missing)
         self.options: GCLParams = ctx.params
         self.warmup = self.options.warmup_epochs
         self.structures = Structures(structure_maps, self.kept, self.options.views, self.options.angles)
         self._generator()
-        self.at_start = self.measure()  # before any state is restored, so that a resumed run knows it too
+        self.at_start = self.measure()  # before any state is restored, so that a resumed run has it too
 
     def _generator(self) -> None:
         params, ctx = self.options, self.ctx
@@ -57,19 +58,19 @@ class JointArm(Arm):
         self.update_both = Update(ctx.fabric, self.adam, self.optimiser)
 
     def state(self) -> dict[str, Any]:
-        """Everything that a killed training needs to go on."""
+        """Return the state from which a killed run resumes."""
         mine = {"generator": self.generator, "critic": self.critic, "adam": self.adam, "critic_adam": self.critic_adam}
         return {**super().state(), **mine}
 
     # ------------------------------------------------------------------ epochs
     def line(self, epoch: int) -> Facts:
-        """The first line also tells what the untrained generator makes, every line what it makes of the probe now."""
+        """Return an epoch's log line with measurements on the probe; the first also has the untrained generator's."""
         first = {f"{name}_at_start": value for name, value in self.at_start.items()} if epoch == 0 else {}
         trained = self.warmup_epoch() if epoch < self.warmup else self.epoch(epoch - self.warmup)
         return {**first, **trained, **self.measure()}
 
     def warmup_epoch(self) -> Facts:
-        """Generator and discriminator alone. The encoder is in eval mode and is never stepped."""
+        """Train generator and discriminator only. The encoder is in eval mode and never updated."""
         self.set_modes(joint=False)
         params, everyone = self.options, np.arange(len(self.images))
         means = Means()
@@ -83,7 +84,7 @@ class JointArm(Arm):
         return {"stage": 2.0, "steps": float(means.steps), **means.values()}
 
     def set_modes(self, joint: bool) -> None:
-        """The encoder trains in the joint stage alone; before it, gradients only flow through it."""
+        """Train the encoder only in the joint stage; before it, gradients flow through the encoder without updates."""
         self.identity.train(joint)
         self.identity.requires_grad_(False)
         for parameter in self.trained:
@@ -104,12 +105,12 @@ class JointArm(Arm):
 
     @property
     def painter(self) -> IdentityEncoder:
-        """The encoder whose appearance codes are painted with: the one that learns."""
+        """The encoder that provides the appearance codes for generation: the one in training."""
         return self.identity
 
     # ------------------------------------------------------------------ parts of a step
     def views(self, indices: np.ndarray, images: torch.Tensor, warmup: bool = False) -> Views:
-        """Images [B] with their reconstruction, second view and cycle, and what the encoder says of each."""
+        """Return images [B] with their reconstruction, second view and cycle, and the encoder's outputs for each."""
         streams = {**self.streams, "angles": self.streams["warm-up angles"]} if warmup else self.streams
         seen = self.structures.seen(indices).to(self.device)
         turned = self.structures.draw(indices, streams)[0].to(self.device)
@@ -117,7 +118,7 @@ class JointArm(Arm):
             return synthesise(self.identity, self.generator, images, seen, turned)
 
     def step_critic(self, views: Views) -> Facts:
-        """One step of the discriminator; nothing of it reaches generator or encoder."""
+        """One step of the discriminator; no gradient reaches generator or encoder."""
         if self.options.adversarial_weight == 0:
             return {}
         with self.update_critic.precision():
@@ -126,14 +127,14 @@ class JointArm(Arm):
         return values(losses)
 
     def generator_losses(self, views: Views) -> dict[str, torch.Tensor]:
-        """The weighted losses of generator and encoder, without the contrast."""
+        """Return the weighted losses of generator and encoder, without the contrast."""
         with self.update_generator.precision():
             return generator_losses(self.critic, views, self.options)
 
-    # ------------------------------------------------------------------ what is told
+    # ------------------------------------------------------------------ measurements
     @torch.no_grad()
     def measure(self) -> Facts:
-        """On the first `probe` images in eval mode: how near reconstruction and cycle are, and what views keep."""
+        """On the first `probe` images in eval mode: errors of reconstruction and cycle, and similarity of the views."""
         indices = np.arange(min(self.options.probe, len(self.images)))
         views = self.at_angle(indices, self.structures.angles[len(self.structures.angles) // 2])
         scores = {
@@ -149,7 +150,7 @@ class JointArm(Arm):
 
     @torch.no_grad()
     def at_angle(self, indices: np.ndarray, angle: int) -> Views:
-        """All pictures of images [B] with the body turned by `angle` degrees, networks in eval mode."""
+        """Return all generated images of images [B] with the body turned by `angle` degrees, in eval mode."""
         modes = [(network, network.training) for network in (self.identity, self.generator, self.critic)]
         for network, _ in modes:
             network.eval()
@@ -161,7 +162,7 @@ class JointArm(Arm):
         return views
 
     def write_pictures(self) -> None:
-        """views.png, and the generator as files."""
+        """Write views.png and the generator's files."""
         shown = np.arange(min(self.options.sheet, len(self.images)))
         angles = self.structures.structure_maps.angles
         turns = {angle: self.at_angle(shown, angle) for angle in angles}

@@ -1,4 +1,4 @@
-"""The recipes of GCL as presets; the network (resnet50) and where structure comes from are the matrix file's.
+"""Presets with the recipes of GCL; a matrix file sets the network (resnet50) and the structure provider.
 
 The second and the third stage of the authors are `warmup_epochs` and `epochs` of gcl; the first is another step.
 """
@@ -24,7 +24,7 @@ _CODE: dict[str, Any] = {
 }  # fmt: skip
 _PAPER = {**_CODE, "angles": "all7", "adversarial": "vanilla", "feat_pair": "paper"}
 _MSMT17 = {"rho": 0.0012}
-_SCRIPTS = "train_stage2 and train_stage3 scripts (of today: Market-1501 once had 40 epochs), configs/latest.yaml"
+_SCRIPTS = "current scripts train_stage2 and train_stage3 (Market-1501 once had 40 epochs), configs/latest.yaml"
 _FORMS = "losses and views as the paper writes them; numbers of the released code"
 
 
@@ -35,4 +35,4 @@ def _both(source: str, values: dict[str, Any], name: str) -> dict[str, Preset]:
 GCL = {**_both(_FORMS, _PAPER, "paper"), **_both(_SCRIPTS, _CODE, "code")}
 CONTRAST = _both(_SCRIPTS, {**_CONTRAST, "augment": "none"}, "code")
 ORACLE = _both(_SCRIPTS, {**_CONTRAST, "angles": "code", "own_negatives": False}, "code")
-WEIGHTS = {"code": Preset("how the released code reads pictures", **_PICTURES)}
+WEIGHTS = {"code": Preset("image reading of the released code", **_PICTURES)}

@@ -1,4 +1,4 @@
-"""Numbers that were published for GCL and for the methods that it starts from, as they are printed."""
+"""Published numbers of GCL and of the methods that it starts from, as printed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ MSMT17 = "msmt17-v2(train=trainval)"
 TO_MARKET, TO_DUKE = "dukemtmc-reid->market1501", "market1501->dukemtmc-reid"
 RANKS = "mAP cmc1 cmc5 cmc10"
 _HEADLINE = (
-    "starts from JVTC+, whose joint similarity at test reads cameras and frame numbers; the released code has no such "
-    "evaluator"
+    "starts from JVTC+, whose joint similarity at test uses cameras and frame numbers; the released code has no "
+    "such evaluator"
 )
 _START = "a first stage that GCL starts from"
 GCL = (

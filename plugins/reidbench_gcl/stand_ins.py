@@ -1,4 +1,4 @@
-"""What stands for a user's files and folders in `reidbench rehearse`, in the layouts in which they are released."""
+"""Stand-ins for a user's files and folders in `reidbench rehearse`, in the layouts of the released ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .hmr.params import HMRTrainingParams, HMRWeightsParams
 from .params import GCLWeightsParams
 from .structure.params import MeshParams, ReleaseParams
 
-JVTC = 512  # outputs of its linear layer
+JVTC = 512  # output size of its linear layer
 SEED = 0
 FACES = np.array([
     [0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
@@ -26,14 +26,14 @@ FACES = np.array([
 
 
 def box(width: float, height: float, depth: float) -> np.ndarray:
-    """The corners [8, 3] of a box about the origin."""
+    """Return the corners [8, 3] of a box around the origin."""
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     corners: np.ndarray = signs * np.array([width, height, depth]) / 2
     return corners
 
 
 def released_renders(params: ReleaseParams, folder: Path, names: Sequence[str]) -> Path:
-    """`<part>/render` and a folder for each angle, with a grey body on white for each image, under its own name."""
+    """Write `<part>/render` and a folder per angle, with a grey body on white for each image, under its name."""
     picture = Image.new("L", (64, 128), 255)
     ImageDraw.Draw(picture).ellipse((16, 4, 47, 123), fill=128)
     for render in ("render", *(f"render_{angle}" for angle in params.angles)):
@@ -46,7 +46,7 @@ def released_renders(params: ReleaseParams, folder: Path, names: Sequence[str]) 
 
 
 def meshes(params: MeshParams, folder: Path, names: Sequence[str]) -> Path:
-    """A box of a person's size for each image, with HMR's camera, which `camera: given` reads."""
+    """Write a box of a person's size for each image, with HMR's camera, which `camera: given` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         file = folder / f"{PurePosixPath(name).stem}.npz"
@@ -55,7 +55,7 @@ def meshes(params: MeshParams, folder: Path, names: Sequence[str]) -> Path:
 
 
 def first_stage(params: GCLWeightsParams, folder: Path, names: Sequence[str]) -> Path:
-    """JVTC's layout with random numbers: a ResNet-50 by torchvision's names, a linear layer, a batch norm."""
+    """Write JVTC's layout with random numbers: a ResNet-50 in torchvision's names, a linear layer, a batch norm."""
     folder.mkdir(parents=True, exist_ok=True)
     state = _torchvision("resnet50")
     width = state.pop("fc.weight").shape[1]
@@ -68,26 +68,26 @@ def first_stage(params: GCLWeightsParams, folder: Path, names: Sequence[str]) ->
 
 
 def encoder_weights(params: HMRTrainingParams, folder: Path, names: Sequence[str]) -> Path:
-    """Random weights of the encoder by torchvision's names."""
+    """Write random weights of the encoder in torchvision's names."""
     assert params.encoder_weights is not None
     folder.mkdir(parents=True, exist_ok=True)
     return _saved(_torchvision(params.backbone), folder / params.encoder_weights.name)
 
 
 def regressor(params: HMRWeightsParams, folder: Path, names: Sequence[str]) -> Path:
-    """Untrained weights, with their description."""
+    """Write untrained weights, with their description."""
     folder.mkdir(parents=True, exist_ok=True)
     save_regressor(folder, untrained_regressor())
     return folder / WEIGHTS
 
 
 def regressor_spec(params: HMRWeightsParams, folder: Path, names: Sequence[str]) -> Path:
-    """Its description."""
+    """Write the description of the untrained weights."""
     return regressor(params, folder, names).with_name(SPEC)
 
 
 def untrained_regressor() -> Regressor:
-    """A small regressor, whose bodies stand about the middle."""
+    """Return a small regressor, whose bodies are near the centre."""
     with seeded(SEED, "regressor"):
         return Regressor(NetworkSpec(Preprocess((64, 32)), width=2, grid=(2, 1), hidden=8))
 

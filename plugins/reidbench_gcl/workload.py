@@ -1,4 +1,4 @@
-"""Steps and images of a training at full scale, for `reidbench rehearse`; free of torch."""
+"""Steps and images of a training run at full scale, for `reidbench rehearse`; does not import torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_HELD_OUT = 1000
 
 
 def arm(params: ContrastParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Steps of the contrast as if all images of the target were in clusters; before them those of gcl's warm-up."""
+    """Steps of the contrast as if all images of the target were clustered, after gcl's warm-up if any."""
     images = amounts["target"].images
     passed = images // min(params.batch, images)
     steps = params.epochs * (params.iterations or passed)
@@ -23,7 +23,7 @@ def arm(params: ContrastParams, amounts: Mapping[str, Amount]) -> Workload:
 
 
 def hmr_training(params: HMRTrainingParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Whole batches of the pool without the images that are held out, as if each showed a person."""
+    """Return whole batches of the pool without the held-out images, as if each image showed a person."""
     images = amounts["pool"].images
     seen = images - min(round(params.held_out * images), MOST_HELD_OUT)
     return Workload(params.epochs * (seen // params.batch), params.batch)

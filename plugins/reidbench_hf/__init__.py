@@ -1,4 +1,4 @@
-"""Networks of the Hugging Face hub: transformers' vision models, and repositories with a model of timm."""
+"""Networks of the Hugging Face hub: vision models of transformers, and timm models in repositories."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CHECK = {"hf": "reidbench_hf.examples:timm_config"}
 
 @hookimpl
 def reidbench_backbones() -> Iterator[Component]:
-    """One backbone for all repositories."""
+    """Yield the backbone for all repositories."""
     yield Component(
         "hf",
         "reidbench_hf.backbone:build",
         HfParams,
-        summary="a repository of the Hugging Face hub: a vision model of transformers, or a model of timm",
+        summary="a repository of the Hugging Face hub with a vision model of transformers or timm",
         capabilities=HfParams.capabilities,
         traits=HfParams.traits,
         protocol=HfParams.supervision,

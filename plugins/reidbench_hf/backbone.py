@@ -1,4 +1,4 @@
-"""A network from the files of a repository. No code of a repository is ever run."""
+"""Network from the files of a repository. Code in a repository is never run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from .params import CONFIG, PIXELS, WEIGHTS, HfParams
 
 
 def build(params: HfParams, image_size: tuple[int, int]) -> Backbone:
-    """The network of a repository, or of a folder's files, for images of this size.
+    """Return the network of a repository, or of local files, for this image size.
 
-    Raises ReidbenchError for files that are none of a vision model, images that it cannot take, weights that lack a
-    tensor, and a repository that was not in the hub's cache when the plan was made: it is fetched, and the next run
-    knows its content.
+    Raises ReidbenchError if the files do not describe a vision model, if the model does not accept the image size, if
+    the weights lack a tensor, and if the repository was not in the hub's cache when the plan was made: it is then
+    downloaded, and the next run knows its content.
     """
     if params.config_file is None and params.model is None:
-        raise ReidbenchError("hf: give `model`, a repository of the hub, or `weights_file` with config.json beside it")
+        raise ReidbenchError(
+            "hf needs `model`, a repository of the hub, or `weights_file` with config.json in its folder"
+        )
     if params.config_file is None:
         hub.fetch(params.model or "", (CONFIG, PIXELS, *WEIGHTS), params.revision)
         raise ReidbenchError(
-            f"{shown(params.model or '')} was not in the hub's cache, and its content is part of the key: it has been "
-            "fetched now; run the same command again"
+            f"{shown(params.model or '')} was not in the hub's cache, and its content is part of the key; it has "
+            "been downloaded, so run the same command again"
         )
     config = _read(params.config_file)
     backbone = (_of_timm if "architecture" in config else _of_transformers)(params, config, image_size)
@@ -44,7 +46,7 @@ def build(params: HfParams, image_size: tuple[int, int]) -> Backbone:
 
 @lru_cache
 def capabilities_of(text: str) -> frozenset[str]:
-    """What the network of a configuration offers; nothing where it cannot be built here, which is said when it is."""
+    """Return the capabilities of a configuration's network; empty if it cannot be built, which `build` reports."""
     try:
         config = dict(json.loads(text))
         if "architecture" in config:
@@ -59,7 +61,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text()))
     except ValueError as error:
-        raise ReidbenchError(f"{shown(file)} is no configuration of a network: {error}") from None
+        raise ReidbenchError(f"{shown(file)} is not a network configuration: {error}") from None
 
 
 # ---------------------------------------------------------------------- timm
@@ -67,7 +69,7 @@ def _of_timm(params: HfParams, config: dict[str, Any], size: tuple[int, int]) ->
     told = config.get("pretrained_cfg", {})
     args = config.get("model_args") or {}
     if wrong := sorted(name for name in args if name.startswith(("pretrained", "checkpoint", "cache", "num_classes"))):
-        raise ReidbenchError(f"{CONFIG}: model_args must not have {', '.join(map(shown, wrong))}")
+        raise ReidbenchError(f"{CONFIG}: model_args must not contain {', '.join(map(shown, wrong))}; remove them")
     backbone = timm_backbone.build(str(config["architecture"]), size, args)
     if params.weights_file is not None:
         timm_backbone.load_file(backbone, params.weights_file, told.get("classifier"))
@@ -77,18 +79,18 @@ def _of_timm(params: HfParams, config: dict[str, Any], size: tuple[int, int]) ->
 
 # ---------------------------------------------------------------------- transformers
 class HfBackbone(Backbone):
-    """A vision model of transformers. Tensors have its names behind `network.`.
+    """Vision model of transformers. Tensors have the model's names, prefixed with `network.`.
 
-    The vector is the pooled output of models that pool by themselves, without further layers for their own training;
-    else the first token, or the mean of the map. The map holds the last layer's patches; one cell, the vector, where
-    their places are not known.
+    The vector is the pooled output if the model pools without extra layers for its own training; otherwise the first
+    token, or the mean of the map. The map contains the last layer's patches; if their places are unknown, it is the
+    vector in a single cell.
     """
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         pooler = getattr(network, "pooler", None)
         if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
-            network.pooler = None  # a layer for the model's own training, which many files lack
+            network.pooler = None  # a layer for the model's pre-training, which many files lack
         self.network = network
         patch = getattr(network.config, "patch_size", None)
         self.patch = patch if isinstance(patch, int) else 0
@@ -96,7 +98,7 @@ class HfBackbone(Backbone):
         self.options = {"interpolate_pos_encoding": True} if resizes else {}
 
     def forward(self, images: torch.Tensor) -> Features:
-        """images [B, 3, H, W] to Features."""
+        """Map images [B, 3, H, W] to Features."""
         answer = self.network(pixel_values=images, **self.options)
         inner: torch.Tensor = answer.last_hidden_state
         vector = getattr(answer, "pooler_output", None)
@@ -111,7 +113,7 @@ class HfBackbone(Backbone):
             return inner
         grid = (size[0] // self.patch, size[1] // self.patch) if self.patch else (0, 0)
         before = inner.shape[1] - grid[0] * grid[1]
-        if not self.patch or not 0 <= before <= 8:  # tokens of the whole image, which come first
+        if not self.patch or not 0 <= before <= 8:  # tokens for the whole image come first
             return None
         return inner[:, before:].transpose(1, 2).reshape(len(inner), -1, *grid)
 
@@ -123,7 +125,7 @@ def _transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise ReidbenchError(
-            f"models of transformers need the extra `hf` ({error.name} is missing): pip install 'reidbench[hf]'"
+            f"models of transformers need the extra `hf` ({error.name} is missing); pip install 'reidbench[hf]'"
         ) from None
 
 
@@ -133,36 +135,36 @@ def _of_transformers(params: HfParams, config: dict[str, Any], size: tuple[int, 
     try:
         with torch.no_grad():
             backbone.dim = backbone.eval()(torch.zeros(1, 3, *size)).vector.shape[1]
-    except Exception as error:  # noqa: BLE001 - models raise many kinds for a size, or for images at all
+    except Exception as error:  # noqa: BLE001 - models raise various exceptions for a size, or for images at all
         why = " ".join(str(error).split()) or type(error).__name__
         name = shown(str(config.get("model_type")))
         raise ReidbenchError(
-            f"a {name} of transformers cannot take images of {size[0]}x{size[1]}: {shown(why)[:200]}"
+            f"a {name} of transformers does not accept images of {size[0]}x{size[1]}: {shown(why)[:200]}"
         ) from None
     return backbone.train()
 
 
 def _vision(network: Any) -> Any:
-    """The part for images of a model that has one for text too."""
+    """Return the image part of a model that also has a text part."""
     return getattr(network, "vision_model", network)
 
 
 def _fresh(config: dict[str, Any]) -> Any:
-    """A network with random weights. Raises ReidbenchError for a kind that transformers does not know."""
+    """Return a network with random weights. Raises ReidbenchError for a model type unknown to transformers."""
     transformers = _transformers()
     kind = str(config.get("model_type"))
     if kind not in transformers.CONFIG_MAPPING:
-        own = "; code of a repository is never run" if "auto_map" in config else ""
-        raise ReidbenchError(f"{CONFIG} is of model_type {shown(kind)}, which transformers does not know{own}")
+        own = "; code in a repository is never run" if "auto_map" in config else ""
+        raise ReidbenchError(f"{CONFIG} has model_type {shown(kind)}, which transformers does not know{own}")
     rest = {name: value for name, value in config.items() if name not in ("model_type", "auto_map")}
     return _vision(transformers.AutoModel.from_config(transformers.CONFIG_MAPPING[kind](**rest)))
 
 
 def _loaded(weights: Path) -> Any:
-    """The network of a folder with its weights, all of them."""
+    """Return the network of a folder with all of its weights."""
     transformers = _transformers()
     if weights.name != WEIGHTS[0] or not weights.with_name(CONFIG).is_file():
-        raise ReidbenchError(f"{shown(weights)}: weights for transformers are {WEIGHTS[0]} with {CONFIG} beside it")
+        raise ReidbenchError(f"{shown(weights)}: transformers needs {WEIGHTS[0]} with {CONFIG} in the same folder")
     transformers.utils.logging.disable_progress_bar()
     try:
         network, told = transformers.AutoModel.from_pretrained(

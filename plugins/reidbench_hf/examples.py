@@ -1,4 +1,4 @@
-"""How `reidbench check` tries hf: by a configuration of a small model of timm, with random weights."""
+"""Example of hf for `reidbench check`: the configuration of a small timm model, with random weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def timm_config(folder: Path) -> dict[str, Any]:
-    """Parameters that name a file in the folder."""
+    """Return parameters that name a file in the folder."""
     file = folder / "config.json"
     file.write_text(json.dumps({"architecture": "test_resnet", "num_classes": 0}))
     return {"config_file": file}

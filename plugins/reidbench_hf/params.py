@@ -16,30 +16,30 @@ from reidbench.files.names import shown
 from reidbench.words import DESCRIPTION, Labels, behind
 
 CONFIG, PIXELS = "config.json", "preprocessor_config.json"
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the second is read for models of timm only, and never executed
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the second only for timm models, and never executed
 
 
 class HfParams(Params):
-    """hf: a repository by name, or its files."""
+    """Parameters of hf: a repository by name, or local files."""
 
-    model: str | None = Field(None, description="the repository on the hub, like facebook/dinov2-small")
-    revision: str | None = Field(None, description="commit, tag or branch of it; default: the newest")
+    model: str | None = Field(None, description="repository on the hub, such as facebook/dinov2-small")
+    revision: str | None = Field(None, description="commit, tag or branch of the repository; default: the newest")
     weights_file: FileParam | None = Field(
-        None, description="model.safetensors of a local folder; of a repository it is found in the hub's cache"
+        None, description="local model.safetensors; default: the repository's file in the hub's cache"
     )
     config_file: FileParam | None = Field(
-        None, description="config.json; default: the one beside weights_file; alone: a network with random weights"
+        None, description="config.json; default: next to weights_file; without weights: random weights"
     )
     mean: tuple[float, float, float] | None = Field(
-        None, description="pixel mean; default: from preprocessor_config.json, or timm's, else ImageNet's"
+        None, description="pixel mean; default: from preprocessor_config.json, or timm's, otherwise ImageNet's"
     )
-    std: tuple[float, float, float] | None = Field(None, description="pixel deviation; default as for the mean")
+    std: tuple[float, float, float] | None = Field(None, description="pixel standard deviation; default as for mean")
     labels: Labels = Field(None, description=DESCRIPTION)
 
     @model_validator(mode="before")
     @classmethod
     def _find_the_files(cls, given: Any) -> Any:
-        """Here, and not when the network is built, so that their content is part of the key."""
+        """Find the files during validation rather than in `build`, so that their content is part of the key."""
         if not isinstance(given, Mapping):
             return given
         found = {**_in_the_cache(given), **{name: value for name, value in given.items() if value is not None}}
@@ -52,30 +52,30 @@ class HfParams(Params):
     @model_validator(mode="after")
     def _one_source(self) -> HfParams:
         if self.revision is not None and self.model is None:
-            raise ValueError("revision is of a repository, and no model is given")
+            raise ValueError("revision needs a repository, but model is not given; add model or remove revision")
         if self.labels is not None and self.model is None and self.weights_file is None:
-            raise ValueError("labels declares what weights were trained on, and the weights are random")
+            raise ValueError("labels declares the labels behind weights, but the weights are random; remove labels")
         return self
 
     def capabilities(self) -> frozenset[str]:
-        """What the network offers, as far as its files are there."""
+        """Return the network's capabilities, if its files are available."""
         if self.config_file is None:
             return frozenset()
-        from .backbone import capabilities_of  # with torch
+        from .backbone import capabilities_of  # imports torch
 
         return capabilities_of(self.config_file.read_text())
 
     def traits(self) -> frozenset[str]:
-        """Weights from elsewhere fill the whole network, so that nothing of it is drawn."""
+        """Return "seedless" if weights are given, since they fill the whole network and nothing is drawn."""
         return frozenset({"seedless"} if self.model or self.weights_file is not None else ())
 
     def supervision(self) -> frozenset[str]:
-        """Words for the protocol column."""
+        """Return words for the protocol column."""
         return behind(self.model or self.weights_file, self.labels)
 
 
 def _in_the_cache(given: Mapping[str, Any]) -> dict[str, Path]:
-    """The files of the repository that are in the hub's cache; nothing unless all are."""
+    """Return the files of the repository in the hub's cache; empty unless all are present."""
     model = given.get("model")
     if not isinstance(model, str) or given.get("config_file") or given.get("weights_file"):
         return {}
@@ -89,13 +89,13 @@ def _in_the_cache(given: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _pixels(config: Path) -> dict[str, Any]:
-    """Mean and deviation as the file beside the configuration says them."""
+    """Return mean and standard deviation from the file next to the configuration."""
     file = config.with_name(PIXELS)
     if not file.is_file():
         return {}
     try:
         told = dict(json.loads(file.read_text()))
     except ValueError as error:
-        raise ValueError(f"{shown(file)} is not JSON: {error}") from None
+        raise ValueError(f"{shown(file)} is not valid JSON: {error}") from None
     names = {"mean": "image_mean", "std": "image_std"}
     return {name: told[theirs] for name, theirs in names.items() if isinstance(told.get(theirs), list)}

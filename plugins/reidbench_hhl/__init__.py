@@ -16,10 +16,10 @@ STARGAN = Paper(
     code="https://github.com/yunjey/stargan",
     code_licence="MIT",
     deviations=(
-        "the rate really falls to 0 over the second half; in the code that HHL used it stays within 0.1 % of its start "
-        "(`preset: code`, decay_start 1)",
-        "it works at the step's image size, as the code that HHL used; the paper's 128x64 is `preset: paper`",
-        "an identity term at the image's own camera is an option; neither StarGAN nor HHL has one",
+        "the learning rate decays to 0 over the second half; in the code that HHL used it stays within 0.1 % of its "
+        "start (`preset: code`, decay_start 1)",
+        "works at the stage's image size, as the code that HHL used does; the paper's 128x64 is `preset: paper`",
+        "an optional identity term at the image's own camera; neither StarGAN nor HHL has one",
     ),
 )
 HHL = Paper(
@@ -29,37 +29,38 @@ HHL = Paper(
     code="https://github.com/zhunzhong07/HHL",
     code_licence="none stated",
     deviations=(
-        "all layers are trained; the official optimiser leaves out the shared layer and the triplet branch "
+        "all layers are trained; the official optimiser omits the shared layer and the triplet branch "
         "(train_embedding: false)",
-        "pseudo identities never meet source identities; the official random ones may",
-        "the target starts its next pass when it was seen whole; officially at each end of either loader",
-        "in L_D the anchors are the source's images, as the paper writes it",
-        "supervised sampling is not offered: no method is given target identities",
-        "published mAP is trapezoid AP, about 3 points below step AP at .3 to .5; evaluators measure step AP unless "
-        "they say ap: trapezoid",
-        "the start is the recipe's: officially ImageNet weights in a ResNet-50 with last stride 2 and no fine-tuning "
-        "before, so `backbone: {use: resnet50, weights: IMAGENET1K_V1, last_stride: 2}` and no finetune step",
-        "the feature has unit length, as in the official code, so that Euclidean distance, which the paper names, and "
-        "cosine distance rank alike",
-        "crops are cut from resized pictures and test pictures are resized bilinearly; the official code's way is "
-        "`crop_from: original` and `resize_test: bicubic`, beside `image_size`, as in the presets",
+        "pseudo identities never coincide with source identities; the official random ones may",
+        "the target starts its next pass when all its images were seen; in the official code, when either loader ends",
+        "in L_D the anchors are the source's images, as the paper writes",
+        "supervised sampling is not implemented: no method receives target identities",
+        "published mAP is trapezoid AP, about 3 points below step AP at .3 to .5; evaluators compute step AP unless "
+        "they set ap: trapezoid",
+        "starts from the recipe's network; the official code starts from ImageNet weights in a ResNet-50 with last "
+        "stride 2, without fine-tuning: `backbone: {use: resnet50, weights: IMAGENET1K_V1, last_stride: 2}` and no "
+        "finetune step",
+        "the feature has unit length, as in the official code, so that Euclidean distance, which the paper names, "
+        "and cosine distance give the same ranking",
+        "crops are taken from resized images, and test images are resized bilinearly; the official code's way is "
+        "`crop_from: original` and `resize_test: bicubic`, set next to `image_size`, as in the presets",
     ),
     published=published.HHL,
 )
 CAMERAS = frozenset({"cameras"})
 SEEDLESS = frozenset({"seedless"})
-# How `reidbench check` tries them: the paper's critic of six layers halves a picture of 64x32 to nothing.
+# For `reidbench check`: the paper's critic has six layers, too many for images of 64x32.
 CHECK = {"stargan": {"critic_layers": 5}, "hhl": {"id_batch": 16, "style": {"use": "stargan", "critic_layers": 5}}}
 
 
 @hookimpl
 def reidbench_preparers() -> Iterator[Component]:
-    """Where a target's images in the style of its cameras come from."""
+    """Return the preparers of camera styles: a target's images in the style of each of its cameras."""
     yield Component(
         "stargan",
         "reidbench_hhl.stargan:prepare",
         StarGanParams,
-        summary="camera styles by a StarGAN trained on the images and camera labels",
+        summary="camera styles by a StarGAN trained on images and camera labels",
         requires=CAMERAS,
         protocol=CAMERAS,
         paper=STARGAN,
@@ -71,7 +72,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "camstyle-folder",
         "reidbench_hhl.preparers:camstyle_folder",
         CamStyleFolderParams,
-        summary="camera styles from a folder that somebody released",
+        summary="camera styles from a released folder",
         traits=SEEDLESS,
         requires=CAMERAS,
         protocol=CAMERAS,
@@ -80,7 +81,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "oracle-style",
         "reidbench_hhl.preparers:oracle_style",
         OracleStyleParams,
-        summary="camera styles as the renderer of the images makes them, from the truth",
+        summary="true camera styles, rendered by the renderer of the images",
         traits=SEEDLESS,
         requires=CAMERAS | {"truth"},
         protocol=CAMERAS | {"truth"},
@@ -89,7 +90,7 @@ def reidbench_preparers() -> Iterator[Component]:
         "self-style",
         "reidbench_hhl.preparers:self_style",
         SelfStyleParams,
-        summary="copies of the image itself in place of camera styles: the control",
+        summary="control: copies of the image itself as camera styles",
         traits=SelfStyleParams.traits,
         requires=SelfStyleParams.required,
         protocol=CAMERAS,
@@ -98,12 +99,12 @@ def reidbench_preparers() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_adapters() -> Iterator[Component]:
-    """The adapter of this plugin."""
+    """Return the adapter `hhl`."""
     yield Component(
         "hhl",
         "reidbench_hhl.adapt:adapt",
         HHLParams,
-        summary="HHL: source classification and triplets of source, target and its camera styles",
+        summary="HHL: source classification, and triplets of source, target and target camera styles",
         requires=frozenset({"source"}),
         paper=HHL,
         presets=presets.HHL,

@@ -1,4 +1,4 @@
-"""HHL (Zhong et al., ECCV 2018): source classification, and one triplet loss for cameras and domains."""
+"""HHL (Zhong et al., ECCV 2018): source classification, and one triplet loss for camera and domain invariance."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ from .styles import Fakes
 
 
 class UnitEmbedder(BackboneEmbedder):
-    """The backbone's pooled vector at unit length: HHL's feature at test."""
+    """HHL's feature at test time: the backbone's pooled vector at unit length."""
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images to features [B, dim]."""
+        """Map normalised images to features [B, dim]."""
         return F.normalize(super().forward(images, camids).float(), dim=1)
 
 
 class Network(nn.Module):
-    """Backbone, a shared layer, and two branches: classes behind a dropout, an embedding without one."""
+    """Backbone, a shared layer, and two branches: a classifier after dropout, and an embedding."""
 
     def __init__(self, backbone: Backbone, classes: int, params: HHLParams, drops: torch.Generator) -> None:
         super().__init__()
@@ -67,17 +67,17 @@ class Network(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, images: torch.Tensor, branch: str) -> torch.Tensor:
-        """[B, 3, H, W] to logits [B, classes] (`branch` "classes") or to [B, embedding], not normalised."""
+        """Map [B, 3, H, W] to logits [B, classes] (`branch` "classes") or embeddings [B, embedding], not normalised."""
         hidden = F.relu(self.norm(self.shared(self.backbone(images).vector)))
         if branch == "embedding":
             return self.embedding(hidden)  # type: ignore[no-any-return]
-        if self.training and self.dropout > 0:  # drawn on the CPU, so that a device changes nothing
+        if self.training and self.dropout > 0:  # drawn on the CPU, so that the device does not change the result
             kept = torch.rand(hidden.shape, generator=self.drops) >= self.dropout
             hidden = hidden * kept.to(hidden) / (1 - self.dropout)
         return self.classifier(hidden)  # type: ignore[no-any-return]
 
     def groups(self, params: HHLParams) -> dict[str, list[nn.Parameter]]:
-        """Every parameter that is trained, once: those of the backbone, and those of new layers."""
+        """Return every trained parameter once: the backbone's, and those of new layers."""
         new: list[nn.Module] = [self.classifier]
         if params.train_embedding:
             new += [self.shared, self.norm, self.embedding]
@@ -88,10 +88,10 @@ class Network(nn.Module):
 
 
 class Batch(NamedTuple):
-    """Augmented images of a step on the device, [B, 3, H, W], and labels of the source's.
+    """Augmented images of a step on the device, [B, 3, H, W], and the labels of the source images.
 
-    `source` [P x K] and `target` [n_t x (1 + C)], each image next to its fakes, are those of the triplets, None where
-    the loss has none; `members` [P x K] are the labels of `source`.
+    `source` [P x K] and `target` [n_t x (1 + C)], each image followed by its fakes, are the rows of the triplets, None
+    if the loss does not use them; `members` [P x K] are the labels of `source`.
     """
 
     classified: torch.Tensor
@@ -102,9 +102,9 @@ class Batch(NamedTuple):
 
 
 def adapt(ctx: AdaptContext[HHLParams]) -> UnitEmbedder:
-    """Train on the labelled source and the target's camera styles; the backbone's vector is the feature.
+    """Train on the labelled source and the target's camera styles; return the backbone as embedder.
 
-    Raises DataError without a source of two or more identities, or when a batch asks for more than there is.
+    Raises DataError if the source has fewer than two identities, or if a batch asks for more images than exist.
     """
     run = HHL(ctx)
     run.train()
@@ -112,7 +112,7 @@ def adapt(ctx: AdaptContext[HHLParams]) -> UnitEmbedder:
 
 
 class HHL:
-    """One training: what stays the same over its epochs."""
+    """One training run: its data, networks and samplers."""
 
     def __init__(self, ctx: AdaptContext[HHLParams]) -> None:
         self.ctx = ctx
@@ -160,12 +160,12 @@ class HHL:
         self.clusters: np.ndarray | None = None
 
     def stored(self, images: HasImages, rows: np.ndarray) -> Originals:
-        """Pictures as they are stored."""
+        """Return images in their stored size."""
         return Originals.read(images, rows, self.ctx.workers, self.ctx.fabric.device)
 
     # ------------------------------------------------------------------ training
     def train(self) -> None:
-        """All epochs that are still to run, each as long as a pass of the classification batches."""
+        """Train all remaining epochs, each as long as a pass of the classification batches."""
         state = {"network": self.network, "optimiser": self.optimiser, "drops": self.drops, "draws": self.draws}
         for epoch in self.ctx.checkpoint.epochs(self.params.epochs, **state):
             start = self._probe("at_start") if epoch == 0 else {}
@@ -182,14 +182,14 @@ class HHL:
             self.ctx.log({**start, **line})
 
     def set_rate(self, epoch: int) -> None:
-        """A tenth after each `lr_step` of the epochs; the backbone's is `base_factor` of the new layers'."""
+        """Divide the rates by 10 after each `lr_step` of the epochs; the backbone's is `base_factor` of the others'."""
         params = self.params
         rate = params.lr * 0.1 ** (epoch // max(1, round(params.lr_step * params.epochs)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate * (params.base_factor if group["name"] == "base" else 1)
 
     def batch(self, step: int) -> Batch:
-        """The images of a step, in whose order they draw what augments them."""
+        """Return the images of a step; their augmentation is drawn in the order of the fields."""
         rows = self.classified.at(step)
         classified = self.augment(self.fetch_source(rows))
         source, members = None, self.labels[:0]
@@ -201,13 +201,13 @@ class HHL:
         return Batch(classified, self.labels[rows], source, members, target)
 
     def step(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """One step: up to three forwards, of which the target's is the last, and one backward."""
+        """Take one step: up to three forward passes, the target's last, and one backward pass."""
         loss, facts = self.loss(batch)
         self.update(loss)
         return {"loss": loss.detach(), **facts}
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """L_cross + beta L_triplet; each kind of image goes through batch norm by itself."""
+        """L_cross + beta L_triplet; each kind of image has its own forward pass and batch statistics."""
         to_device = self.ctx.fabric.to_device
         logits = self.forward(batch.classified, "classes")
         cross = F.cross_entropy(logits, to_device(batch.labels))
@@ -227,13 +227,13 @@ class HHL:
         return self.forward(images, "embedding")
 
     def target_rows(self, step: int) -> np.ndarray:
-        """The target images [n_t] of a step."""
+        """Return the target images [n_t] of a step."""
         if self.clusters is not None:
             return one_of_each(self.clusters, self.composition.real, self.ctx.seed, step)
         return self.targets.at(step)
 
     def target_pixels(self, step: int) -> torch.Tensor:
-        """uint8 [n_t x (1 + C), H, W, 3]; real image and fakes are then augmented each by itself."""
+        """Return uint8 [n_t x (1 + C), H, W, 3]; real image and fakes are then augmented independently."""
         rows = self.target_rows(step)
         pixels = self.fetch_target(rows)[:, None]
         if self.composition.fakes:
@@ -241,7 +241,7 @@ class HHL:
         return pixels.flatten(0, 1)
 
     def stored_target(self, step: int) -> Originals:
-        """The same pictures as they are stored."""
+        """Return the same images in their stored size."""
         rows = self.target_rows(step)
         groups = [[picture] for picture in self.stored(self.ctx.target, rows).pictures]
         if self.composition.fakes:
@@ -250,14 +250,14 @@ class HHL:
         return Originals([picture for group in groups for picture in group], self.ctx.fabric.device)
 
     def forward(self, images: torch.Tensor, branch: str) -> torch.Tensor:
-        """Augmented images [B, 3, H, W] to what the branch gives, in float32."""
+        """Map augmented images [B, 3, H, W] to the output of a branch, in float32."""
         with self.update.precision():
             return self.network(images, branch).float()  # type: ignore[no-any-return]
 
     def augment(self, pixels: torch.Tensor | Originals) -> torch.Tensor:
-        """uint8 [B, H, W, 3], or stored pictures, to cropped, flipped, normalised images [B, 3, H, W] on the device.
+        """Crop, flip and normalise uint8 [B, H, W, 3], or stored images, to [B, 3, H, W] on the device.
 
-        Each draws its own numbers, on the CPU.
+        Random numbers are drawn for each image, on the CPU.
         """
         if isinstance(pixels, Originals):
             boxes = boxes_of(CROPS["rect"], draw_chances(len(pixels.pictures), self.draws), pixels.sizes)
@@ -271,9 +271,9 @@ class HHL:
         flipped = torch.rand(len(images), generator=self.draws) < self.params.flip
         return torch.where(flipped.to(images.device)[:, None, None, None], images.flip(3), images)
 
-    # ------------------------------------------------------------------ beside training
+    # ------------------------------------------------------------------ outside training
     def _cluster(self) -> None:
-        """Once an epoch, for `sampling: cluster`: k-means on the target's features of now."""
+        """For `sampling: cluster`: run k-means once an epoch on the target's current features."""
         if self.params.sampling != "cluster" or not self.composition.real:
             return
         features = embed(
@@ -284,7 +284,7 @@ class HHL:
         self.clusters = pseudo_labels.k_means(features, count, self.ctx.seed)
 
     def _probe(self, when: str) -> dict[str, float]:
-        """How far crop, flip and camera style move a feature (the paper's Table 1), for the log."""
+        """Return the distances by which crop, flip and camera style move a feature (the paper's Table 1), to log."""
         count = min(self.params.probe, len(self.ctx.target))
         if count == 0:
             return {}

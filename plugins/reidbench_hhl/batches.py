@@ -1,6 +1,6 @@
-"""Which images make a batch: numbers of rows, shuffled passes, identities, images of different clusters.
+"""Indices of batches: shuffled passes, identities, images of different clusters.
 
-A batch depends on the seed, the purpose and the number of the step alone, so that a resumed run needs no state.
+A batch depends only on the seed, the purpose and the step's number, so that a resumed run needs no state.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from reidbench.training import ShuffledSampler, stream
 
 
 class Passes:
-    """Batches of `count` things in random order, pass after pass; what is left over at a pass's end is dropped."""
+    """Batches of `count` items in random order, pass after pass; an incomplete last batch of a pass is dropped."""
 
     def __init__(self, count: int, batch: int, seed: int, name: str) -> None:
         if count < batch:
-            raise DataError(f"{name}: a batch of {batch} asks for more than the {count} that there are")
+            raise DataError(f"{name}: a batch of {batch} exceeds the {count} available; lower its size")
         self.count = count
         self.batch = batch
         self.seed = seed
@@ -25,11 +25,11 @@ class Passes:
         self._pass: tuple[int, list[np.ndarray]] = (-1, [])
 
     def __len__(self) -> int:
-        """Batches of a pass."""
+        """Return the number of batches in a pass."""
         return self.count // self.batch
 
     def at(self, step: int) -> np.ndarray:
-        """The indices [batch] of a step, counted from 0."""
+        """Return the indices [batch] of a step, counted from 0."""
         number, place = divmod(step, len(self))
         if self._pass[0] != number:
             generator = stream(self.seed, f"{self.name}, pass {number}")
@@ -38,9 +38,9 @@ class Passes:
 
 
 class IdentityPasses:
-    """P identities x K images, grouped by identity; each identity comes at most once in a pass.
+    """P identities x K images, grouped by identity; each identity occurs at most once in a pass.
 
-    An identity with fewer than K images is drawn with replacement.
+    Images of an identity with fewer than K are drawn with replacement.
     """
 
     def __init__(self, labels: np.ndarray, identities: int, images: int, seed: int) -> None:
@@ -49,7 +49,7 @@ class IdentityPasses:
         self.images = images
 
     def at(self, step: int) -> np.ndarray:
-        """The indices [P x K] of a step."""
+        """Return the indices [P x K] of a step."""
         generator = stream(self.passes.seed, f"images of a triplet batch, step {step}")
         return np.concatenate([self._images(self.members[i], generator) for i in self.passes.at(step)])
 
@@ -63,7 +63,7 @@ class IdentityPasses:
 
 
 def one_of_each(clusters: np.ndarray, count: int, seed: int, step: int) -> np.ndarray:
-    """`count` indices, each of another cluster while there are enough clusters; `clusters` [N] are numbers from 0."""
+    """Return `count` indices, from different clusters while enough exist; `clusters` [N] are numbers from 0."""
     generator = stream(seed, f"clusters of a target batch, step {step}")
     present = np.unique(clusters)
     order = present[torch.randperm(len(present), generator=generator).numpy()]

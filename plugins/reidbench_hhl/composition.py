@@ -1,4 +1,4 @@
-"""How many images of each kind a step of HHL has; free of torch."""
+"""Number of images of each kind in a step of HHL; does not import torch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .params import HHLParams
 class Composition:
     """Rows of a step: classification, P x K of the source's triplets, n_t target images of 1 + C rows each.
 
-    This is the one place that says how many of each there are.
+    All code takes these numbers from here.
     """
 
     classified: int
     identities: int
     images: int
     real: int
-    fakes: int  # of each target image, its own camera's among them
+    fakes: int  # of each target image, including its own camera's
 
     @classmethod
     def of(cls, params: HHLParams, styles: int) -> Composition:
-        """The rows that the loss asks for, with `styles` fakes of each image; 128 + 8 x 8 + 16 x (1 + C) by default."""
+        """Return the rows that the loss needs with `styles` fakes per image; by default 128 + 8 x 8 + 16 x (1 + C)."""
         source = params.loss in ("L_T", "L_D", "L_CD")
         target = params.target_images if params.loss in ("forward", "L_D", "L_C", "L_CD") else 0
         fakes = styles if params.loss in ("forward", "L_C", "L_CD") else 0

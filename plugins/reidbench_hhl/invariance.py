@@ -1,4 +1,4 @@
-"""How far a crop, a flip and another camera's style move a feature (HHL, Table 1)."""
+"""Distances by which a crop, a flip and another camera's style move a feature (HHL, Table 1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reidbench.training.batches.crops import CROPS, crop_and_resize, draw_boxes
 from .params import HHLParams
 from .styles import Fakes
 
-CHUNK = 32  # images, each with its fakes, at a time
+CHUNK = 32  # images per chunk, each with its fakes
 
 
 @torch.no_grad()
@@ -28,8 +28,8 @@ def distances(
 ) -> dict[str, float]:
     """Mean Euclidean distance between f(x) and f(T x) over `count` target images, in eval mode.
 
-    T is a crop, a flip, or the style of every camera but the image's own. Chosen images and crops are the same at each
-    call. The embedder is left in the mode it was in.
+    T is a crop, a flip, or the style of every camera other than the image's own. Every call uses the same images and
+    crops. The embedder's mode is restored.
     """
     training = embedder.training
     embedder.eval()
@@ -54,7 +54,7 @@ def distances(
 
 
 def _others(ctx: AdaptContext[HHLParams], fakes: Fakes, rows: np.ndarray) -> torch.Tensor:
-    """[n, C]: where a style is not that of the image's own camera."""
+    """Return a mask [n, C], true where the style is not that of the image's own camera."""
     own = ctx.target.camids[rows]
     styles = np.array(fakes.set.styles) - 1
     others = torch.from_numpy((own[:, None] != styles[None]) | (own[:, None] == UNKNOWN_CAMERA))

@@ -1,4 +1,4 @@
-"""HHL's triplet loss: which rows take part, who they belong to, and the batch-hard loss over them."""
+"""HHL's triplet loss: the rows and identities that take part, and the batch-hard loss over them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .composition import Composition
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a triplet batch, source first: identities [B], which are anchors [B], which are target [B].
+    """The rows of a triplet batch, source first: identities [B], anchors [B] and target rows [B] (both bool).
 
-    A target image stands next to its fakes: image 0, its fakes 1 to C, image 1, and so on.
+    A target image is followed by its fakes: image 0, its fakes 1 to C, image 1, and so on.
     """
 
     labels: torch.Tensor
@@ -25,10 +25,10 @@ class Rows:
 
 
 def triplet_rows(loss: str, composition: Composition, source_labels: torch.Tensor, classes: int) -> Rows:
-    """The rows of a loss: source labels [P x K], then a pseudo identity for each target image and its fakes.
+    """Return the rows of a loss: source labels [P x K], then a pseudo identity for each target image and its fakes.
 
-    Pseudo identities count from `classes`, above all source labels (0 to classes - 1). In L_D a target image has no
-    positive, so that only source rows are anchors; else all rows are.
+    Pseudo identities start at `classes`, above all source labels (0 to classes - 1). In L_D a target image has no
+    positive, so only source rows are anchors; otherwise all rows are.
     """
     views = 1 + composition.fakes
     pseudo = classes + torch.arange(composition.real).repeat_interleave(views)
@@ -38,10 +38,11 @@ def triplet_rows(loss: str, composition: Composition, source_labels: torch.Tenso
 
 
 def batch_hard(features: torch.Tensor, rows: Rows, margin: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean over anchors of max(0, margin + farthest positive - nearest negative), and a share.
+    """Return the mean over anchors of max(0, margin + farthest positive - nearest negative), and a share.
 
     features [B, D], not normalised; distances are Euclidean, not squared, in float32. Every row is its own positive at
-    distance 1e-6, as in the official code. The share is that of anchors whose nearest negative is of the other domain.
+    distance 1e-6, as in the official code. The share is the fraction of anchors whose nearest negative is of the other
+    domain.
     """
     with torch.autocast(features.device.type, enabled=False):
         distances = euclidean_distances(features.float(), features.float())

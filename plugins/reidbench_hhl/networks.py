@@ -1,4 +1,4 @@
-"""StarGAN's networks (Choi et al., CVPR 2018), cameras for domains: one generator, one discriminator with two heads."""
+"""StarGAN's networks (Choi et al., CVPR 2018), with cameras as domains: a generator and a two-headed discriminator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reidbench.errors import DataError
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions with instance norm around a shortcut."""
+    """Two 3x3 convolutions with instance norm and a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ def _convolution(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]
 
 
 class Generator(nn.Module):
-    """Images [B, 3, H, W] in -1..1 and cameras [B] to the same persons as those cameras would show them.
+    """Map images [B, 3, H, W] in -1..1 and cameras [B] to the same persons in the style of those cameras.
 
-    The camera comes as C constant maps beside the colours. Padding is with zeros: instance norm takes away what is
-    constant, and reflection padding would leave nothing of the label. Norms keep no running statistics, so that an
-    image's result never depends on its batch.
+    The camera is encoded as C constant maps concatenated to the colours. Padding is with zeros: instance norm removes
+    constants, so that with reflection padding the label would have no effect. Norms keep no running statistics, so that
+    the result for an image never depends on its batch.
     """
 
     def __init__(self, cameras: int, channels: int = 64, blocks: int = 6) -> None:
@@ -53,14 +53,14 @@ class Generator(nn.Module):
         )
 
     def forward(self, images: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
-        """[B, 3, H, W] and [B] from 0, to [B, 3, H, W]; H and W are multiples of 4."""
+        """Map [B, 3, H, W] and cameras [B] from 0 to [B, 3, H, W]; H and W are multiples of 4."""
         labels = F.one_hot(cameras, self.cameras).to(images)
         maps = labels[:, :, None, None].expand(-1, -1, *images.shape[2:])
         return self.body(torch.cat([images, maps], 1))  # type: ignore[no-any-return]
 
 
 class Discriminator(nn.Module):
-    """Halvings without norm (the gradient penalty is one image's own), then a map of realness and camera logits."""
+    """Strided convolutions without norm (the gradient penalty is per image), then a realness map and camera logits."""
 
     def __init__(self, size: tuple[int, int], cameras: int, channels: int = 64, layers: int = 6) -> None:
         super().__init__()
@@ -74,15 +74,15 @@ class Discriminator(nn.Module):
         self.camera = nn.Conv2d(inputs, cameras, kernel_size(size, layers), bias=False)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """[B, 3, H, W] to a map of realness [B, 1, h, w] and camera logits [B, C]."""
+        """Map [B, 3, H, W] to a realness map [B, 1, h, w] and camera logits [B, C]."""
         maps = self.body(images)
         return self.realness(maps), self.camera(maps).flatten(1)
 
 
 def kernel_size(size: tuple[int, int], layers: int) -> tuple[int, int]:
-    """What is left of an image's height and width after so many halvings. Raises DataError if they do not fit."""
+    """Return height and width of an image after `layers` halvings. Raises DataError if the size does not allow them."""
     height, width = size
     if height % 2**layers or width % 2**layers:
         most = max(number for number in range(9) if height % 2**number == width % 2**number == 0)
-        raise DataError(f"images of {height}x{width} can be halved {most} times, not {layers}: set `critic_layers`")
+        raise DataError(f"images of {height}x{width} can be halved {most} times, not {layers}: lower `critic_layers`")
     return height // 2**layers, width // 2**layers

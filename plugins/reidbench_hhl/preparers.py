@@ -1,4 +1,4 @@
-"""Camera styles that are not learned: a released folder, the renderer's own, and none at all."""
+"""Camera styles without training: a released folder, the renderer's own, and the control."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LUMA = (0.299, 0.587, 0.114)
 
 # ---------------------------------------------------------------------- a released folder
 def camstyle_folder(ctx: PrepareContext[CamStyleFolderParams]) -> None:
-    """Copy a folder's pictures to the opaque names, at the benchmark's size and without further loss (PNG).
+    """Copy the images of a folder to opaque names, at the benchmark's size and without further loss (PNG).
 
-    Raises DataError when files are missing, or when the pattern asks for own cameras that nobody knows.
+    Raises DataError if files are missing, or if the pattern needs own cameras that are unknown.
     """
     params = ctx.params
     count = params.cameras or known_cameras(ctx.split)[-1] + 1
@@ -37,14 +37,16 @@ def camstyle_folder(ctx: PrepareContext[CamStyleFolderParams]) -> None:
 
 
 class _Released:
-    """A folder's files by image and style; names are known to the split's sidecars alone."""
+    """Files of a folder by image and style; only the split's sidecars know the names."""
 
     def __init__(self, split: HiddenSplit, params: CamStyleFolderParams, count: int) -> None:
         own = "{own}" in params.pattern
         if own and (split.camids == UNKNOWN_CAMERA).any():
-            raise DataError(f"pattern {params.pattern}: some images' own cameras are unknown")
+            raise DataError(
+                f"pattern {params.pattern}: own cameras are unknown for some images; use a pattern without {{own}}"
+            )
         self.params = params
-        # Where the pattern names the own camera, images of one camera make a group with sidecars of its own.
+        # If the pattern contains the own camera, the images of each camera form a group with separate sidecars.
         self.groups = split.camids if own else np.full(len(split), UNKNOWN_CAMERA)
         self.places = np.zeros(len(split), dtype=np.int64)
         self.files: dict[int, list[HasImages]] = {}
@@ -63,32 +65,32 @@ class _Released:
                 self.files[group].append(sidecar)
 
     def check(self) -> None:
-        """Raises DataError that counts the files that are not there."""
+        """Raise DataError with the number of missing files."""
         missing = sum(len(sidecar.missing()) for sidecar in self.sidecars)
         if missing:
             total = sum(len(sidecar) for sidecar in self.sidecars)
             raise DataError(
-                f"{self.params.folder}: {missing} of {total} files {self.params.pattern} are missing; "
-                "is it a folder of this data set's training images?"
+                f"{self.params.folder}: {missing} of {total} files {self.params.pattern} are missing; set folder to "
+                "this data set's training images in other styles"
             )
 
     def pictures(self, index: int) -> list[np.ndarray]:
-        """One image in every style."""
+        """Return one image in every style."""
         group, place = int(self.groups[index]), int(self.places[index])
         return [source.image(place) for source in self.files[group]]
 
 
 # ---------------------------------------------------------------------- the truth
 def oracle_style(ctx: PrepareContext[OracleStyleParams]) -> None:
-    """What each camera would have recorded of the same moment, `draws` times with other noise.
+    """Render the same moment as each camera would have recorded it, `draws` times with different noise.
 
-    Scene, pose and light stay those of the image: only a camera's colours, blur and noise are exchanged.
+    Scene, pose and light are those of the image: only a camera's colours, blur and noise differ.
     """
     params = ctx.params
     cameras = known_cameras(ctx.split)
 
     def make(indices: np.ndarray) -> np.ndarray:
-        # Draw 0 is the noise of the image itself, which no fake should share.
+        # Draw 0 is the noise of the image itself, so fakes start at draw 1.
         return np.array([
             [[ctx.truth.restyle(index, camera, draw) for draw in range(1, params.draws + 1)] for camera in cameras]
             for index in indices.tolist()
@@ -100,7 +102,7 @@ def oracle_style(ctx: PrepareContext[OracleStyleParams]) -> None:
 
 # ---------------------------------------------------------------------- the control
 def self_style(ctx: PrepareContext[SelfStyleParams]) -> None:
-    """The image itself for every style, with brightness, contrast and saturation changed by chance if asked for."""
+    """Use the image itself for every style, with random brightness, contrast and saturation if `jitter` is set."""
     params = ctx.params
     styles = list(range(1, params.copies + 1)) if params.copies else [c + 1 for c in known_cameras(ctx.split)]
     fetch = image_source(ctx.split, ctx.image_size, limit=0, workers=ctx.workers)
@@ -115,7 +117,7 @@ def self_style(ctx: PrepareContext[SelfStyleParams]) -> None:
 
 
 def jitter(pixels: torch.Tensor, spread: float, generator: torch.Generator) -> torch.Tensor:
-    """Brightness, then contrast, then saturation of uint8 [B, H, W, 3], each by a factor within 1 +- spread."""
+    """Scale brightness, then contrast, then saturation of uint8 [B, H, W, 3], each by a factor within 1 +- spread."""
     if spread == 0:
         return pixels
     factors = 1 + spread * (2 * torch.rand(3, len(pixels), 1, 1, 1, generator=generator) - 1)

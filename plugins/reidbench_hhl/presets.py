@@ -1,4 +1,4 @@
-"""The recipes of HHL and of its StarGAN as presets; the network, a ResNet-50 of last stride 2, is the matrix file's."""
+"""Presets with the recipes of HHL and its StarGAN; a matrix file sets the network, a ResNet-50 with last stride 2."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _STARGAN: dict[str, Any] = {
 }  # fmt: skip
 STARGAN = {
     "paper": Preset(
-        "experiment settings of the paper: 128x64, 100 epochs and 100 with a rate that falls to 0",
+        "experiment settings of the paper: 128x64, 100 epochs, then 100 with a learning rate that falls to 0",
         **_STARGAN, size=(128, 64), epochs=200, steps=None, decay_start=0.5,
     ),
     "code": Preset(
-        "the authors' stargan4reid: 256x128, 220,000 steps, whose rate in truth stays within 0.1 % of its start",
+        "the authors' stargan4reid: 256x128, 220,000 steps, whose learning rate stays within 0.1 % of its start",
         **_STARGAN, size=(256, 128), steps=220_000, decay_start=1.0,
     ),
 }  # fmt: skip
@@ -33,7 +33,7 @@ HHL = {
         **_HHL, train_embedding=True, style={"use": "stargan", "preset": "paper"},
     ),
     "code": Preset(
-        "HHL.py of the official code, which leaves the shared layer and the triplet branch as drawn",
+        "HHL.py of the official code, which does not train the shared layer and the triplet branch",
         **_HHL, train_embedding=False, style={"use": "stargan", "preset": "code"},
     ),
 }  # fmt: skip

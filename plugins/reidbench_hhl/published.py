@@ -1,4 +1,4 @@
-"""Numbers that were published for HHL, as they are printed; those of curves and bars are read off the paper's PDF."""
+"""Published numbers of HHL, as printed; those of curves and bars are read from the paper's PDF."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reidbench import Published
 
 TO_MARKET, TO_DUKE = "dukemtmc-reid->market1501", "market1501->dukemtmc-reid"
-# CUHK03 is a source only, with detected boxes: it has no camera labels from which camera styles could be made.
+# CUHK03 is only a source, with detected boxes: it has no camera labels, which camera styles need.
 CUHK03 = ("cuhk03-classic->market1501", "cuhk03-classic->dukemtmc-reid")
 ALL = (TO_MARKET, TO_DUKE, *CUHK03)
 RANKS = "cmc1 cmc5 cmc10 cmc20 mAP"
@@ -124,7 +124,7 @@ _IMAGES = (
 
 
 def _curves(figure: str, points: list[str], curves: tuple[str, ...], note: str) -> Iterator[Published]:
-    """Each point of the curves is a row of the table."""
+    """Return one row of the table for each point of the curves."""
     cells = zip(*(curve.split() for curve in curves), strict=True)
     rows = {f"L_CD, {point}": " ".join(row) for point, row in zip(points, cells, strict=True)}
     yield from Published.table(figure, dict.fromkeys(ALL, "cmc1 mAP"), rows, "trapezoid", note, beside=False)

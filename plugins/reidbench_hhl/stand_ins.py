@@ -1,4 +1,4 @@
-"""What stands for a user's folder in `reidbench rehearse`, in the layout in which it is released."""
+"""A stand-in for a user's style folder in `reidbench rehearse`, in the layout of released folders."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from PIL import Image
 
 from .params import CamStyleFolderParams
 
-MOST_CAMERAS = 15  # MSMT17's
+MOST_CAMERAS = 15  # of MSMT17
 
 
 def camstyle_folder(params: CamStyleFolderParams, folder: Path, names: Sequence[str]) -> Path:
-    """A picture for each image in every style that it may be asked for, by the pattern; the same picture throughout."""
+    """Write one file per image and style, named by the pattern; all files hold the same image."""
     picture = io.BytesIO()
     Image.new("RGB", (64, 128), (96, 128, 160)).save(picture, "JPEG")
     cameras = range(1, (params.cameras or MOST_CAMERAS) + 1)

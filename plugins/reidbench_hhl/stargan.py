@@ -1,4 +1,4 @@
-"""The camera StarGAN: trained on the target's images and camera labels alone, then every image through every camera."""
+"""The camera StarGAN: trains on the target's images and camera labels, then maps every image to every camera."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .params import StarGanParams
 from .styles import known_cameras, write_styles
 
 Realness = Callable[[torch.Tensor], torch.Tensor]
-Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # and what the log tells of it
+Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # the loss and the values to log
 
 
 def prepare(ctx: PrepareContext[StarGanParams]) -> None:
-    """Train, then write `<id>_fake_<k>.jpg` for every image and every camera, the image's own among them.
+    """Train, then write `<id>_fake_<k>.jpg` for every image and every camera, including the image's own.
 
-    Also written: `generator.safetensors` and the contact sheet. Raises DataError for images that are too few, of
-    fewer than two cameras, or of a size that the networks cannot halve.
+    Also writes `generator.safetensors` and the contact sheet. Raises DataError if there are too few images, fewer than
+    two cameras, or the networks cannot halve the image size.
     """
     run = StarGan(ctx)
     run.train()
@@ -37,7 +37,7 @@ def prepare(ctx: PrepareContext[StarGanParams]) -> None:
 
 
 class StarGan:
-    """One training. `cameras` are the split's, and the networks' labels are their ranks."""
+    """One training run. `cameras` are the split's; the networks' labels are their ranks."""
 
     def __init__(self, ctx: PrepareContext[StarGanParams]) -> None:
         if ctx.fabric.world_size != 1:
@@ -47,7 +47,7 @@ class StarGan:
         self.size = self._working_size()
         self.cameras = known_cameras(ctx.split)
         if len(self.cameras) < 2:
-            raise DataError("one camera alone has no style to transfer to")
+            raise DataError("stargan needs two or more cameras: one camera has no other style to transfer to")
         self.usable = np.flatnonzero(ctx.split.camids != UNKNOWN_CAMERA)
         self.labels = torch.from_numpy(np.searchsorted(self.cameras, ctx.split.camids[self.usable]))
         self.passes = Passes(len(self.usable), self.params.batch, ctx.seed, "target images of stargan")
@@ -60,7 +60,10 @@ class StarGan:
     def _working_size(self) -> tuple[int, int]:
         height, width = self.params.size or self.ctx.image_size
         if height % 4 or width % 4:
-            raise DataError(f"the generator halves images twice, so {height}x{width} does not do: set `size`")
+            raise DataError(
+                f"the generator halves images twice, which {height}x{width} does not allow: set "
+                "`size` to multiples of 4"
+            )
         return height, width
 
     def _build(self) -> None:
@@ -69,7 +72,7 @@ class StarGan:
             self.generator = Generator(cameras, params.channels, params.blocks)
             self.critic = Discriminator(self.size, cameras, params.critic_channels, params.critic_layers)
         for network in (self.generator, self.critic):
-            # A tenth to a fifth faster on CPUs.
+            # 10 to 20 % faster on CPUs.
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.ctx.fabric.to_device(network)
         self.optimisers = {
@@ -80,7 +83,7 @@ class StarGan:
 
     # ------------------------------------------------------------------ training
     def train(self) -> None:
-        """All steps that are still to run; a checkpoint and a line of the log every `save_every`."""
+        """Train all remaining steps, with a checkpoint and a log line every `save_every`."""
         every = self.params.save_every
         state = {
             "generator": self.generator,
@@ -97,7 +100,7 @@ class StarGan:
             self.ctx.log({"steps": steps, "generator_updates": updates, **means.values()})
 
     def step(self, step: int) -> dict[str, torch.Tensor | float]:
-        """Step `step` of the discriminator, and at every `critic_steps`-th one of the generator: what the log shows."""
+        """Take a discriminator step and, every `critic_steps`-th step, a generator step; return the values to log."""
         rate = self.params.lr * decay(step, self.total, self.params.decay_start)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
@@ -106,7 +109,7 @@ class StarGan:
         loss, facts = self.critic_loss(images, cameras, wanted)
         self.updates["critic"](loss)
         if (step + 1) % self.params.critic_steps == 0:
-            self.critic.requires_grad_(False)  # its gradients of this step would be thrown away
+            self.critic.requires_grad_(False)  # the generator's step needs no gradients of the critic
             loss, more = self.generator_loss(images, cameras, wanted)
             self.updates["generator"](loss)
             self.critic.requires_grad_(True)
@@ -114,7 +117,7 @@ class StarGan:
         return {**facts, "lr": rate}
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Augmented images in -1..1, their cameras, and the same cameras in another order, to transfer to."""
+        """Return augmented images in -1..1, their cameras, and the same cameras in another order as the targets."""
         rows = self.passes.at(step)
         pixels = self.fetch(self.usable[rows]).permute(0, 3, 1, 2)
         images = crop_and_flip(pixels, self.size, self.params.flip, self.streams["augment"])
@@ -123,18 +126,18 @@ class StarGan:
         return self.ctx.fabric.to_device((to_signed(images), cameras, wanted))  # type: ignore[no-any-return]
 
     def generate(self, images: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
-        """Images [B, 3, H, W] as the cameras [B] would show them, in float32."""
+        """Map images [B, 3, H, W] to the style of the cameras [B], in float32."""
         with self.ctx.fabric.autocast():
             return self.generator(images, cameras).float()  # type: ignore[no-any-return]
 
     def judge(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The critic's map of realness and camera logits of images [B, 3, H, W], in float32."""
+        """Return the critic's realness map and camera logits of images [B, 3, H, W], in float32."""
         with self.ctx.fabric.autocast():
             realness, logits = self.critic(images)
         return realness.float(), logits.float()
 
     def critic_loss(self, images: torch.Tensor, cameras: torch.Tensor, wanted: torch.Tensor) -> Loss:
-        """-mean D(x) + mean D(G(x, c')) + camera cross-entropy of x + penalty, weighted."""
+        """Weighted sum of -mean D(x) + mean D(G(x, c')), camera cross-entropy of x, and gradient penalty."""
         with torch.no_grad():
             fakes = self.generate(images, wanted)
         realness, logits = self.judge(images)
@@ -152,7 +155,7 @@ class StarGan:
         return loss, {"critic_loss": loss.detach(), **_detached(facts)}
 
     def generator_loss(self, images: torch.Tensor, cameras: torch.Tensor, wanted: torch.Tensor) -> Loss:
-        """-mean D(G(x, c')) + camera cross-entropy of G(x, c') + cycle + identity, weighted."""
+        """Weighted sum of -mean D(G(x, c')), camera cross-entropy of G(x, c'), cycle loss and identity loss."""
         fakes = self.generate(images, wanted)
         realness, logits = self.judge(fakes)
         facts = {
@@ -171,7 +174,7 @@ class StarGan:
     # ------------------------------------------------------------------ fakes
     @torch.no_grad()
     def fakes(self, indices: np.ndarray) -> np.ndarray:
-        """Images [n] of the split, not augmented, in the style of all C cameras: uint8 [n, C, 1, H, W, 3]."""
+        """Map images [n] of the split, not augmented, to the style of all C cameras: uint8 [n, C, 1, H, W, 3]."""
         fetch = image_source(self.ctx.split, self.size, limit=0, workers=self.ctx.workers)
         pixels = fetch(indices).permute(0, 3, 1, 2)
         return render(self.generate, self.ctx.fabric.to_device(to_signed(pixels)), len(self.cameras))
@@ -182,7 +185,7 @@ def _detached(facts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def render(generate: Callable[..., torch.Tensor], images: torch.Tensor, cameras: int) -> np.ndarray:
-    """images [n, 3, H, W] in -1..1 through each of C cameras: uint8 [n, C, 1, H, W, 3]."""
+    """Map images [n, 3, H, W] in -1..1 to each of C cameras: uint8 [n, C, 1, H, W, 3]."""
     styled = []
     for camera in range(cameras):
         wanted = torch.full((len(images),), camera, device=images.device)
@@ -192,7 +195,7 @@ def render(generate: Callable[..., torch.Tensor], images: torch.Tensor, cameras:
 
 
 def decay(step: int, total: int, start: float) -> float:
-    """1 until the fraction `start` of the steps, then linearly to 0 at `total`."""
+    """Return 1 until the fraction `start` of the steps, then fall linearly to 0 at `total`."""
     constant = round(start * total)
     return 1.0 if step < constant else (total - step) / (total - constant)
 
@@ -202,7 +205,7 @@ def gradient_penalty(
 ) -> torch.Tensor:
     """mean (|grad D(z)| - 1)^2 at z = alpha x + (1 - alpha) fake (Gulrajani et al., 2017, eq. 3), in float32.
 
-    images and fakes [B, 3, H, W], alpha [B, 1, 1, 1]; of a map D(z) the gradient is that of its sum.
+    images and fakes [B, 3, H, W], alpha [B, 1, 1, 1]; for a map D(z) the gradient is that of its sum.
     """
     with torch.autocast(images.device.type, enabled=False):
         points = (alpha * images + (1 - alpha) * fakes).float().detach().requires_grad_()
@@ -212,7 +215,7 @@ def gradient_penalty(
 
 
 def crop_and_flip(images: torch.Tensor, size: tuple[int, int], flip: float, generator: torch.Generator) -> torch.Tensor:
-    """A window of `size` of each image [B, C, h, w], at a place of its own, mirrored with probability `flip`."""
+    """Crop each image [B, C, h, w] to a random window of `size` and mirror it with probability `flip`."""
     count = len(images)
     room = torch.tensor([images.shape[2] - size[0] + 1, images.shape[3] - size[1] + 1])
     corners = (torch.rand(count, 2, generator=generator, dtype=torch.float64) * room).long().tolist()
@@ -225,5 +228,5 @@ def crop_and_flip(images: torch.Tensor, size: tuple[int, int], flip: float, gene
 
 
 def to_signed(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 to float in -1..1."""
+    """Convert uint8 to float in -1..1."""
     return pixels.float().div(127.5).sub(1)

@@ -1,4 +1,4 @@
-"""Style folders: `<id>_fake_<k>` for every image and camera, a description, and a sheet to look at."""
+"""Style folders: `<id>_fake_<k>` for every image and camera, a description, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -23,26 +23,29 @@ from .params import StyleParams
 
 DESCRIPTION = "styles.json"
 SHEET = "contact-sheet.png"
-CHUNK = 64  # images whose fakes are made at a time
+CHUNK = 64  # images per chunk when fakes are made
 
 # (indices [n]) -> pixels uint8 [n, styles, variants, H, W, 3]
 Make = Callable[[np.ndarray], np.ndarray]
 
 
 def known_cameras(split: HiddenSplit) -> list[int]:
-    """The target's cameras in order, from 0. Raises DataError when nobody knows them."""
+    """Return the target's cameras in order, from 0. Raises DataError if no camera is known."""
     cameras = np.unique(split.camids[split.camids != UNKNOWN_CAMERA])
     if len(cameras) == 0:
-        raise DataError("no camera of these images is known, so that there is no camera style to transfer")
+        raise DataError(
+            "no camera of these images is known, so no camera style can be transferred; set cameras "
+            "in the data set, or use style: {use: self-style, copies: N}"
+        )
     return [int(camera) for camera in cameras]
 
 
 @dataclass(frozen=True)
 class StyleSet:
-    """What a style folder holds: `images` x `styles` x `variants` files of one ending.
+    """Description of a style folder: `images` x `styles` x `variants` files with one suffix.
 
-    `styles` are the k of the file names: camera numbers, from 1. Variants, where there are several, are
-    interchangeable pictures of one image in one style.
+    `styles` are the k of the file names: camera numbers, from 1. Variants are interchangeable files of one image in one
+    style.
     """
 
     images: int
@@ -51,31 +54,31 @@ class StyleSet:
     suffix: str = "jpg"
 
     def file(self, image_id: str, style: int, variant: int = 0) -> str:
-        """`<id>_fake_<k>.jpg`; further variants are `<id>_fake_<k>_<number>.jpg`."""
+        """Return `<id>_fake_<k>.jpg`, or `<id>_fake_<k>_<number>.jpg` for further variants."""
         number = f"_{variant}" if variant else ""
         return f"{image_id}_fake_{style}{number}.{self.suffix}"
 
     def save(self, folder: Path) -> None:
-        """Write the description, which is read before anything else of the folder."""
+        """Write the description, which is read before any other file of the folder."""
         (folder / DESCRIPTION).write_text(json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, folder: Path, images: int) -> StyleSet:
-        """The description of a folder for a target of `images`. Raises DataError when it is of other images."""
+        """Load the description of a folder for a target of `images`. Raises DataError if it describes other images."""
         file = folder / DESCRIPTION
         if not file.is_file():
-            raise DataError(f"{folder}: no {DESCRIPTION}, so it is no style folder")
+            raise DataError(f"{folder}: not a style folder: {DESCRIPTION} is missing")
         values = json.loads(file.read_text())
         found = cls(values["images"], tuple(values["styles"]), values["variants"], values["suffix"])
         if found.images != images:
-            raise DataError(f"{folder}: styles of {found.images} images, and the target has {images}")
+            raise DataError(f"{folder}: holds styles of {found.images} images, but the target has {images}")
         return found
 
 
 def write_styles(
     ctx: PrepareContext[StyleParams], styles: Sequence[int], make: Make, *, variants: int = 1, quality: int | None = 95
 ) -> StyleSet:
-    """Write all that `make` gives into `ctx.out`, JPEG of full colour resolution, or PNG for `quality` None."""
+    """Write all fakes from `make` to `ctx.out`, as JPEG without chroma subsampling, or as PNG if `quality` is None."""
     split = ctx.split
     described = StyleSet(len(split), tuple(styles), variants, "png" if quality is None else "jpg")
     options: dict[str, Any] = {} if quality is None else {"quality": quality, "subsampling": 0}
@@ -97,7 +100,7 @@ def write_styles(
 
 
 def _write_sheet(ctx: PrepareContext[StyleParams], described: StyleSet) -> None:
-    """Rows: the first images of the split; columns: the image, then its fakes as they lie on disk."""
+    """Rows: the first images of the split; columns: the image, then its fakes as stored on disk."""
     count = min(ctx.params.sheet, len(ctx.split))
     rows = []
     for index in range(count):
@@ -108,7 +111,7 @@ def _write_sheet(ctx: PrepareContext[StyleParams], described: StyleSet) -> None:
 
 
 class Fakes:
-    """The fakes of a style folder, read back for the images that they were made of."""
+    """The fakes of a style folder, read by the index of their image."""
 
     def __init__(self, folder: Path, target: HiddenSplit, size: tuple[int, int], workers: int = 0) -> None:
         self.set = StyleSet.load(folder, len(target))
@@ -117,17 +120,17 @@ class Fakes:
 
     @property
     def styles(self) -> int:
-        """C, the fakes of each image."""
+        """C, the number of fakes of each image."""
         return len(self.set.styles)
 
     def fetch(self, indices: np.ndarray, generator: torch.Generator) -> torch.Tensor:
-        """uint8 [n, C, H, W, 3] of images [n]; of several variants `generator` draws one for each."""
+        """Return uint8 [n, C, H, W, 3] of images [n]; `generator` draws one of several variants of each fake."""
         places = self.places(indices, generator)
         pixels = self._fetch(places.reshape(-1))
         return pixels.view(*places.shape, *pixels.shape[1:])
 
     def places(self, indices: np.ndarray, generator: torch.Generator) -> np.ndarray:
-        """The places in `files` of the fakes of images [n], [n, C]; of several variants `generator` draws one."""
+        """Return the positions [n, C] in `files` of the fakes of images [n]; `generator` draws among variants."""
         shape = (len(indices), self.styles)
         variants = np.zeros(shape, dtype=np.int64)
         if self.set.variants > 1:
@@ -138,7 +141,7 @@ class Fakes:
 
 @dataclass(frozen=True)
 class _Files:
-    """All files of a style folder in a row: image by image, style by style, variant by variant."""
+    """All files of a style folder in one sequence: image by image, style by style, variant by variant."""
 
     folder: Path
     ids: tuple[str, ...]

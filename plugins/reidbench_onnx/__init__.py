@@ -1,4 +1,4 @@
-"""A network in an ONNX file as a row."""
+"""Networks in ONNX files as rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CHECK = {"onnx": "reidbench_onnx.examples:onnx"}
 
 @hookimpl
 def reidbench_finetuners() -> Iterator[Component]:
-    """The network of a file as it is."""
+    """Yield the fine-tuner that runs a file's network unchanged."""
     yield Component(
         "onnx",
         "reidbench_onnx.finetune:finetune",
         OnnxParams,
-        summary="the network of an ONNX file, run by onnxruntime; nothing is trained",
+        summary="the network of an ONNX file, run by onnxruntime without training",
         traits=frozenset({"label-free", "backbone-free", "seedless"}),
         protocol=OnnxParams.supervision,
         packages=("onnx", "onnxruntime"),

@@ -1,4 +1,4 @@
-"""An embedder that carries an ONNX file's bytes, so that an artifact is whole without the file."""
+"""Embedder that stores an ONNX file's bytes, so that an artifact is complete without the file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .network import session_of
 
 
 class OnnxEmbedder(Embedder):
-    """Features of an ONNX network, computed on the CPU by one thread, wherever the images are.
+    """Features of an ONNX network, computed on the CPU with one thread, independent of the images' device.
 
-    `content` is the file, or the count of its bytes where they are loaded after that. A network for a fixed number of
-    images is given so many at a time, the last ones filled up with black.
+    `content` is the file, or the number of its bytes if they are loaded later. A network with a fixed batch size gets
+    batches of that size, the last one padded with black images.
     """
 
     content: torch.Tensor
@@ -34,11 +34,11 @@ class OnnxEmbedder(Embedder):
 
     @cached_property
     def session(self) -> Any:
-        """onnxruntime's session, made when the first image comes."""
+        """onnxruntime's session, created for the first image."""
         return session_of(self.content.cpu().numpy().tobytes(), "the ONNX network")
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] to features [B, D]. Raises ReidbenchError where the network gives others."""
+        """Map normalised images [B, 3, H, W] to features [B, D]. Raises ReidbenchError for another output shape."""
         (taken,) = (one for one in self.session.get_inputs())
         batch = taken.shape[0] if isinstance(taken.shape[0], int) else len(images)
         pixels = images.detach().float().cpu().contiguous()
@@ -50,7 +50,7 @@ class OnnxEmbedder(Embedder):
         (features,) = self.session.run(None, {name: filled.numpy()})
         if features.ndim != 2 or len(features) != batch:
             raise ReidbenchError(
-                f"the ONNX network gives {list(features.shape)} for {batch} images; features [batch, D] are needed"
+                f"the ONNX network returns {list(features.shape)} for {batch} images; features [batch, D] are needed"
             )
         found: np.ndarray = features[: len(images)]
         return found

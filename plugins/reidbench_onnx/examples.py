@@ -1,4 +1,4 @@
-"""A small ONNX network for checks and rehearsals: the mean colours of a picture's upper and lower half."""
+"""A small ONNX network for checks and rehearsals: the mean colours of an image's upper and lower half."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def onnx(folder: Path) -> Example | dict[str, Any]:
-    """How `reidbench check` tries the fine-tuner."""
+    """Return the example for `reidbench check`."""
     from reidbench.check.examples import Example
 
     if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")):
@@ -24,12 +24,12 @@ def onnx(folder: Path) -> Example | dict[str, Any]:
 
 
 def stand_in(params: OnnxParams, folder: Path, names: Sequence[str]) -> Path:
-    """What `reidbench rehearse` takes for a file that is not there. Takes images of any size."""
+    """Write the file that `reidbench rehearse` uses for a missing file. Accepts images of any size."""
     return write_network(folder / (params.file.name or "network.onnx"))
 
 
 def write_network(file: Path) -> Path:
-    """Write images [batch, 3, height, width] to features [batch, 6]: means of the upper and of the lower half."""
+    """Write a network from images [batch, 3, height, width] to features [batch, 6]: means of upper and lower half."""
     from onnx import TensorProto, helper, save
 
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "height", "width"])

@@ -1,4 +1,4 @@
-"""An ONNX file, read and looked at: nothing outside of it is opened, no operator of a stranger's library is loaded."""
+"""Reads and checks an ONNX file: no other file is opened, and no custom operator library is loaded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
 
-EXTERNAL = 1  # TensorProto.EXTERNAL: the numbers lie in another file
+EXTERNAL = 1  # TensorProto.EXTERNAL: the numbers are in another file
 FLOAT = 1  # TensorProto.FLOAT
 
 
 @dataclass(frozen=True)
 class Network:
-    """A file's bytes, its metadata, and what it says of its input: the batch and (height, width), None where free."""
+    """A file's bytes, its metadata, and its input's batch and (height, width), None where free."""
 
     content: bytes
     metadata: dict[str, str]
@@ -26,32 +26,32 @@ class Network:
 
 
 def modules() -> tuple[Any, Any]:
-    """onnx and onnxruntime. Raises ReidbenchError where one is not installed."""
+    """Return onnx and onnxruntime. Raises ReidbenchError if one is not installed."""
     try:
         return importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     except ImportError as error:
         raise ReidbenchError(
-            f"ONNX needs the extra `onnx` ({error.name} is missing): pip install 'reidbench[onnx]'"
+            f"ONNX needs the extra `onnx` ({error.name} is missing); pip install 'reidbench[onnx]'"
         ) from None
 
 
 def read(file: Path) -> Network:
-    """The network of a file.
+    """Return the network of a file.
 
-    Raises ReidbenchError for a file that is no ONNX, that keeps its numbers elsewhere, whose input is not one of
-    images [batch, 3, height, width] or whose output is not one of features [batch, D], both float32, and for one that
-    onnxruntime cannot run.
+    Raises ReidbenchError if the file is not ONNX, stores its numbers elsewhere, does not map one input of images
+    [batch, 3, height, width] to one output of features [batch, D], both float32, or cannot be run by
+    onnxruntime.
     """
     onnx, _ = modules()
     where = shown(file.name)
     content = file.read_bytes()
     try:
         model = onnx.load_from_string(content)
-    except Exception as error:  # noqa: BLE001 - protobuf's own kinds, of which there are several
-        raise ReidbenchError(f"{where} is no ONNX file: {_first_line(error)}") from None
+    except Exception as error:  # noqa: BLE001 - protobuf raises several of its exceptions
+        raise ReidbenchError(f"{where} is not an ONNX file: {_first_line(error)}") from None
     if any(tensor.data_location == EXTERNAL for tensor in _tensors(model)):
         raise ReidbenchError(
-            f"{where} keeps its numbers in another file, which is not read: save it as one file, with "
+            f"{where} stores its numbers in another file, which is not read; save it as one file with "
             "onnx.save(onnx.load('FILE.onnx'), 'WHOLE.onnx')"
         )
     batch, size = _input(model.graph, where)
@@ -61,24 +61,24 @@ def read(file: Path) -> Network:
 
 
 def session_of(content: bytes, where: str) -> Any:
-    """onnxruntime's session of a network: one thread, the same digits each time.
+    """Return onnxruntime's session of a network, with one thread so that results are reproducible.
 
-    Raises ReidbenchError for what it cannot run, such as operators of a library of its maker's own.
+    Raises ReidbenchError if onnxruntime cannot run the network, for example because of custom operators.
     """
     _, runtime = modules()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
-    options.log_severity_level = 4  # what it would print it also raises
+    options.log_severity_level = 4  # messages are raised as well
     try:
         return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a kind of its own for each cause
+    except Exception as error:  # noqa: BLE001 - onnxruntime has an exception for each cause
         raise ReidbenchError(f"{where}: onnxruntime cannot run it: {_first_line(error)}") from None
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """All tensors with numbers, however deep."""
+    """Yield all tensors with numbers, including nested ones."""
     graphs, nodes = [model.graph], [node for function in model.functions for node in function.node]
     while graphs or nodes:
         if graphs:
@@ -95,7 +95,7 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _input(graph: Any, where: str) -> tuple[int | None, tuple[int | None, int | None]]:
-    """The batch and the size that the only input takes. Its weights may stand among the inputs too, as in old files."""
+    """Return batch and size of the only input. Old files may list weights among the inputs, too."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [one for one in graph.input if one.name not in weights]
     shapes = [_shape(one) for one in inputs]
@@ -109,9 +109,9 @@ def _input(graph: Any, where: str) -> tuple[int | None, tuple[int | None, int | 
 
 def _require_output(graph: Any, where: str) -> None:
     outputs = list(graph.output)
-    if len(outputs) != 1 or not _is_float(outputs[0]) or len(_shape(outputs[0])) not in (0, 2):  # 0: it is not said
+    if len(outputs) != 1 or not _is_float(outputs[0]) or len(_shape(outputs[0])) not in (0, 2):  # 0: unspecified
         raise ReidbenchError(
-            f"{where} must have one output, features [batch, D] of float32; it has {_said(outputs)}: export the "
+            f"{where} must have one output, features [batch, D] of float32; it has {_said(outputs)}; export the "
             "network without its classifier"
         )
 
@@ -121,12 +121,12 @@ def _is_float(value: Any) -> bool:
 
 
 def _shape(value: Any) -> list[int | None]:
-    """The lengths of the axes; None where a file leaves one open."""
+    """Return the lengths of the axes; None where a file leaves one open."""
     return [axis.dim_value or None for axis in value.type.tensor_type.shape.dim]
 
 
 def _said(values: list[Any]) -> str:
-    """Inputs or outputs for a sentence."""
+    """Return inputs or outputs as text for a message."""
     axes = (", ".join("?" if one is None else str(one) for one in _shape(value)) for value in values)
     texts = [f"{shown(value.name)} [{text}]" for value, text in zip(values, axes, strict=True)]
     return " and ".join(texts[:4]) + (f" and {len(texts) - 4} more" if len(texts) > 4 else "") if texts else "none"

@@ -15,15 +15,15 @@ OnnxFile = Annotated[Path, ContentHashed(folder=False, stand_in="reidbench_onnx.
 
 
 class OnnxParams(Params):
-    """onnx: images [batch, 3, height, width] to features [batch, D]."""
+    """Parameters of onnx: images [batch, 3, height, width] to features [batch, D]."""
 
-    file: OnnxFile = Field(description="the network, weights included: .onnx")
+    file: OnnxFile = Field(description="ONNX file with the network and its weights")
     labels: Labels = Field(None, description=DESCRIPTION)
     mean: tuple[float, float, float] | None = Field(
-        None, description="pixel mean of red, green and blue, of pixels from 0 to 1; default: the file's metadata"
+        None, description="pixel mean of red, green, blue, for pixels in 0..1; default: the file's metadata"
     )
-    std: tuple[float, float, float] | None = Field(None, description="pixel deviation; default as for the mean")
+    std: tuple[float, float, float] | None = Field(None, description="pixel standard deviation; default as for mean")
 
     def supervision(self) -> frozenset[str]:
-        """Words for the protocol column."""
+        """Return words for the protocol column."""
         return behind(self.file, self.labels)

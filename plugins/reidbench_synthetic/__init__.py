@@ -1,4 +1,4 @@
-"""Rendered persons: worlds of any size without a download, and with the truth that no real data set has."""
+"""Rendered persons: worlds of any size without a download, with ground truth that real data sets lack."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .params import SyntheticParams
 
 @hookimpl
 def reidbench_datasets() -> Iterator[Component]:
-    """One data set; its parameters choose among the worlds."""
+    """Yield the data set; its parameters select the world."""
     yield Component(
         "synthetic",
         "reidbench_synthetic.dataset:open_synthetic",
         SyntheticParams,
         version=1,
-        summary="Rendered pedestrians in four sizes: plaza, station, arcade, pools, wardrobe, nightfall and footage.",
+        summary="rendered pedestrians in four sizes: plaza, station, arcade, pools, wardrobe, nightfall and footage",
         fingerprint="reidbench_synthetic.dataset:fingerprint",
         capabilities=SyntheticParams.offered,
         lacks=SyntheticParams.lacking,

@@ -1,4 +1,4 @@
-"""The `synthetic` data set: rendered when it is first needed, then read like any other."""
+"""The `synthetic` data set: rendered on first use, then read like any other."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .truth import Truth
 from .workers import Progress
 from .worlds import WORLDS
 
-_CURE = "delete the folder to have it rendered again"
+_CURE = "delete the folder to render it again"
 
 
 def open_synthetic(
     params: SyntheticParams, root: Path | None, cache: Path, progress: Progress | None = None
 ) -> Dataset:
-    """The set in `root`, or in the cache if there is none; rendered if missing.
+    """Return the data set in `root`, or in the cache without one; renders it if missing.
 
-    `progress(done, total)` counts files while rendering. Raises DataError when `root` holds something else.
+    `progress(done, total)` counts files during rendering. Raises DataError if `root` contains something else.
     """
     folder = Path(root) if root is not None else Path(cache) / "synthetic" / _folder_name(params)
     write_folder(params, folder, progress=progress)
@@ -40,7 +40,7 @@ def open_synthetic(
 
 
 def fingerprint(params: SyntheticParams, root: Path | None) -> str:
-    """Names the content without rendering it; structure maps do not change the pictures."""
+    """Return a fingerprint of the content without rendering it; structure maps do not change it."""
     return f"synthetic-{_folder_name(params)}"
 
 
@@ -49,21 +49,21 @@ def _folder_name(params: SyntheticParams) -> str:
 
 
 def _check_counts(params: SyntheticParams, dataset: Dataset) -> None:
-    """Pictures that somebody deleted or added would change results without changing the fingerprint."""
+    """Raise DataError for deleted or added images, which change results but not the fingerprint."""
     wanted = Counter[str](shot.part for shot in list_shots(params.world, params.size))
     for part, split in dataset.parts().items():
         if len(split) != wanted[part]:
-            raise DataError(f"{dataset.root}: {part} holds {len(split)} pictures instead of {wanted[part]}; {_CURE}")
+            raise DataError(f"{dataset.root}: {part} has {len(split)} images instead of {wanted[part]}; {_CURE}")
 
 
 def _labelled(params: SyntheticParams, dataset: Dataset) -> Dataset:
-    """The set with the labels beyond identity of its world; a file's path says which shot it is."""
+    """Return the data set with its world's labels beyond identity; a file's path identifies the shot."""
     shots = {shot.path: shot for shot in list_shots(params.world, params.size)}
 
     def label(split: Split) -> Split:
         strange = [path for path in split.paths if path not in shots]
         if strange:
-            raise DataError(f"{dataset.root}: {strange[0]} is not a picture of this set; {_CURE}")
+            raise DataError(f"{dataset.root}: {strange[0]} is not an image of this data set; {_CURE}")
         labels = labels_of(params, [shots[path] for path in split.paths])
         columns = split.paths, split.pids, split.camids, split.domains, split.times
         return Split.of_columns(split.root, *columns, more=labels)

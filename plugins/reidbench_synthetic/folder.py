@@ -1,4 +1,4 @@
-"""A rendered set on disk: a Market-1501-style folder with a small description of itself."""
+"""A rendered data set on disk: a Market-1501-style folder with a JSON description."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ _STRUCTURE_SIDES: dict[Part, str] = {"train": "train", "gallery": "test"}
 def write_folder(
     params: SyntheticParams, destination: Path, processes: int | None = None, progress: Progress | None = None
 ) -> None:
-    """Render a set into `destination`, with a manifest of its labels; nothing happens if it is already there.
+    """Render a data set into `destination`, with a manifest of its labels, unless it already exists.
 
-    Uses all cores unless `processes` says otherwise; 1 renders in this process. The folder appears whole or not
-    at all, and of several processes that render it at once all end well. Raises DataError when `destination`
-    holds something else.
+    Uses all cores by default; `processes` 1 renders in this process. The folder is written atomically, and several
+    processes may render it at the same time. Raises DataError if `destination` contains something else.
     """
     if not holds_set(params, destination):
         jobs = [Job(shot.path, shot) for shot in list_shots(params.world, params.size)]
@@ -42,16 +41,16 @@ def write_folder(
             if WORLDS[params.world].labels:
                 write_manifest(params, folder / MANIFEST)
         if not holds_set(params, destination):
-            raise DataError(f"{destination}: emptied while a synthetic set was rendered into it")
+            raise DataError(f"{destination}: emptied while a synthetic data set was rendered into it; run again")
 
 
 def write_structure(
     params: SyntheticParams, destination: Path, processes: int | None = None, progress: Progress | None = None
 ) -> None:
-    """Add the structure maps of all train and gallery persons to a written set, if they are missing.
+    """Add structure maps of all train and gallery persons to a written data set, if they are missing.
 
-    `structure/{train,test}/render[_45.._315]/<the picture's name>`: light grey on white; the angle turns the
-    person's front further towards the right of the picture. Maps of other renderers may turn the other way.
+    `structure/{train,test}/render[_45.._315]/<the image's name>`: light grey on white; the angle turns the
+    person's front towards the right of the image. Maps of other renderers may turn the other way.
     """
     if (destination / STRUCTURE).is_dir():
         return
@@ -65,7 +64,7 @@ def write_structure(
 
 
 def holds_set(params: SyntheticParams, destination: Path) -> bool:
-    """Whether this very set is there. False if nothing is; DataError if anything else is."""
+    """Return whether exactly this data set exists. False if nothing does; raises DataError for other content."""
     if is_empty(destination):
         return False
     found = _read_description(destination)
@@ -73,12 +72,16 @@ def holds_set(params: SyntheticParams, destination: Path) -> bool:
     different = [key for key in ("world", "size", "seed", "renderer") if found.get(key) != wanted[key]]
     if different:
         has, wants = ({key: it.get(key) for key in different} for it in (found, wanted))
-        raise DataError(f"{destination}: holds a synthetic set with {has}, not {wants}; give another root or none")
+        raise DataError(
+            f"{destination}: contains a synthetic data set with {has}, not {wants}; set another root or none"
+        )
     return True
 
 
 def _read_description(destination: Path) -> dict[str, Any]:
-    foreign = f"{destination}: not empty and no synthetic set (no readable {DESCRIPTION}); give another root or none"
+    foreign = (
+        f"{destination}: not empty and not a synthetic data set (no readable {DESCRIPTION}); set another root or none"
+    )
     try:
         found = json.loads((destination / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

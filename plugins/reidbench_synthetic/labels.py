@@ -1,4 +1,4 @@
-"""Labels beyond identity that a world has: clothes and attributes, modality or tracklets."""
+"""Labels beyond identity of a world: clothes and attributes, modality or tracklets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .render import draw_person
 from .shots import Shot, list_shots
 from .worlds import WORLDS
 
-_COLUMNS = {"clothes": "clothes", "modality": "modality", "tracklets": "tracklet"}  # of a split, in a manifest
+_COLUMNS = {"clothes": "clothes", "modality": "modality", "tracklets": "tracklet"}  # of a split: of a manifest
 
 
 def labels_of(params: SyntheticParams, shots: Sequence[Shot]) -> MoreLabels:
-    """The labels of pictures, in their order."""
+    """Return the labels of images, in their order."""
     world = WORLDS[params.world]
     modality = ["infrared" if shot.camera in world.infrared else "visible" for shot in shots]
     return MoreLabels.of(
@@ -37,7 +37,7 @@ def _attributes(params: SyntheticParams, shots: Sequence[Shot]) -> dict[str, lis
 
 
 def write_manifest(params: SyntheticParams, file: Path) -> None:
-    """Write all pictures with their labels as a CSV manifest, paths relative to the set's folder."""
+    """Write all images with their labels as a CSV manifest, with paths relative to the data set's folder."""
     shots = list_shots(params.world, params.size)
     labels = labels_of(params, shots)
     columns: dict[str, Sequence[object]] = {

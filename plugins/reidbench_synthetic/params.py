@@ -1,4 +1,4 @@
-"""What a matrix file may say about a synthetic data set."""
+"""Parameters of the synthetic data set."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from .worlds import WORLDS, SizeName, WorldName
 
 
 class SyntheticParams(Params):
-    """Which rendered persons: world, size and seed decide every pixel."""
+    """Parameters of rendered persons: world, size and seed determine every pixel."""
 
     world: WorldName = Field(
         "plaza",
-        description="plaza (summer), station (winter), arcade (autumn evening), or a pool of all three: crowd, where a "
-        "tenth shows nobody, or mixed, where half does not; wardrobe (persons change clothes), nightfall (infrared "
+        description="plaza (summer), station (winter), arcade (autumn evening), or a pool of all three: crowd, with a "
+        "tenth of images without a person, or mixed, with half; wardrobe (persons change clothes), nightfall (infrared "
         "cameras at night) and footage (tracklets) have labels beyond identity",
     )
-    size: SizeName = Field("small", description="tiny (seconds), small, medium or full (minutes to render)")
-    seed: int = Field(0, ge=0, lt=2**32, description="another seed gives other persons, cameras and scenes")
+    size: SizeName = Field(
+        "small", description="number and size of the images: tiny (seconds) to full (minutes to render)"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the persons, cameras and scenes")
     structure: bool = Field(False, description="also write structure maps, at eight angles, into the folder")
 
     def offered(self) -> frozenset[str]:
-        """The renderer's truth, and the labels beyond identity of some worlds."""
+        """Return the renderer's truth, and some worlds' labels beyond identity."""
         return frozenset({"truth"}) | WORLDS[self.world].labels
 
     def lacking(self, root: Path | None) -> frozenset[str]:
-        """A pool is for training only."""
+        """Return the labels that a pool lacks, since it is for training only."""
         return frozenset({"test"}) if WORLDS[self.world].pool else frozenset()

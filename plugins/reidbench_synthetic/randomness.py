@@ -1,7 +1,7 @@
-"""Random numbers that are the same on every machine and with every numpy version.
+"""Random numbers that are equal on every machine and with every numpy version.
 
-numpy promises the raw words of PCG64, but not what its distribution methods make of them. So the words are
-turned into floats here, with exactly rounded operations only.
+numpy guarantees the raw words of PCG64, but not the output of its distribution methods. This module turns the words
+into floats with exactly rounded operations only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SQRT_2 = math.sqrt(2.0)
 
 
 class Tag(IntEnum):
-    """What a stream is for. The numbers are part of every picture: never change or reuse one."""
+    """Purpose of a stream. The numbers affect every image: never change or reuse one."""
 
     IDENTITY = 101
     STRANGER = 102
@@ -40,38 +40,38 @@ class Tag(IntEnum):
 
 
 class Stream:
-    """An endless row of random numbers, named by whole numbers from 0 to 2**32 - 1."""
+    """An endless sequence of random numbers, keyed by whole numbers from 0 to 2**32 - 1."""
 
     def __init__(self, *key: int) -> None:
         self._words = np.random.PCG64(np.random.SeedSequence([int(part) for part in key]))
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """One float of [low, high): the upper 53 bits of one word."""
+        """Return a float in [low, high): the upper 53 bits of one word."""
         return low + (high - low) * ((int(self._words.random_raw()) >> 11) * _MANTISSA)
 
     def uniforms(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Floats:
-        """An array of floats of [low, high), equal to as many calls of `uniform`."""
+        """Return an array of floats in [low, high), equal to repeated calls of `uniform`."""
         words = np.asarray(self._words.random_raw(math.prod(shape)), dtype=np.uint64)
         floats: Floats = (words >> np.uint64(11)).astype(np.float64).reshape(shape) * _MANTISSA
         return low + (high - low) * floats
 
     def normal(self, mean: float, deviation: float) -> float:
-        """Nearly normal, within 4.3 deviations: the sum of six uniforms needs no function of libm."""
+        """Return an approximately normal number, within 4.3 deviations: a sum of six uniforms, without libm."""
         total = 0.0
         for _ in range(6):
             total += self.uniform()
         return mean + deviation * ((total - 3.0) * _SQRT_2)
 
     def chance(self, probability: float) -> bool:
-        """True with this probability."""
+        """Return True with this probability."""
         return self.uniform() < probability
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of the options, all equally likely."""
+        """Return one of the options with equal probability."""
         return options[min(int(self.uniform() * len(options)), len(options) - 1)]
 
     def weighted(self, options: Mapping[T, float]) -> T:
-        """One of the keys, as likely as its value says; the values need not sum to 1."""
+        """Return one of the keys with a probability proportional to its value; the values need not sum to 1."""
         threshold = self.uniform() * sum(options.values())
         reached = 0.0
         likely = [option for option, weight in options.items() if weight > 0]

@@ -1,4 +1,4 @@
-"""From a shot to its picture: who is seen, before what, through which camera."""
+"""Renders a shot: the person, the background and the camera."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .randomness import Stream, Tag
 from .shots import Kind, Shot
 from .worlds import WORLDS, World, size_of
 
-RENDERER_VERSION = 1  # raised when any pixel changes: rendered sets and their fingerprints carry it
+RENDERER_VERSION = 1  # incremented when any pixel changes: part of rendered data sets and their fingerprints
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture before its camera's colours: `clean` and `background` [H,W,3] of 0 to 1.
+    """An image before its camera's colours: `clean` and `background` [H,W,3] in 0..1.
 
-    `cover` [H,W] of 0 to 1 is the person's share of a pixel, 0 behind an occluder; `parts` [H,W] holds the
+    `cover` [H,W] in 0..1 is the person's share of a pixel, 0 behind an occluder; `parts` [H,W] contains the
     `mesh.Part` or -1.
     """
 
@@ -44,12 +44,12 @@ class Rendering:
 
     @property
     def mask(self) -> Mask:
-        """Pixels [H,W] that show more person than anything else."""
+        """Pixels [H,W] that show more of the person than of anything else."""
         return self.cover > 0.5
 
 
 class Studio:
-    """Renders the shots of one set; cameras, scenes and the persons seen last are kept."""
+    """Renders the shots of one data set; caches cameras, scenes and recent persons."""
 
     def __init__(self, params: SyntheticParams) -> None:
         self._world = WORLDS[params.world]
@@ -61,27 +61,27 @@ class Studio:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of every picture."""
+        """Height and width of every image."""
         return self._size.height, self._size.width
 
     def is_infrared(self, camera: int) -> bool:
-        """Whether a camera, counted from 0, films in near infrared."""
+        """Return whether a camera, counted from 0, records near infrared."""
         return camera in self._world.infrared
 
     def picture(self, shot: Shot) -> Bytes:
-        """The finished picture [H,W,3], 0 to 255."""
+        """Return the finished image [H,W,3], 0 to 255."""
         return self.restyle(shot, self.rendering(shot).clean, shot.camera)
 
     def restyle(self, shot: Shot, clean: Light, camera: int, draw: int = 0) -> Bytes:
-        """A shot's clean picture through any camera; each `draw` has noise of its own."""
+        """Return a shot's clean image as seen by any camera; each `draw` has different noise."""
         noise = self._stream(Tag.NOISE, *shot.key, draw)
         develop = expose_infrared if self.is_infrared(camera) else expose
         return develop(clean, self.camera(camera), noise)
 
     def rendering(self, shot: Shot, turn: float = 0.0, infrared: bool | None = None) -> Rendering:
-        """The clean picture and its layers, the person turned by `turn` radians.
+        """Return the clean image and its layers, with the person turned by `turn` radians.
 
-        In near infrared if `infrared`, by default where the shot's camera is an infrared one.
+        In near infrared if `infrared`; by default if the shot's camera is infrared.
         """
         if infrared is None:
             infrared = self.is_infrared(shot.camera)
@@ -106,12 +106,12 @@ class Studio:
         return Rendering(np.clip(clean, 0, 1), np.clip(background, 0, 1), cover, parts)
 
     def structure(self, shot: Shot, turn: float = 0.0) -> Bytes:
-        """The person's form in this pose and framing: light grey on white [H,W], 0 to 255."""
+        """Return the person's shape in this pose and framing: light grey on white [H,W], 0 to 255."""
         person, mesh = self.person(shot.person, shot.outfit)
         return draw_structure(person, mesh, self._turned(shot, turn), self.camera(shot.camera).pitch, self.shape)
 
     def sighting(self, shot: Shot) -> Sighting:
-        """Pose, direction and framing of a shot that shows somebody."""
+        """Return pose, direction and framing of a shot with a person."""
         person, _ = self.person(shot.person, shot.outfit)
         camera, badly_framed = self.camera(shot.camera), shot.kind is Kind.JUNK
         if shot.tracklet >= 0:
@@ -151,7 +151,7 @@ class Studio:
 
 
 def draw_person(seed: int, world: World, who: tuple[int, ...], outfit: int = 0) -> Identity:
-    """`who` is the pid of an identity, or the kind and index of a stranger."""
+    """Draw a person; `who` is the pid of an identity, or the kind and index of a stranger."""
     stream = Stream(seed, Tag.IDENTITY if len(who) == 1 else Tag.STRANGER, world.key, *who)
     person = draw_identity(stream, stream.pick(world.seasons))
     if world.spread != 1.0:

@@ -1,4 +1,4 @@
-"""The pictures of a set, listed without rendering any: who, which camera, and the file's name."""
+"""The images of a data set, listed without rendering: person, camera and file name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Literal
 from .worlds import WORLDS, Size, SizeName, World, WorldName, size_of
 
 Part = Literal["train", "query", "gallery"]
-_FRAMES = 100  # more than a walk has
+_FRAMES = 100  # more than the frames of any walk
 _OUTFITS = 3
-# Outfits in turn at cameras 0 to 3, in the query and in the gallery of a test. Gallery 0 sees queries of camera 1 in
-# the same clothes and of camera 2 in others, as in PRCC; between cameras 1 and 2 clothes stay and between 2 and 3 they
-# change, as in VC-Clothes; and everybody is seen elsewhere in the same and in other clothes.
+# Outfits at cameras 0 to 3, in the query and in the gallery of a test. Gallery camera 0 has the same clothes as queries
+# of camera 1 and other clothes than camera 2, as in PRCC; between cameras 1 and 2 clothes stay and between 2 and 3 they
+# change, as in VC-Clothes; and every person has matches in other cameras in the same and in other clothes.
 _ASKED: tuple[tuple[int, ...], ...] = ((0,), (0,), (1,), (1,))
 _ANSWERED: tuple[tuple[int, ...], ...] = ((0,), (1,), (0,), (0, 2))
 FOLDERS: dict[Part, str] = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 
 
 class Kind(IntEnum):
-    """What a picture shows; the number is the first digit of the frame number in its name."""
+    """Content of an image; the value is the first digit of the frame number in its name."""
 
     PERSON = 0
     DISTRACTOR = 1
@@ -31,10 +31,10 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture. `index` counts the pictures of a pid at a camera, or those of its kind; `camera` from 0.
+    """One image. `index` counts the images of a pid at a camera, or those of its kind; `camera` from 0.
 
-    `outfit` counts the clothes of a person. `tracklet` numbers the walks of a set, -1 for a single picture; in a walk
-    the last two digits of `index` count frames, and the others walks where they count pictures else.
+    `outfit` counts the clothes of a person. `tracklet` numbers the walks of a data set, -1 for a single image; in a
+    walk the last two digits of `index` count frames, and the others count walks instead of images.
     """
 
     part: Part
@@ -47,45 +47,45 @@ class Shot:
 
     @property
     def name(self) -> str:
-        """The file's name in the manner of Market-1501, unique in the set."""
+        """File name in Market-1501 style, unique in the data set."""
         pid = "-1" if self.pid < 0 else f"{self.pid:04d}"
         return f"{pid}_c{self.camera + 1}s1_{int(self.kind)}{self.index:05d}_00.png"
 
     @property
     def path(self) -> str:
-        """The file inside the set's folder."""
+        """Path of the file inside the data set's folder."""
         return f"{FOLDERS[self.part]}/{self.name}"
 
     @property
     def key(self) -> tuple[int, ...]:
-        """Names this picture in random streams. The part is not in it: a picture may change sides."""
+        """Key of this image in random streams. It excludes the part: an image may change sides."""
         return int(self.kind), max(self.pid, 0), self.camera, self.index
 
     @property
     def track(self) -> tuple[int, ...]:
-        """Names one person's walk past one camera."""
+        """Key of one person's walk past one camera."""
         if self.tracklet >= 0:
             return *self.key[:3], self.walk
         return self.key[:3] if self.kind is Kind.PERSON else self.key
 
     @property
     def person(self) -> tuple[int, ...]:
-        """Who is seen: the pid, or for strangers their kind and index."""
+        """Key of the person: the pid, or for strangers their kind and index."""
         return (self.pid,) if self.kind is Kind.PERSON else (int(self.kind), self.walk)
 
     @property
     def walk(self) -> int:
-        """Which walk of a pid past a camera, or which stranger; a single picture is a walk of its own."""
+        """Number of the walk of a pid past a camera, or of the stranger; a single image is a separate walk."""
         return self.index // _FRAMES if self.tracklet >= 0 else self.index
 
     @property
     def frame(self) -> int:
-        """The place in the walk, from 0."""
+        """Position in the walk, from 0."""
         return self.index % _FRAMES if self.tracklet >= 0 else 0
 
 
 def list_shots(world: WorldName, size: SizeName) -> list[Shot]:
-    """All pictures of a set: train, query, gallery; pids 1..n train, the next ones test."""
+    """Return all images of a data set: train, query, gallery; pids 1..n are train, the next ones test."""
     counts, made = size_of(world, size), WORLDS[world]
     shots = list(_stills(made, counts))
     if made.outfits:
@@ -100,7 +100,7 @@ def list_shots(world: WorldName, size: SizeName) -> list[Shot]:
 
 
 def _stills(world: World, counts: Size) -> Iterator[Shot]:
-    """One picture of each walk."""
+    """Yield one image of each walk."""
     cameras = range(counts.cameras)
     train = range(1, counts.train_identities + 1)
     yield from _persons("train", train, cameras, counts, range(counts.images))
@@ -123,7 +123,7 @@ def _stills(world: World, counts: Size) -> Iterator[Shot]:
 def _persons(part: Part, pids: range, cameras: Sequence[int], counts: Size, indices: range) -> Iterator[Shot]:
     for pid in pids:
         for camera in cameras:
-            again = counts.frames > 0 and part != "query" and camera == pid % counts.cameras  # walks past once more
+            again = counts.frames > 0 and part != "query" and camera == pid % counts.cameras  # a second walk
             for index in range(indices.start, indices.stop + again):
                 yield Shot(part, Kind.PERSON, pid, camera, index)
 
@@ -134,7 +134,7 @@ def _strangers(part: Part, kind: Kind, pid: int, many: int, cameras: Sequence[in
 
 
 def _outfit(shot: Shot) -> int:
-    """What a person of a world of several outfits wears; in training each outfit at each camera."""
+    """Return the outfit of a person in a world with outfits; in training each outfit is seen at each camera."""
     if shot.part == "train":
         return (shot.pid + shot.camera + shot.index) % _OUTFITS
     worn = _ASKED if shot.part == "query" else _ANSWERED

@@ -1,4 +1,4 @@
-"""What no real data set knows: the same moment through another camera, from another side, or as bare form."""
+"""Ground truth that real data sets lack: the same moment in another camera, from another side, or as a bare shape."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .render import Studio
 from .shots import Kind, Shot, list_shots
 from .worlds import size_of
 
-_KEPT_BYTES = 256 * 2**20  # of clean pictures, since `restyle` is asked for the same ones again and again
+_KEPT_BYTES = 256 * 2**20  # cache of clean images, since `restyle` often uses the same ones
 
 
 class Truth:
-    """Answers by rendering again. Every first argument is a picture's file name; yaws are in radians."""
+    """Renders ground truth on request. Every first argument is an image's file name; yaws are in radians."""
 
     def __init__(self, params: SyntheticParams) -> None:
         self._params = params
@@ -27,42 +27,42 @@ class Truth:
         self._clean = functools.lru_cache(maxsize=_KEPT_BYTES // (height * width * 12))(self._render_clean)
 
     def __reduce__(self) -> tuple[type[Truth], tuple[SyntheticParams]]:
-        """Pickled as its parameters, so that data-loading processes can have their own."""
+        """Pickle the parameters only, so that data-loading processes get separate instances."""
         return Truth, (self._params,)
 
     def restyle(self, name: str, camid: int, draw: int = 0) -> Bytes:
-        """The same moment seen through camera `camid` (from 0): [H,W,3], 0 to 255.
+        """Return the same moment in camera `camid` (from 0): [H,W,3], 0 to 255.
 
-        Each `draw` has noise of its own; draw 0 at the picture's own camera is the picture.
+        Each `draw` has different noise; draw 0 at the image's own camera is the image.
         """
         cameras = size_of(self._params.world, self._params.size).cameras
         if not 0 <= camid < cameras:
-            raise DataError(f"{name}: no camera {camid} to restyle to, cameras are 0 to {cameras - 1}")
+            raise DataError(f"{name}: cannot restyle to camera {camid}; cameras are 0 to {cameras - 1}")
         return self._studio.restyle(self._shot(name), self._clean(name, self._studio.is_infrared(camid)), camid, draw)
 
     def view(self, name: str, yaw: float) -> Bytes:
-        """The same person, pose and camera, turned by `yaw` further: [H,W,3], 0 to 255."""
+        """Return the same person, pose and camera, turned further by `yaw`: [H,W,3], 0 to 255."""
         shot = self._person_shot(name)
         return self._studio.restyle(shot, self._studio.rendering(shot, yaw).clean, shot.camera)
 
     def structure(self, name: str, yaw: float = 0.0) -> Bytes:
-        """The person's form, turned by `yaw`, light grey on white: [H,W], 0 to 255."""
+        """Return the person's shape, turned by `yaw`, light grey on white: [H,W], 0 to 255."""
         return self._studio.structure(self._person_shot(name), yaw)
 
     def mask(self, name: str) -> Mask:
-        """The person's visible pixels: [H,W]; none in an irrelevant picture."""
+        """Return the person's visible pixels: [H,W]; none in an irrelevant image."""
         return self._studio.rendering(self._shot(name)).mask
 
     def relevance(self, name: str) -> bool:
-        """Whether the picture shows a person at all."""
+        """Return whether the image shows a person."""
         return self._shot(name).kind is not Kind.IRRELEVANT
 
     def yaw(self, name: str) -> float:
-        """From where the person is seen: 0 is the front, pi the back."""
+        """Return the direction that the person is seen from: 0 is the front, pi the back."""
         return self._studio.sighting(self._person_shot(name)).yaw
 
     def body(self, name: str) -> Body:
-        """Joints, direction and girths of the person in a picture, without rendering it."""
+        """Return joints, direction and girths of the person in an image, without rendering it."""
         shot = self._person_shot(name)
         person, mesh = self._studio.person(shot.person, shot.outfit)
         pitch = self._studio.camera(shot.camera).pitch
@@ -70,13 +70,13 @@ class Truth:
 
     def _shot(self, name: str) -> Shot:
         if name not in self._shots:
-            raise DataError(f"{name}: no picture of {self._params.world}, size {self._params.size}")
+            raise DataError(f"{name}: not an image of {self._params.world}, size {self._params.size}")
         return self._shots[name]
 
     def _person_shot(self, name: str) -> Shot:
         shot = self._shot(name)
         if shot.kind is Kind.IRRELEVANT:
-            raise DataError(f"{name}: shows no person to be turned")
+            raise DataError(f"{name}: shows no person")
         return shot
 
     def _render_clean(self, name: str, infrared: bool) -> Light:

@@ -23,12 +23,12 @@ from .shots import Shot
 
 Progress = Callable[[int, int], None]
 _CHUNK = 48  # files: a few persons, under a second of work
-_ALONE = 600  # files that take about as long as starting processes
+_ALONE = 600  # files whose rendering takes about as long as starting processes
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file: a shot's picture, or its structure map turned by `angle` degrees."""
+    """One file: a shot's image, or its structure map turned by `angle` degrees."""
 
     path: str
     shot: Shot
@@ -64,15 +64,15 @@ def _run(render: Callable[[Sequence[Job]], int], chunks: list[Sequence[Job]], pr
             yield rendered.result()
     except BrokenProcessPool:
         raise ReidbenchError(
-            "a process that rendered pictures was ended: by a lack of memory, or, in a script of your own, "
-            "since what it does does not stand below if __name__ == '__main__'"
+            "a rendering process was terminated, because memory ran out or because your script starts rendering "
+            "outside of if __name__ == '__main__'"
         ) from None
     finally:
-        pool.shutdown(cancel_futures=True)  # those not begun, when the caller gives up
+        pool.shutdown(cancel_futures=True)  # drops pending chunks if the caller stops early
 
 
 def _end_with_parent() -> None:
-    """In a process of the pool: leave when the one that started it is gone, even killed."""
+    """Exit this pool process when its parent ends, even if the parent is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -84,9 +84,9 @@ def _end_with_parent() -> None:
 
 
 def _count(processes: int | None, files: int) -> int:
-    """How many processes: as asked for, else all cores this process may use if that is worth starting them."""
+    """Return the number of processes: as requested, or all usable cores if starting them is worthwhile."""
     if multiprocessing.current_process().daemon:
-        return 1  # a pool's worker may not start processes
+        return 1  # a pool's worker must not start processes
     if processes is not None:
         return processes
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,9 +1,9 @@
-"""The worlds persons are filmed in, and how many of them each size holds.
+"""The worlds, which set the recording conditions, and the numbers of persons and images of each size.
 
-Nuisances are set so that a small net can learn in minutes and does not saturate. Kept out, because they stop
-small nets from learning at all: shrinking beyond 1.5, blur beyond 0.5, jitter beyond 0.04, gain and
-white-balance spreads far above 0.1, vivid backgrounds, dark pictures in thick haze. What makes the gap between
-worlds instead: clothes of the season, camera pitch, aspect, a common colour cast and exposure.
+Nuisances are set so that a small network learns in minutes and does not saturate. Excluded, because small networks
+then do not learn at all: shrinking beyond 1.5, blur beyond 0.5, jitter beyond 0.04, gain and white-balance spreads far
+above 0.1, vivid backgrounds, dark images in thick haze. The gap between worlds comes from the season's clothes, camera
+pitch, aspect, a common colour cast and exposure.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the cameras of a place have in common; each camera draws its own values from these."""
+    """Conditions shared by the cameras of a world; each camera draws its values from these."""
 
     place: Place
-    pitch: Range  # radians that a camera looks down
+    pitch: Range  # downward angle of a camera in radians
     gain: float  # standard deviations in stops: gain, red and blue, gamma
     balance: float
     gamma: float
     saturation: Range
-    shrink: Range  # the picture is shrunk by this and enlarged again
+    shrink: Range  # factor by which the image is shrunk and enlarged again
     noise: Range
     haze: Range
-    ambient: Range  # share of the light that has no direction
-    occlusion: float  # probability that something stands before the person
-    jitter: float  # standard deviation of the framing, in picture sizes
-    aspect: float  # persons are drawn this much wider
+    ambient: Range  # share of undirected light
+    occlusion: float  # probability of an occluder in front of the person
+    jitter: float  # standard deviation of the framing, in image sizes
+    aspect: float  # factor of the persons' width
     exposure: float  # stops
     background_saturation: float
     cast: Colour = (1.0, 1.0, 1.0)
-    blur: Range = (0.0, 0.4)  # sigma in pixels of a picture 128 high
+    blur: Range = (0.0, 0.4)  # sigma in pixels at an image height of 128
     yaw_spread: float = 0.5  # standard deviation in radians of a walk's direction
 
 
 @dataclass(frozen=True)
 class World:
-    """`key` names the world in random streams: never change or reuse one.
+    """A world. `key` identifies it in random streams: never change or reuse one.
 
-    A pool has no test side, and the share `irrelevant` of its pictures shows nobody. In a world of `outfits`
-    persons change clothes (see shots.py). Builds are `spread` times as far from the mean one as elsewhere. The cameras
-    `infrared` (from 0) film at night; a camera of `beside` films the place of another one. `sizes` are the world's
-    own where those of all worlds do not suit it.
+    A pool has no test side, and the share `irrelevant` of its images has no person. In a world of `outfits`
+    persons change clothes (see shots.py). Builds deviate from the mean `spread` times as far as elsewhere. Cameras
+    `infrared` (from 0) record at night; a camera in `beside` records the place of another one. `sizes` override those
+    of all worlds.
     """
 
     key: int
@@ -67,34 +67,34 @@ class World:
 
     @property
     def labels(self) -> frozenset[str]:
-        """Which labels beyond identity there are."""
+        """Labels beyond identity."""
         clothes = {"clothes", "attributes"} if self.outfits else set()
         modality = {"modality"} if self.infrared else set()
         tracklets = {"tracklets"} if any(size.frames for size in self.sizes.values()) else set()
         return frozenset(clothes | modality | tracklets)
 
     def at_camera(self, camera: int) -> Conditions:
-        """The conditions of a camera, counted from 0; a mixed world deals them out in turn."""
+        """Return the conditions of a camera, counted from 0; a mixed world assigns them in turn."""
         return self.conditions[camera % len(self.conditions)]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is rendered; distractors and junk are pictures of the gallery.
+    """Amounts to render; distractors and junk are gallery images.
 
-    With `frames` there is a walk of so many pictures, a tracklet, where there is one picture without.
+    With `frames` each image is replaced by a walk of that many images, a tracklet.
     """
 
     train_identities: int
     test_identities: int
     cameras: int
-    images: int  # of each identity and camera, or walks
+    images: int  # per identity and camera; walks with `frames`
     height: int
     width: int
     distractors: int = 0
     junk: int = 0
     irrelevant: int = 0
-    test_images: int = 0  # the same for test identities, where it is another number
+    test_images: int = 0  # the same for test identities, if it differs
     frames: int = 0
 
 
@@ -175,7 +175,7 @@ _NIGHT = replace(
     exposure=0.4,
 )
 
-_FILMED = replace(_STATION, occlusion=0.6, exposure=-0.1)  # of a whole walk
+_FILMED = replace(_STATION, occlusion=0.6, exposure=-0.1)  # for a whole walk
 
 _WARDROBE: dict[SizeName, Size] = {
     "tiny": Size(12, 12, cameras=4, images=2, height=48, width=24, test_images=3),
@@ -221,7 +221,7 @@ _SIZES: dict[SizeName, Size] = {
     "medium": Size(400, 200, cameras=6, images=4, height=64, width=32, distractors=200, junk=100),
     "full": Size(400, 400, cameras=8, images=4, height=128, width=64, distractors=400, junk=200),
 }
-# Pictures that show nobody come on top: of crowd 8 of 80, 133 of 1333, ..., of mixed 72 of 144, 1200 of 2400, ...
+# Images without a person are added: in crowd 8 of 80, 133 of 1333, ..., in mixed 72 of 144, 1200 of 2400, ...
 _POOL_SIZES: dict[SizeName, Size] = {
     "tiny": Size(12, 0, cameras=3, images=2, height=48, width=24),
     "small": Size(100, 0, cameras=6, images=2, height=64, width=32),
@@ -231,7 +231,7 @@ _POOL_SIZES: dict[SizeName, Size] = {
 
 
 def size_of(world: WorldName, size: SizeName) -> Size:
-    """The counts of a world at a size."""
+    """Return the counts of a world at a size."""
     if not WORLDS[world].pool:
         return (WORLDS[world].sizes or _SIZES)[size]
     counts, share = _POOL_SIZES[size], WORLDS[world].irrelevant

@@ -1,4 +1,4 @@
-"""timm's models by name."""
+"""timm models by name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .params import TimmParams
 
 @hookimpl
 def reidbench_backbones() -> Iterator[Component]:
-    """One backbone for all models."""
+    """Yield the backbone for all models."""
     yield Component(
         "timm",
         "reidbench_timm.backbone:build",
         TimmParams,
-        summary="any model of timm by its name, with the weights of the hub, of a file, or random ones",
+        summary="any timm model by name, with weights from the hub or a file, or random",
         capabilities=TimmParams.capabilities,
         traits=TimmParams.traits,
         protocol=TimmParams.supervision,

@@ -1,4 +1,4 @@
-"""A model of timm with its weights."""
+"""timm model with its weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .params import WEIGHTS, TimmParams, repository
 
 
 def build(params: TimmParams, image_size: tuple[int, int]) -> TimmBackbone:
-    """The network for images of this size.
+    """Return the network for this image size.
 
-    Raises ReidbenchError for images that it cannot take, for a file that is not the network's, and for weights that
-    were not in the hub's cache when the plan was made: they are fetched, and the next run knows their content.
+    Raises ReidbenchError if the model does not accept the image size, if a file does not match the network, and if
+    weights were not in the hub's cache when the plan was made: they are downloaded for the next run.
     """
     backbone = built(params.model, image_size)
     if params.weights_file is not None:
@@ -23,7 +23,7 @@ def build(params: TimmParams, image_size: tuple[int, int]) -> TimmBackbone:
         place = repository(params.model)
         hub.fetch(place, [WEIGHTS], params.revision)
         raise ReidbenchError(
-            f"the weights of {params.model} were not in the hub's cache, and their content is part of the key: they "
-            "have been fetched now; run the same command again"
+            f"the weights of {params.model} were not in the hub's cache, and their content is part of the key; "
+            "they have been downloaded, so run the same command again"
         )
     return backbone

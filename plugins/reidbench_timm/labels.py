@@ -1,4 +1,4 @@
-"""Which labels are behind the weights of a timm model, as far as its name says."""
+"""Labels behind the weights of a timm model, as far as its name states them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LABELS = {
     "in21k": "ImageNet-21k labels",
     "in22k": "ImageNet-22k labels",
 }
-# Words for trainings that use no labels, or other ones: what these weights have seen is not known from their name.
+# Trainings without labels, or with other ones: the name does not state what the weights were trained on.
 OTHER = (
     *("clip", "laion", "datacomp", "openai", "webli", "metaclip", "dfn", "merged", "pe", "aim", "radio"),
     *("mim", "mae", "fcmae", "dino", "lvd", "ijepa", "moco", "swag", "seer", "ssl", "swsl", "wsl", "ig", "yfcc"),
@@ -19,9 +19,9 @@ OTHER = (
 
 
 def labels_of(tag: str) -> frozenset[str]:
-    """Protocol words for a tag, the part of a name behind its point: `fb_in22k_ft_in1k`.
+    """Return protocol words for a tag, the part of a name after its dot: `fb_in22k_ft_in1k`.
 
-    Each training between `_ft_` counts: with the ImageNets that it names, or as unknown where it names none, or names
+    Each training between `_ft_` counts: with the ImageNets that it names, or as unknown if it names none or
     something else.
     """
     return frozenset(word for training in tag.split("_ft_") for word in _of_training(training))

@@ -1,4 +1,4 @@
-"""Networks of torchreid by name, through the package."""
+"""torchreid networks by name, through the package."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .params import TorchreidParams
 
 @hookimpl
 def reidbench_backbones() -> Iterator[Component]:
-    """One backbone for all networks."""
+    """Yield the backbone for all networks."""
     yield Component(
         "torchreid",
         "reidbench_torchreid.backbone:build",
         TorchreidParams,
-        summary="a network of torchreid by its name, with a checkpoint of its zoo or random weights",
+        summary="a torchreid network by name, with a checkpoint of its zoo or random weights",
         traits=TorchreidParams.traits,
         protocol=TorchreidParams.supervision,
         packages=("torchreid", "gdown", "cv2"),

@@ -1,4 +1,4 @@
-"""A network of torchreid as a backbone."""
+"""torchreid network as a backbone."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from reidbench.training import Backbone, Features, load_weights, read_state
 
 from .params import TorchreidParams
 
-CLASSIFIER = re.compile(r"(^|\.)classifier\w*\.")  # in the names of tensors; PCB has one for each part
+CLASSIFIER = re.compile(r"(^|\.)classifier\w*\.")  # in the names of tensors; PCB has one classifier per part
 KNOWN = re.compile(r"'([\w.]+)'")
 
 
 class TorchreidBackbone(Backbone):
-    """A network of torchreid. Tensors have its names behind `network.`.
+    """torchreid network. Tensors have its names, prefixed with `network.`.
 
-    The vector is what the network answers when it is evaluated, and the map one cell of it. While it is trained, it is
-    the vector that torchreid gives its triplet loss.
+    In evaluation the vector is the network's output; in training it is the vector that torchreid passes to its triplet
+    loss. The map is the vector in a single cell.
     """
 
     def __init__(self, network: Any, dim: int) -> None:
@@ -32,25 +32,27 @@ class TorchreidBackbone(Backbone):
         self.dim = dim
 
     def forward(self, images: torch.Tensor) -> Features:
-        """images [B, 3, H, W] to Features. Raises ReidbenchError in training where there is no single vector."""
+        """Map images [B, 3, H, W] to Features. Raises ReidbenchError in training if there is no single vector."""
         answer = self.network(images)
         vector = answer[-1] if isinstance(answer, tuple) else answer
         if not isinstance(vector, torch.Tensor) or vector.shape != (len(images), self.dim):
             name = type(self.network).__name__
-            raise ReidbenchError(f"torchreid's {name} cannot be trained here: use it as it is (`finetune: none`)")
+            raise ReidbenchError(
+                f"torchreid's {name} cannot be trained here; use it without training (`finetune: none`)"
+            )
         return Features(vector[:, :, None, None], vector)
 
 
 def build(params: TorchreidParams, image_size: tuple[int, int]) -> TorchreidBackbone:
-    """The network for images of this size.
+    """Return the network for this image size.
 
-    Raises ReidbenchError without the package, for an unknown name, a size that the network cannot take, and a file that
-    lacks one of its tensors.
+    Raises ReidbenchError without the package, for an unknown name, for a size that the network does not accept, and for
+    a file that lacks one of its tensors.
     """
     network = _network(params.model)
     if params.weights_file is not None:
         theirs = {name: one for name, one in read_state(params.weights_file).items() if not CLASSIFIER.search(name)}
-        own = {name: one for name, one in network.state_dict().items() if CLASSIFIER.search(name)}  # stays as it is
+        own = {name: one for name, one in network.state_dict().items() if CLASSIFIER.search(name)}  # stays unchanged
         load_weights(network, theirs | own, where=shown(params.weights_file.name), exactly=True)
     return TorchreidBackbone(network, _dim(network, params.model, image_size))
 
@@ -62,7 +64,7 @@ def _network(name: str) -> Any:
         models = importlib.import_module("torchreid").models
     except ImportError as error:
         raise ReidbenchError(
-            f"torchreid's networks need the extra ({error.name} is missing): pip install 'reidbench[torchreid]'; "
+            f"torchreid's networks need the extra ({error.name} is missing); pip install 'reidbench[torchreid]'; "
             "osnet-x1-0 and osnet-x0-25 read torchreid's files without it"
         ) from None
     try:
@@ -74,7 +76,7 @@ def _network(name: str) -> Any:
 
 
 def _dim(network: Any, name: str, size: tuple[int, int]) -> int:
-    """The length of the vector, by one image."""
+    """Return the length of the vector, found by embedding one image."""
     training = network.training
     try:
         with torch.no_grad():
@@ -82,7 +84,7 @@ def _dim(network: Any, name: str, size: tuple[int, int]) -> int:
     except (RuntimeError, AssertionError, ValueError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise ReidbenchError(
-            f"torchreid's {name} cannot take images of {size[0]}x{size[1]}: {shown(why)[:200]}; write another "
+            f"torchreid's {name} does not accept images of {size[0]}x{size[1]}: {shown(why)[:200]}; set another "
             "`image_size`"
         ) from None
     network.train(training)

@@ -1,4 +1,4 @@
-"""How `reidbench check` tries torchreid: by a small network, where the package is installed."""
+"""Example of torchreid for `reidbench check`: a small network, if the package is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def small(folder: Path) -> Example | dict[str, Any]:
-    """Parameters, or why nothing can be tried."""
+    """Return parameters, or the reason why the check is skipped."""
     from reidbench.check.examples import Example
 
     if importlib.util.find_spec("torchreid") is None:

@@ -9,9 +9,9 @@ from reidbench.training.params import FileWeightsParams
 
 
 class TorchreidParams(FileWeightsParams):
-    """torchreid: a network by name."""
+    """Parameters of torchreid: a network by name."""
 
-    model: str = Field(description="its name in torchreid: osnet_ain_x1_0, pcb_p6, mlfn, hacnn, ...")
+    model: str = Field(description="torchreid model name: osnet_ain_x1_0, pcb_p6, mlfn, hacnn, ...")
     weights_file: FileParam | None = Field(
-        None, description="a checkpoint of its zoo or of your own, classifier left out; default: random weights"
+        None, description="checkpoint of its zoo or a local one; the classifier is ignored; default: random weights"
     )

@@ -1,4 +1,4 @@
-"""TransReID-SSL (Luo et al., 2021): DINO on unlabelled persons, and the fine-tuning of transformers for re-ID."""
+"""TransReID-SSL (Luo et al., 2021): DINO on unlabelled images of persons, and the fine-tuning of transformers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ REHEARSAL = {"epochs": 1, "identities": 4, "images": 2, "accumulate": 1}
 
 @hookimpl
 def reidbench_pretrainers() -> Iterator[Component]:
-    """The pretrainer of this plugin."""
+    """Return the pretrainer `dino`."""
     yield Component(
         "dino",
         "reidbench_transreid_ssl.dino:pretrain",
         DinoParams,
-        summary="self-distillation between crops, with the multi-crop of upright persons; any backbone",
+        summary="self-distillation between crops, with a multi-crop for upright persons; any backbone",
         traits=frozenset({"data-parallel"}),
         paper=TRANSREID_SSL,
         presets=presets.DINO,
@@ -38,7 +38,7 @@ def reidbench_pretrainers() -> Iterator[Component]:
 
 @hookimpl
 def reidbench_finetuners() -> Iterator[Component]:
-    """The fine-tuners of this plugin."""
+    """Return the fine-tuners `transreid` and `transreid-sie`."""
     yield Component(
         "transreid",
         "reidbench_transreid_ssl.finetune:finetune",
@@ -46,7 +46,8 @@ def reidbench_finetuners() -> Iterator[Component]:
         version=2,
         requires=TransReidParams.required,
         protocol=TransReidParams.protocol,
-        summary="identity and triplet losses around a BNNeck, for transformers; any backbone without jigsaw patches",
+        summary="identity and triplet losses with a BNNeck, for transformers; any backbone unless jigsaw "
+        "patches are used",
         paper=TRANSREID,
         presets=presets.TRANSREID,
         rehearsal=REHEARSAL,

@@ -1,4 +1,4 @@
-"""DINO (Caron et al., ICCV 2021) as TransReID-SSL trains it on unlabelled persons; any backbone."""
+"""DINO (Caron et al., ICCV 2021) as TransReID-SSL trains it on unlabelled images of persons; any backbone."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .multicrop import MultiCrop
 from .params import DROP_PATH, DinoParams
 
 STREAMS = ("whole views", "local views", "drop path")
-CURE = "a lower teacher_temperature, momentum or out_dim may help on small pools"
+CURE = "on small pools try a lower teacher_temperature, momentum or out_dim"
 
 
 def pretrain(ctx: PretrainContext[DinoParams]) -> Backbone:
     """Train on the pool by DINO and return the teacher's backbone.
 
-    On several devices `batch` is that of all together; centre, batch norm and the checks for collapse are of all
-    images. Raises DataError when the pool is smaller than a batch; ReidbenchError when the loss is not finite, when the
-    outputs stay collapsed beyond `collapse_grace` epochs, and when the batch cannot be divided among the devices.
+    `batch` is the total over all devices; centre, batch norm and the checks for collapse use all images. Raises
+    DataError if the pool is smaller than a batch; ReidbenchError if the loss is not finite, if the outputs stay
+    collapsed for more than `collapse_grace` epochs, or if the batch cannot be divided among the devices.
     """
     run = Run(ctx)
     run.train()
@@ -43,7 +43,7 @@ def pretrain(ctx: PretrainContext[DinoParams]) -> Backbone:
 
 
 class Setting(NamedTuple):
-    """What changes from step to step: learning rate, weight decay, the teacher's momentum and temperature."""
+    """Values that change at every step: learning rate, weight decay, the teacher's momentum and temperature."""
 
     lr: float
     weight_decay: float
@@ -52,7 +52,7 @@ class Setting(NamedTuple):
 
 
 def setting(params: DinoParams, step: int, steps: int) -> Setting:
-    """The setting at `step`, counted over the whole run, with `steps` in an epoch."""
+    """Return the setting at `step`, counted over the whole run, with `steps` per epoch."""
     total = params.epochs * steps
     decay = params.weight_decay
     start, end = params.warmup_teacher_temperature, params.teacher_temperature
@@ -65,7 +65,7 @@ def setting(params: DinoParams, step: int, steps: int) -> Setting:
 
 
 class Run:
-    """One pre-training: what stays the same over its epochs."""
+    """One pre-training run: its data, networks and schedules."""
 
     def __init__(self, ctx: PretrainContext[DinoParams]) -> None:
         self.ctx = ctx
@@ -87,7 +87,7 @@ class Run:
         self.update = Update(ctx.fabric, self.optimiser)
 
     def train(self) -> None:
-        """All epochs that are still to run; logs loss, entropies, settings and the monitor's numbers."""
+        """Train all remaining epochs; log loss, entropies, settings and the monitor's numbers."""
         state = {"networks": self.networks, "loss": self.loss, "optimiser": self.optimiser, **self.streams}
         collapsed = Collapse(self.params.collapse_grace)
         monitor = partial(self.monitor, self.networks.teacher, self.ctx.seed)
@@ -95,7 +95,7 @@ class Run:
             collapsed.check(collapse(line["teacher_entropy"], line["mean_entropy"], self.params.out_dim), epoch)
 
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Train on all whole batches once; the means of loss and entropies, and the settings of the last step."""
+        """Train on all full batches once; return means of loss and entropies, and the settings of the last step."""
         means = Means()
         now = setting(self.params, 0, self.steps)
         for number, (whole, local) in enumerate(on_cpu_ahead(self.ctx, self.views())):
@@ -107,7 +107,7 @@ class Run:
         return {**means.values(), "steps": float(self.steps), **now._asdict()}
 
     def step(self, whole: torch.Tensor, local: torch.Tensor | None, now: Setting, *, frozen: bool) -> LossOutput:
-        """One batch: the teacher sees the whole views [2 B, ...], the student the local ones [L B, ...] as well."""
+        """Train on one batch: the teacher sees whole views [2 B, ...], the student also local ones [L B, ...]."""
         for group in self.optimiser.param_groups:
             group["lr"] = now.lr
         self.optimiser.param_groups[0]["weight_decay"] = now.weight_decay
@@ -119,7 +119,7 @@ class Run:
             outputs = networks.student(*views)
         output: LossOutput = self.loss(outputs, targets, now.teacher_temperature)
         told = LossOutput(*(average(value.detach()) for value in output))
-        if torch.isfinite(told.loss):  # of all devices: none of them may go back alone
+        if torch.isfinite(told.loss):  # of all devices: none of them may step back alone
             self.update.backward(output.loss)
             self._clip()
             if frozen:
@@ -131,12 +131,12 @@ class Run:
     def _clip(self) -> None:
         if self.params.clip == 0:
             return
-        # Clips nothing, but divides float16's gradients by the scale that they carry, once and before the norms.
+        # Does not clip, but unscales float16 gradients once, before the norms are computed.
         self.update.clip(self.networks.student, math.inf)
         clip_each(self.networks.student.parameters(), self.params.clip)
 
     def views(self) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Whole and local views of this device's share of each batch, in a new order; an incomplete last is dropped."""
+        """Yield whole and local views of this device's share of each shuffled batch; an incomplete batch is dropped."""
         for images, originals in self.pool.batches():
             whole = self.augment.whole(images, self.streams["whole views"], self.share, originals).images
             local = None
@@ -145,7 +145,7 @@ class Run:
             yield whole, local
 
     def result(self) -> Backbone:
-        """A fresh backbone with the teacher's weights and buffers."""
+        """Return a new backbone with the teacher's weights and buffers."""
         if self.params.keep_state:
             facts = {"params": self.params.model_dump_json(), "seed": str(self.ctx.seed)}
             state = network_state(self.networks, self.loss.center, self.params.epochs)
@@ -157,24 +157,24 @@ class Run:
 
 
 class Collapse:
-    """Counts epochs in a row that were collapsed, and stops the run beyond `grace`; part of the checkpoint."""
+    """Counts consecutive collapsed epochs, and stops the run after `grace`; part of the checkpoint."""
 
     def __init__(self, grace: int) -> None:
         self.grace = grace
         self.epochs = 0
 
     def check(self, kind: str, epoch: int) -> None:
-        """Take note of an epoch with `kind` of collapse, "" for none. Raises ReidbenchError beyond the grace."""
+        """Record an epoch's `kind` of collapse, "" for none. Raises ReidbenchError after the grace."""
         self.epochs = self.epochs + 1 if kind else 0
         if self.epochs > self.grace:
             raise ReidbenchError(f"collapsed for {self.epochs} epochs up to epoch {epoch + 1}: {kind}; {CURE}")
 
     def state_dict(self) -> dict[str, int]:
-        """For the checkpoint."""
+        """Return the state for the checkpoint."""
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """From the checkpoint."""
+        """Restore the state from the checkpoint."""
         self.epochs = state["epochs"]
 
 

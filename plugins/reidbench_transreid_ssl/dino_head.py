@@ -8,7 +8,7 @@ from torch import nn
 
 
 class WeightNormed(nn.Module):
-    """A linear map without bias whose rows are g v / |v|; with `frozen` g stays 1, so that the rows are unit vectors.
+    """A linear map without bias whose rows are g v / |v|; with `frozen` g stays 1, so the rows are unit vectors.
 
     Names and shapes are those of torch's weight norm before its parametrisations: `weight_g` [outputs, 1], `weight_v`
     [outputs, inputs].
@@ -21,16 +21,16 @@ class WeightNormed(nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """The matrix [outputs, inputs] that is applied."""
+        """The effective matrix [outputs, inputs]."""
         return self.weight_g * F.normalize(self.weight_v.float(), dim=1)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """[B, inputs] to [B, outputs]."""
+        """Map [B, inputs] to [B, outputs]."""
         return F.linear(vectors, self.weight)
 
 
 class DinoHead(nn.Module):
-    """Three linear layers with GELU between, a unit vector, and the weight-normed last layer: [B, inputs] to [B, K]."""
+    """Three linear layers with GELU, normalisation, and the weight-normed last layer: [B, inputs] to [B, K]."""
 
     def __init__(self, inputs: int, outputs: int, *, hidden: int, bottleneck: int, norm_last_layer: bool) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class DinoHead(nn.Module):
         self.last_layer = WeightNormed(bottleneck, outputs, frozen=norm_last_layer)
 
     def project(self, vectors: torch.Tensor) -> torch.Tensor:
-        """The unit vectors [B, bottleneck] before the last layer, in float32."""
+        """Return the unit vectors [B, bottleneck] before the last layer, in float32."""
         return F.normalize(self.mlp(vectors).float(), dim=1)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """[B, inputs] to [B, K]; with unit rows no entry exceeds 1 in size."""
+        """Map [B, inputs] to [B, K]; with unit rows no absolute value exceeds 1."""
         return self.last_layer(self.project(vectors))  # type: ignore[no-any-return]

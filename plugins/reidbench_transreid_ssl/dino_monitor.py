@@ -1,4 +1,4 @@
-"""What pre-training has learnt, without a label: finding another view of an image that was never trained on."""
+"""Label-free monitor of pre-training: retrieval of another view of an image held out from training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .multicrop import MultiCrop
 
 
 class Monitor:
-    """Rank 1 of finding the second whole view of a held-out image, by its first, among those of all of them."""
+    """Rank 1 of retrieving the second whole view of a held-out image by its first, among the second views of all."""
 
     def __init__(self, augment: MultiCrop, pool: Pool) -> None:
         self.augment = augment
@@ -27,10 +27,10 @@ class Monitor:
 
     @torch.no_grad()
     def __call__(self, network: Network, seed: int) -> dict[str, float]:
-        """Measured before the last layer and on the backbone's vector, see `retrieval`.
+        """Measure before the last layer and on the backbone's vector; see `retrieval`.
 
-        The same views every time, and batch norm fitted to views; {} with fewer than two images. On several devices
-        the first measures for all.
+        Uses the same views every time, with batch norm fitted to them; returns {} with fewer than two images. On
+        several devices the first one measures for all.
         """
         held_out = self.pool.held_out
         if len(held_out) < 2 or this_share().rank > 0:

@@ -1,4 +1,4 @@
-"""Student and teacher of DINO, and what is done to their weights: groups, clipping, freezing, the teacher's average."""
+"""Student and teacher of DINO, and operations on their weights: groups, clipping, freezing, the teacher's average."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAST = "last_layer"
 
 
 class Network(nn.Module):
-    """A backbone and a head; the views of one size go through the backbone together."""
+    """A backbone and a head; views of the same size pass through the backbone together."""
 
     def __init__(self, backbone: Backbone, head: DinoHead) -> None:
         super().__init__()
@@ -26,15 +26,15 @@ class Network(nn.Module):
         self.head = head
 
     def forward(self, *views: torch.Tensor) -> torch.Tensor:
-        """Views [N_i, 3, h_i, w_i] of growing or shrinking size to outputs [sum N_i, K]."""
+        """Map views [N_i, 3, h_i, w_i], sorted by size, to outputs [sum N_i, K]."""
         return self.head(torch.cat([self.backbone(images).vector for images in views]))  # type: ignore[no-any-return]
 
 
 class Networks(nn.Module):
-    """The student, and a teacher of equal weights at the start, without gradients and without dropped paths.
+    """The student, and a teacher with equal initial weights, without gradients and without dropped paths.
 
-    The teacher stays in training mode, as the official one: batch norm takes the statistics of its batch and keeps
-    its own running ones.
+    The teacher stays in training mode, as in the official code: batch norm uses the statistics of its batch and keeps
+    separate running ones.
     """
 
     def __init__(self, backbone: Backbone, head: DinoHead, *, drop_path: float) -> None:
@@ -47,15 +47,15 @@ class Networks(nn.Module):
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """teacher <- m teacher + (1 - m) student: parameters only, no buffers."""
+        """teacher <- m teacher + (1 - m) student: parameters only, not buffers."""
         targets: list[torch.Tensor] = list(self.teacher.parameters())
         torch._foreach_lerp_(targets, list(self.student.parameters()), 1 - momentum)
 
 
 def decay_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """Two optimiser groups of what is trained: matrices and more, which decay; biases and other vectors, which do not.
+    """Return two optimiser groups of the trained parameters: matrices with weight decay, biases and vectors without.
 
-    Positions and class token have three dimensions and decay.
+    Position embedding and class token have three dimensions and decay.
     """
     trained = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
     plain = [weight for name, weight in trained if name.endswith(".bias") or weight.ndim == 1]
@@ -66,20 +66,20 @@ def decay_groups(network: nn.Module) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def clip_each(weights: Iterable[torch.Tensor], most: float) -> None:
-    """Scale the gradient of each tensor down to norm `most` by itself; not the norm of all gradients together."""
+    """Scale down the gradient of each tensor separately to norm `most`; not the norm of all gradients together."""
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     factors = [(most / (norm + 1e-6)).clamp_max(1) for norm in torch._foreach_norm(gradients)]
     torch._foreach_mul_(gradients, factors)
 
 
 def freeze_last_layer(network: nn.Module) -> None:
-    """Take the last layer's gradients away, so that the optimiser leaves it alone, decay included."""
+    """Drop the last layer's gradients, so that the optimiser skips it, including its decay."""
     for name, weight in network.named_parameters():
         if LAST in name:
             weight.grad = None
 
 
 def network_state(networks: Networks, center: torch.Tensor, epochs: int) -> dict[str, torch.Tensor]:
-    """Everything by DINO's names, its dictionaries joined by dots: student., teacher., dino_loss.center, epoch."""
+    """Return the state in DINO's names, nested names joined by dots: student., teacher., dino_loss.center, epoch."""
     state = {**networks.state_dict(), "dino_loss.center": center, "epoch": torch.tensor(epochs)}
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""TransReID's embedder: a backbone, its BNNeck, and where asked for camera vectors (SIE) and local branches (JPM)."""
+"""TransReID's embedder: a backbone, its BNNeck, and optional camera vectors (SIE) and local branches (JPM)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ CAMERA_STD = 0.02
 class CameraShift(nn.Module):
     """One learned vector [D] for each camera of the source, times a coefficient (He et al., TransReID, ICCV 2021).
 
-    `numbers` are the source's camids. Any other camid, an unknown one (-1) among them, gets the mean of the vectors,
-    which is where the network expects an image of which nothing is known; so does every image with `mean_only`, in
-    evaluation.
+    `numbers` are the source's camids. Any other camid, including unknown (-1), gets the mean of the vectors, the
+    network's expectation without information on the camera; with `mean_only` so does every image in evaluation.
     """
 
     numbers: torch.Tensor
@@ -35,7 +34,7 @@ class CameraShift(nn.Module):
         self.mean_only = mean_only
 
     def forward(self, camids: torch.Tensor | None, count: int) -> torch.Tensor:
-        """camids [B], or None for B = `count` images of unknown cameras, to what is added to tokens [B, D]."""
+        """Map camids [B], or None for B = `count` images of unknown cameras, to the vectors added to tokens [B, D]."""
         mean = self.vectors.mean(0, keepdim=True).expand(count, -1)
         if camids is None or (self.mean_only and not self.training):
             return self.coefficient * mean
@@ -45,10 +44,10 @@ class CameraShift(nn.Module):
 
 
 class TransReidEmbedder(Embedder):
-    """The backbone's vector, or with `jpm_groups` > 0 it and those of the local branches, a quarter as long for four.
+    """The backbone's vector, or with `jpm_groups` > 0 it and those of the local branches, scaled by 1 / groups.
 
-    `feature` says whether it is taken before or after the BNNeck; it has unit length. `cameras` are the source's
-    camids for SIE, empty without. Raises ReidbenchError when SIE or JPM are asked of a backbone without tokens.
+    `feature` selects the vector before or after the BNNeck; it has unit length. `cameras` are the source's camids for
+    SIE, empty without. Raises ReidbenchError for SIE or JPM on a backbone without tokens.
     """
 
     def __init__(
@@ -83,12 +82,12 @@ class TransReidEmbedder(Embedder):
             self.cameras = CameraShift(cameras, backbone.dim, camera_coefficient, camera_at_test == "mean")
         if jpm_groups:
             _need_tokens(backbone, "jpm")
-            network: Any = backbone  # what it has beside a backbone's own, with tokens
+            network: Any = backbone  # its attributes in addition to a backbone's, with tokens
             self.local = JigsawBranch(network.blocks[-1], network.norm, jpm_shift, jpm_groups, jpm_shuffle)
         self.necks = nn.ModuleList(BNNeck(backbone.dim) for _ in range(1 + jpm_groups))
 
     def vectors(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Vectors [B, D] before their necks: the global one, then those of the local branches."""
+        """Return vectors [B, D] before their necks: the global one, then those of the local branches."""
         backbone: Any = self.backbone
         more = () if self.cameras is None else (self.cameras(camids, len(images)),)
         if self.local is None:
@@ -100,11 +99,11 @@ class TransReidEmbedder(Embedder):
         return [whole, *self.local(tokens)]
 
     def after_necks(self, vectors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Each vector [B, D] through its BNNeck."""
+        """Apply each vector's BNNeck [B, D]."""
         return [neck(vector) for neck, vector in zip(self.necks, vectors, strict=True)]
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images, and camids for SIE, to unit features [B, (1 + groups) D]."""
+        """Map normalised images, and camids for SIE, to unit features [B, (1 + groups) D]."""
         vectors = self.vectors(images, camids)
         whole, *parts = self.after_necks(vectors) if self.feature == "after" else vectors
         return F.normalize(torch.cat([whole, *(part / len(parts) for part in parts)], 1).float(), dim=1)

@@ -35,7 +35,7 @@ Ctx = FinetuneContext[TransReidParams]
 
 
 class Loss(NamedTuple):
-    """What a step is trained by, and what the log tells of it; all scalars."""
+    """The loss of a step, and values to log; all scalars."""
 
     loss: torch.Tensor
     cross_entropy: torch.Tensor
@@ -56,7 +56,7 @@ class Recipe(IdentityLosses):
         self.triplet_weight = params.triplet_weight
 
     def losses(self, vectors: Sequence[torch.Tensor], labels: torch.Tensor) -> Loss:
-        """Vectors [B, D], the global one first, to the loss: triplet on them, cross-entropy after their necks.
+        """Return the loss of vectors [B, D], the global one first: triplet on them, cross-entropy after their necks.
 
         Labels [B] count from 0; the accuracy is that of the global classifier.
         """
@@ -71,10 +71,10 @@ def _join(losses: torch.Tensor) -> torch.Tensor:
 
 
 def finetune(ctx: Ctx) -> TransReidEmbedder:
-    """transreid: train on the labelled source; camera ids are not read.
+    """transreid: train on the labelled source, without camera ids.
 
-    Raises DataError when the source has fewer than two identities, ReidbenchError for jpm on a backbone without
-    tokens and for more than one device.
+    Raises DataError if the source has fewer than two identities, ReidbenchError for jpm on a backbone without tokens
+    and for more than one device.
     """
     return _train(ctx, _source(ctx, "transreid"), {})
 
@@ -82,7 +82,7 @@ def finetune(ctx: Ctx) -> TransReidEmbedder:
 def finetune_sie(ctx: FinetuneContext[TransReidSieParams]) -> TransReidEmbedder:
     """transreid-sie: the same with a vector for each camera of the source (side information embedding).
 
-    Raises as `finetune` does, and DataError when no camera of the source is known.
+    Raises as `finetune` does, and DataError if no camera of the source is known.
     """
     params = ctx.params
     source = _source(ctx, "transreid-sie")
@@ -117,10 +117,10 @@ def _train(ctx: Ctx, source: Split, side: dict[str, Any]) -> TransReidEmbedder:
     streams = {name: stream(ctx.seed, name) for name in ("order", "augmentation")}
     batches = _batches(ctx, source, labels, recipe.embedder.preprocess, streams)
     networks, optimisers = {"recipe": recipe}, {"optimiser": optimiser}
-    # The log's means are in single precision, as they always were.
+    # The log's means are in single precision, as in earlier versions.
     loop = Loop(ctx, params.epochs, networks, optimisers, schedule, number=np.float32, **streams)
     cameras = ctx.fabric.to_device(torch.from_numpy(source.camids))
-    # Drop path draws from the global generator, which the checkpoint holds; here it gets a stream of its own.
+    # Drop path draws from the global generator, which the checkpoint stores; it is seeded with a separate stream here.
     torch.manual_seed(stream(ctx.seed, "drop path").initial_seed())
     fit(
         loop,
@@ -135,7 +135,7 @@ def _train(ctx: Ctx, source: Split, side: dict[str, Any]) -> TransReidEmbedder:
 
 
 def _recipe(ctx: Ctx, classes: int, side: dict[str, Any]) -> Recipe:
-    """The backbone with new heads, whose weights come from a stream of their own."""
+    """Return the backbone with new heads, whose weights come from a separate stream."""
     params = ctx.params
     backbone = ctx.backbone()
     rate = chosen_drop_path(backbone, params.drop_path, DROP_PATH, ctx.note)
@@ -165,9 +165,10 @@ def _batches(
 
 
 def make_optimiser(network: nn.Module, params: TransReidParams) -> torch.optim.Optimizer:
-    """Two groups: parameters without and with "bias" in their name, the latter at another base rate.
+    """Return SGD or AdamW with two groups: parameters without and with "bias" in their name, at different base rates.
 
-    The neck's frozen bias is in neither. All decay alike, norms, positions and the CLS token included (official code).
+    The neck's frozen bias is in neither. All groups decay, including norms, positions and the CLS token (official
+    code).
     """
     trained = [(name, tensor) for name, tensor in network.named_parameters() if tensor.requires_grad]
     groups = [

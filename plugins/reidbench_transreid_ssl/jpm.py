@@ -11,17 +11,17 @@ from reidbench.errors import ReidbenchError
 
 
 def jigsaw_order(patches: int, shift: int, groups: int, shuffle: int) -> torch.Tensor:
-    """Which patch stands where after shift and shuffle, a part of equal length for each group: [groups, length].
+    """Return the indices of patches after shift and shuffle, in equal parts for the groups: [groups, length].
 
-    The first `shift` patches move to the end; what then lies in `shuffle` runs of equal length is dealt out, one of
-    each run in turn, so that every part covers the whole picture. What is left over after equal parts is dropped: 2 of
-    the 210 patches at stride 12. Where one patch is missing for equal runs, the last but one is taken twice, as in the
-    official code, which has no rule where more are missing: here the rest of the shifted row is dropped. Raises
-    ReidbenchError for fewer patches than groups.
+    The first `shift` patches move to the end; then `shuffle` runs of equal length are interleaved, one patch from each
+    run in turn, so that every part covers the whole image. Patches left over after equal parts are dropped: 2 of the
+    210 patches at stride 12. If one patch is missing for equal runs, the last but one is used twice, as in the official
+    code, which has no rule if more are missing: here the rest of the shifted sequence is dropped. Raises ReidbenchError
+    for fewer patches than groups.
     """
     if patches < max(groups, shuffle):
         raise ReidbenchError(
-            f"jpm with {max(groups, shuffle)} groups needs as many patches, the backbone has {patches}"
+            f"jpm with {max(groups, shuffle)} groups needs at least as many patches, but the backbone has {patches}"
         )
     shifted = (torch.arange(patches) + shift) % patches
     missing = -patches % shuffle
@@ -35,7 +35,7 @@ def jigsaw_order(patches: int, shift: int, groups: int, shuffle: int) -> torch.T
 
 
 class JigsawBranch(nn.Module):
-    """A copy of the last block and its norm, shared by the local parts, each of which goes through it with the CLS."""
+    """A copy of the last block and its norm, shared by the local parts; each part passes through it with the CLS."""
 
     def __init__(self, block: nn.Module, norm: nn.Module, shift: int, groups: int, shuffle: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class JigsawBranch(nn.Module):
         self.shuffle = shuffle
 
     def forward(self, tokens: torch.Tensor) -> list[torch.Tensor]:
-        """What the last block is given [B, 1 + N, D], CLS first, to one CLS [B, D] for each group."""
+        """Map the last block's input [B, 1 + N, D], CLS first, to one CLS [B, D] for each group."""
         order = jigsaw_order(tokens.shape[1] - 1, self.shift, self.groups, self.shuffle).to(tokens.device)
         cls, patches = tokens[:, :1], tokens[:, 1:]
         parts = torch.stack([torch.cat([cls, patches[:, part]], 1) for part in order], 1)  # [B, groups, 1 + length, D]

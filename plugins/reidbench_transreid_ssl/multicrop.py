@@ -1,8 +1,8 @@
 """DINO's multi-crop for upright persons, on whole batches: two whole views and several of half the size.
 
 All numbers are drawn on the CPU, from one generator for whole views and one for local ones, the same count for every
-batch of the same size; every view of every image draws its own. The pictures may lie on any device, and may be one
-device's share of a batch.
+batch of the same size; every view of every image draws separately. Images may be on any device, and may be one device's
+share of a batch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from reidbench.training.devices import WHOLE, Share
 from .params import DinoParams
 
 IMAGENET_RATIO = (3 / 4, 4 / 3)  # torchvision's, width / height
-REFERENCE_HEIGHT = 256  # of the image that the sigma of the blur is given for
-HALF = 127.5 / 255  # eight-bit values of 128 and more lie above
+REFERENCE_HEIGHT = 256  # height of the image that the sigma of the blur refers to
+HALF = 127.5 / 255  # eight-bit values of at least 128 are above
 
 
 class Crops(NamedTuple):
@@ -41,21 +41,22 @@ class _Kind(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Where the numbers of some views of a share come from."""
+    """Source of the random numbers of some views of a share."""
 
     generator: torch.Generator
     share: Share
     views: int
 
     def rand(self, *size: int, dim: int = 0) -> torch.Tensor:
-        """Numbers of `size`, of which `dim` counts views x images of the share; see `Share.rand`."""
+        """Draw numbers of `size`, of which `dim` counts views x images of the share; see `Share.rand`."""
         return self.share.rand(*size, generator=self.generator, dim=dim, groups=self.views)
 
 
 class MultiCrop:
     """Crop, flip, colour jitter, grey, blur, solarise, normalise, in this order (DINO's DataAugmentationDINO).
 
-    Crops are stretched to the view's size, bicubic. The two whole views differ in blur and solarisation.
+    Crops are resized to the view's size, bicubic, without keeping their aspect. The two whole views differ in blur and
+    solarisation.
     """
 
     def __init__(self, params: DinoParams, image_size: tuple[int, int]) -> None:
@@ -71,9 +72,9 @@ class MultiCrop:
         share: Share = WHOLE,
         originals: Originals | None = None,
     ) -> Crops:
-        """Both whole views of images [B, 3, H, W] in 0..1, a `share` of a batch: [2 B, 3, H, W].
+        """Return both whole views of images [B, 3, H, W] in 0..1, a `share` of a batch: [2 B, 3, H, W].
 
-        Crops are cut from `originals`, where they are given, and boxes are then in their pixels.
+        Crops are cut from `originals` if given; boxes are then in their pixels.
         """
         first, second, _ = self.params.blur
         kind = _Kind(self.params.global_scale, self.size, [first, second], [0.0, self.params.solarise])
@@ -86,7 +87,7 @@ class MultiCrop:
         share: Share = WHOLE,
         originals: Originals | None = None,
     ) -> Crops:
-        """The local views of images [B, 3, H, W] in 0..1, a `share` of a batch: [L B, 3, H // 2, W // 2]."""
+        """Return the local views of images [B, 3, H, W] in 0..1, a `share` of a batch: [L B, 3, H // 2, W // 2]."""
         count = self.params.local_crops
         kind = _Kind(self.params.local_scale, self.local_size, [self.params.blur[2]] * count, [0.0] * count)
         return self._views(images, originals, kind, generator, share)
@@ -115,7 +116,7 @@ class MultiCrop:
         return Crops(normalised(cut, params.mean, params.std), boxes)
 
     def _blur(self, images: torch.Tensor, probability: torch.Tensor, part: _Part) -> torch.Tensor:
-        """A sigma in pixels of the image, so that local views are blurred as much as whole ones."""
+        """Blur with a sigma in pixels of the image, so that local views are blurred as much as whole ones."""
         chosen, share = part.rand(2, len(images), dim=1)
         low, high = self.params.blur_sigma
         sigma = (low + share * (high - low)) * self.size[0] / REFERENCE_HEIGHT
@@ -124,7 +125,7 @@ class MultiCrop:
 
 
 def crop_ratio(kind: str, image_size: tuple[int, int]) -> tuple[float, float]:
-    """Width / height of crops: ImageNet's 3/4 to 4/3 as it is, or for `person` as a multiple of the image's own."""
+    """Return width / height of crops: ImageNet's 3/4 to 4/3, or for `person` that multiple of the image's own."""
     low, high = IMAGENET_RATIO
     height, width = image_size
     return (low, high) if kind == "imagenet" else (low * width / height, high * width / height)
@@ -133,7 +134,7 @@ def crop_ratio(kind: str, image_size: tuple[int, int]) -> tuple[float, float]:
 def crop(
     images: torch.Tensor | Originals, boxes: torch.Tensor, flips: torch.Tensor, size: tuple[int, int]
 ) -> torch.Tensor:
-    """Each image's box (top, left, height, width) [B, 4] stretched to `size`, mirrored where `flips` [B]: in 0..1."""
+    """Resize each image's box (top, left, height, width) [B, 4] to `size` and mirror it where `flips` [B]: in 0..1."""
     if isinstance(images, Originals):
         cut = images.cut(boxes, size, "bicubic")
         return torch.where(flips.to(cut.device)[:, None, None, None], cut.flip(3), cut)
@@ -145,9 +146,9 @@ def crop(
 
 
 def bicubic(start: torch.Tensor, length: torch.Tensor, inputs: int, outputs: int) -> torch.Tensor:
-    """Weights [B, outputs, inputs] that resize `length` [B] pixels from `start` [B] as Pillow's bicubic filter does.
+    """Return weights [B, outputs, inputs] that resize `length` [B] pixels from `start` [B] as Pillow's bicubic filter.
 
-    Keys' cubic with a = -1/2, widened where it shrinks; pixels outside the box count for nothing.
+    Keys' cubic with a = -1/2, widened when it shrinks; pixels outside the box have no weight.
     """
     scale = (length / outputs)[:, None, None]
     centres = start[:, None, None] + (torch.arange(outputs) + 0.5)[:, None] * scale
@@ -162,7 +163,7 @@ def bicubic(start: torch.Tensor, length: torch.Tensor, inputs: int, outputs: int
 
 
 def solarise(images: torch.Tensor) -> torch.Tensor:
-    """Values of 128 and more of 255 turned into their negative, [B, 3, H, W] in 0..1."""
+    """Invert values of at least 128 of 255, [B, 3, H, W] in 0..1."""
     return torch.where(images > HALF, 1 - images, images)
 
 

@@ -1,4 +1,4 @@
-"""The recipes of the papers and of their code, as presets; networks are named in the matrix file."""
+"""Presets with the recipes of the papers and their code; the matrix file sets the network."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _TRAINING: dict[str, Any] = {
     "mean": HALF,
     "std": HALF,
 }
-# From ImageNet a rate twenty times that of a start from persons, and the warm-up of config/defaults.py.
+# For ImageNet weights a rate twenty times that for weights of persons, and the warm-up of config/defaults.py.
 _IMAGENET = {**_TRAINING, "lr": 8e-3, "warmup": 5 / 120}
 _PERSONS = {**_TRAINING, "lr": 4e-4, "warmup": 20 / 120}
 TRANSREID: dict[str, Preset] = {
@@ -92,7 +92,7 @@ TRANSREID_SIE: dict[str, Preset] = {
     "paper-384": Preset("TransReID of Table 7 at 384x128", **{**_WHOLE, "image_size": TALL}),
     "star": Preset(f"TransReID* of Table 7, {_STRIDE}", **_WHOLE),
     "star-384": Preset(f"TransReID* of Table 7 at 384x128, {_STRIDE}", **{**_WHOLE, "image_size": TALL}),
-    "sie": Preset("the baseline with cameras alone; configs/*/vit_sie.yml", **_SIE),
+    "sie": Preset("the baseline with cameras only; configs/*/vit_sie.yml", **_SIE),
     "code": Preset(
         "configs/*/vit_transreid.yml: SHIFT_NUM 5 moves four patches, SHUFFLE_GROUP is 2",
         **{**_WHOLE, "jpm_shift": 4, "jpm_shuffle": 2},

@@ -1,4 +1,4 @@
-"""Numbers that were published for TransReID and TransReID-SSL, as they are printed."""
+"""Published numbers of TransReID and TransReID-SSL, as printed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _VIT, _DEIT = "ViT-B/16 from ImageNet-21k", "DeiT-B/16 from ImageNet"
 
 
 def of_transreid(whole: bool) -> tuple[Published, ...]:
-    """The plain baseline and the whole TransReID; `whole` chooses which of them stands beside measured rows."""
+    """The plain baseline and the full TransReID; `whole` selects the one to show next to measured rows."""
     return (
         *Published.table(
             _README,
@@ -117,7 +117,7 @@ def of_transreid(whole: bool) -> tuple[Published, ...]:
                 f"{_DEIT}, 384x128, TransReID*": "66.3 84.5 88.5 95.1 82.1 91.1 - -",
             },
             "step",
-            "another network than is offered here",
+            "a network that is not available here",
             beside=False,
         ),
         *Published.table(

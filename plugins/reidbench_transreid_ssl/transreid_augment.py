@@ -1,4 +1,4 @@
-"""What TransReID does to training images: bicubic resize, flip, pad, crop, and erasing with noise."""
+"""TransReID's augmentation of training images: bicubic resize, flip, pad, crop, and erasing with noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGEST_ASPECT = 1 / 0.3
 
 @dataclass(frozen=True)
 class Bicubic:
-    """Images at one size (height, width), resized with Pillow's bicubic filter; tests keep the harness's bilinear."""
+    """Images at one size (height, width), resized with Pillow's bicubic filter; the harness resizes test images."""
 
     images: HasImages
     size: tuple[int, int]
@@ -32,7 +32,7 @@ class Bicubic:
         return len(self.images)
 
     def image(self, index: int) -> np.ndarray:
-        """Picture `index` as uint8 [height, width, 3]."""
+        """Return image `index` as uint8 [height, width, 3]."""
         picture = self.images.image(index)
         if picture.shape[:2] == self.size:
             return picture
@@ -41,49 +41,49 @@ class Bicubic:
 
 @dataclass(frozen=True)
 class Patches:
-    """For each image of a batch (top, left, noise [3, h, w]), or None where nothing is erased."""
+    """For each image of a batch (top, left, noise [3, h, w]), or None if nothing is erased."""
 
     noise: Sequence[tuple[int, int, torch.Tensor] | None]
 
     def part(self, part: slice) -> Patches:
-        """Those of some of the images."""
+        """Return the patches of some of the images."""
         return Patches(self.noise[part])
 
 
 @dataclass(frozen=True)
 class PlacedPatches:
-    """What is drawn for a batch: where pictures are shown, and the noise in them."""
+    """Random numbers of a batch: positions of the images, and the noise in them."""
 
     draws: Draws
     patches: Patches
 
     def part(self, part: slice) -> PlacedPatches:
-        """That of some of the images."""
+        """Return the numbers of some of the images."""
         return PlacedPatches(self.draws.part(part), self.patches.part(part))
 
 
 @dataclass(frozen=True)
 class NoiseErase:
-    """One rectangle of an image becomes N(0, 1) noise, drawn for each pixel and channel (timm's mode 'pixel').
+    """Replaces a rectangle of an image by N(0, 1) noise for each pixel and channel (timm's mode 'pixel').
 
-    It covers a share of the image drawn evenly from `area`; its aspect is drawn evenly on a logarithmic scale from
-    0.3 to 3.33. An image in which ten draws do not fit stays as it is.
+    Its share of the image is uniform in `area`; its aspect is log-uniform from 0.3 to 3.33. An image is unchanged if
+    ten draws do not fit.
     """
 
     probability: float = 0.5
     area: tuple[float, float] = (0.02, 1 / 3)
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Normalised images [B, C, H, W] to a new batch."""
+        """Return erased copies of normalised images [B, C, H, W]."""
         return self.apply(images, self.draw(len(images), (images.shape[2], images.shape[3]), generator))
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Patches:
-        """What is drawn for `count` images of three channels and of `size`: which are chosen, then one by one noise."""
+        """Draw for `count` images of three channels and of `size`: which are erased, then their noise one by one."""
         chosen = torch.rand(count, generator=generator) < self.probability
         return Patches([self._patch(size, generator) if row else None for row in chosen.tolist()])
 
     def apply(self, images: torch.Tensor, patches: Patches) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] to a new batch."""
+        """Return erased copies of normalised images [B, 3, H, W]."""
         images = images.clone()
         for image, patch in zip(images, patches.noise, strict=True):
             if patch is not None:
@@ -105,7 +105,7 @@ class NoiseErase:
 
 
 class TrainAugment:
-    """Flip, pad with black, crop, then erase with noise: on normalised images, as the rectangles' N(0, 1) wants it."""
+    """Flip, pad with black, crop, then erase with noise: on normalised images, as N(0, 1) noise assumes."""
 
     def __init__(self, params: TransReidParams, height: int, mean: Sequence[float], std: Sequence[float]) -> None:
         pad = padding(params.pad, height)
@@ -114,13 +114,13 @@ class TrainAugment:
         self.erase = NoiseErase(params.erase, params.erase_area)
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """[B, 3, H, W] to a new batch; every number comes from `generator`."""
+        """Return augmented copies of [B, 3, H, W]; every number comes from `generator`."""
         return self.apply(images, self.draw(len(images), (images.shape[2], images.shape[3]), generator))
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> PlacedPatches:
-        """Flips and windows of all images, then their noise."""
+        """Draw flips and windows of all images, then their noise."""
         return PlacedPatches(self.place.draw(count, size, generator), self.erase.draw(count, size, generator))
 
     def apply(self, images: torch.Tensor, drawn: PlacedPatches) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] to a new batch."""
+        """Return augmented copies of normalised images [B, 3, H, W]."""
         return self.erase.apply(self.place.apply(images, drawn.draws), drawn.patches)

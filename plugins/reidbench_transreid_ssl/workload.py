@@ -1,4 +1,4 @@
-"""Steps and images of a training at full scale, for `reidbench rehearse`; free of torch."""
+"""Steps and images of a training run at full scale, for `reidbench rehearse`; does not import torch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ MOST_HELD_OUT = 1000
 
 
 def dino(params: DinoParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Whole batches of the pool without the images that are held out; each image is read once in an epoch."""
+    """Return full batches of the pool without the held-out images; each image is read once per epoch."""
     images = amounts["pool"].images
     seen = images - min(round(params.held_out * images), MOST_HELD_OUT)
     return Workload(params.epochs * (seen // params.batch), params.batch)
 
 
 def transreid(params: TransReidParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Passes of the identity sampler over the source, as if each identity had as many images.
+    """Return passes of the identity sampler over the source, as if all identities had the same number of images.
 
-    Where they differ, a pass ends a few steps earlier or later. Without a count of identities each image comes once.
+    If the numbers differ, a pass ends a few steps earlier or later. Without a number of identities each image counts
+    once.
     """
     source = amounts["source"]
     identities, size = params.identities, params.images

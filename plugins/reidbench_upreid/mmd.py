@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-BLOCK = 1 << 22  # differences that are held at once
+BLOCK = 1 << 22  # differences in memory at once
 
 
 def mmd(first: torch.Tensor, second: torch.Tensor, kernels: int = 5, join: str = "mean") -> torch.Tensor:
@@ -19,20 +19,20 @@ def mmd(first: torch.Tensor, second: torch.Tensor, kernels: int = 5, join: str =
     with torch.autocast(first.device.type, enabled=False):
         squares = squared_distances(torch.cat([first, second]).float())
         count = len(squares)
-        # All samples equal would be 0 / 0; the clamp makes them a kernel of 1, and the MMD 0.
+        # Equal samples would give 0 / 0; the clamp makes their kernel 1, and the MMD 0.
         width = (squares.detach().sum() / (count * count - count)).clamp_min(1e-30)
         octaves = range(-(kernels // 2), kernels - kernels // 2)
         values = torch.stack([torch.exp(-squares / (width * 2.0**u)) for u in octaves])
         kernel = values.sum(0) if join == "sum" else values.mean(0)
         half = len(first)
         within = kernel[:half, :half].mean() + kernel[half:, half:].mean()
-        return (within - 2 * kernel[:half, half:].mean()).clamp_min(0)  # the sums round
+        return (within - 2 * kernel[:half, half:].mean()).clamp_min(0)  # rounding of the sums may give a negative value
 
 
 def squared_distances(samples: torch.Tensor) -> torch.Tensor:
     """[N, D] to [N, N] from differences: exactly 0 on the diagonal, never negative.
 
-    |a|^2 + |b|^2 - 2 a b would be faster, and loses all digits where samples lie close together, as similarities do
+    |a|^2 + |b|^2 - 2 a b would be faster, but loses all digits where samples are close together, as similarities are
     when features collapse.
     """
     found: torch.Tensor = _SquaredDistances.apply(samples)  # type: ignore[no-untyped-call]
@@ -40,7 +40,7 @@ def squared_distances(samples: torch.Tensor) -> torch.Tensor:
 
 
 class _SquaredDistances(torch.autograd.Function):
-    """Both ways in blocks of rows, so that [N, N, D] differences are never in memory."""
+    """Forward and backward pass in blocks of rows, so that [N, N, D] differences are never in memory."""
 
     @staticmethod
     def forward(ctx: Any, samples: torch.Tensor) -> torch.Tensor:
@@ -60,5 +60,5 @@ class _SquaredDistances(torch.autograd.Function):
 
 
 def _rows(samples: torch.Tensor) -> int:
-    """Rows whose differences to all samples are one block."""
+    """Number of rows whose differences to all samples form one block."""
     return max(1, BLOCK // samples.numel())

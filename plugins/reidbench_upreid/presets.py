@@ -1,4 +1,4 @@
-"""What the paper trained with."""
+"""Training settings of the paper."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRESETS = {
         negatives="same-position",
         held_out=0.0,
     ),
-    # Those of the shared parameter `preset` stay: they say whose views and pixel statistics fill what is not given.
+    # The values of the shared parameter `preset` remain: they select the views and pixel statistics of unset fields.
     "lup": Preset("views and pixel statistics of LUPerson", preset="lup"),
     "imagenet": Preset("views and pixel statistics of MoCo v2", preset="imagenet"),
 }

@@ -35,7 +35,7 @@ class UpReidStep(ContrastiveStep):
     """L = lambda_g L_g + lambda_p mean_i L_p,i + w L_consist, on M + 1 banks with one pointer.
 
     With lambda_g = 1, lambda_p = 0 and w = 0 it is MoCo v2's step, bit for bit: neither patches nor plain images are
-    encoded then, and what is drawn for them comes from streams of their own.
+    encoded then, and their random numbers come from separate streams.
     """
 
     def __init__(self, encoders: MomentumEncoders, params: UpReidParams, seed: int) -> None:
@@ -49,7 +49,7 @@ class UpReidStep(ContrastiveStep):
         self.mirror = mirror(params.rows, params.columns)
 
     def forward(self, views: Views) -> StepOutput:
-        """Queries of view, patches and plain image; then the encoders' update; then the keys of all three."""
+        """Encode queries of view, patches and plain image; update the key encoder; encode the keys of all three."""
         params, encoders = self.params, self.encoders
         queries = encoders.online(views.first)
         patch_queries = self._patches(views.first, encoders.online) if params.patch_weight else None
@@ -77,10 +77,10 @@ class UpReidStep(ContrastiveStep):
         return StepOutput(loss, banks, facts)
 
     def patch_losses(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """L_p,i for each position and image [M, B], from queries and keys [B, M, D].
+        """Return L_p,i for each position and image [M, B], from queries and keys [B, M, D].
 
-        Positives are the other view's patch at the same place, at the mirrored one, or both, which stand inside one
-        logarithm; negatives are the bank of the place. (A flip of either view swaps the two positives.)
+        Positives are the other view's patch at the same position, at the mirrored one, or both inside one logarithm;
+        negatives are the bank of the position. (A flip of either view swaps the two positives.)
         """
         at = {"same": keys, "symmetric": keys[:, self.mirror.to(keys.device)]}
         positives = torch.stack([at[place] for place in self.params.positives], 2)  # [B, M, P, D]
@@ -93,8 +93,8 @@ class UpReidStep(ContrastiveStep):
     ) -> torch.Tensor:
         """MMD between the similarities q k^T of views and those of plain images, [B, B] each.
 
-        It is no mean over images: on several devices each computes it of the whole batch. In float32, also under
-        autocast: similarities of a batch are close to each other, and the loss is made of their differences.
+        It is not a mean over images: on several devices each device computes it on the whole batch. In float32, also
+        under autocast: similarities of a batch are close to each other, and the loss consists of their differences.
         """
         vectors = (gather(one).float() for one in (queries, keys, original, original_keys))
         queries, keys, original, original_keys = vectors
@@ -108,6 +108,6 @@ class UpReidStep(ContrastiveStep):
         return mmd(augmented, plain, self.params.kernels, self.params.kernel_sum)
 
     def _patches(self, view: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Unit vectors [B, M, D] of the patches of augmented views [B, 3, H, W]."""
+        """Return unit vectors [B, M, D] of the patches of augmented views [B, 3, H, W]."""
         patches = split_patches(view, self.params.rows, self.params.columns)
         return encode(patches.flatten(0, 1)).view(*patches.shape[:2], -1)

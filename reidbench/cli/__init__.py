@@ -1,4 +1,4 @@
 """The command line: one module per group of commands.
 
-Imports all other packages; none imports it. Start with `main.py`.
+Imports all other packages; none imports it. Begin with `main.py`.
 """

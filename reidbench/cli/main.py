@@ -187,6 +187,8 @@ def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, c
     from reidbench import report
     from reidbench.progressbar import going_through
 
+    from .results.fitting import shown
+
     with going_through(console) as through:
         board = report.collect(the_plan, the_store, through=through)
     warn_of_changes(board, registry)
@@ -195,7 +197,7 @@ def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, c
     if streams.is_closed():
         print("standard output is closed; run `reidbench table` to print the leaderboard", file=sys.stderr)
     else:
-        print(report.write(board, "md"), end="")
+        print(shown(report.write(board, "md")), end="")
 
 
 def _again() -> str:

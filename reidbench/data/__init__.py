@@ -1,6 +1,6 @@
-"""Images and labels on disk: samples, splits with and without labels, folder layouts, fingerprints, checks.
+"""Data sets on disk: samples, labelled and hidden splits, folder layouts, fingerprints and checks.
 
-Imports files and errors. Begin with `split.py` and `dataset.py`; labels are hidden in `hidden.py`.
+Imports files and errors. Begin with `split.py` and `dataset.py`; `hidden.py` hides labels.
 """
 
 from __future__ import annotations

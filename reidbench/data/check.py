@@ -1,4 +1,4 @@
-"""Is this copy of a data set the published one? Counts compared, files named, the likely cause told."""
+"""Compare a copy of a data set with its published counts: name the files that differ and the likely cause."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .walk import first_names
 
 Mode = Literal["off", "warn", "strict"]
 STRANGE = "files that do not belong to the set"
-ABSENT = "images that the lists name are not there"
+ABSENT = "images named in the lists are missing"
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class CountDifference:
-    """A number that is not the published one; `certain` unless the published number is unverified."""
+    """A count that differs from the published one; `certain` unless the published count is unverified."""
 
     part: str
     what: str
@@ -37,17 +37,17 @@ class CountDifference:
     def __str__(self) -> str:
         doubt = "" if self.certain else " (unverified)"
         change = self.found - self.published
-        text = f"{self.part}: {self.found} {self.what}, published are {self.published}{doubt}"
+        text = f"{self.part}: {self.found} {self.what}, published: {self.published}{doubt}"
         counted = self.what.endswith("images")
         return text + (f": {abs(change)} {'missing' if change < 0 else 'too many'}" if counted else "")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a data set holds against what it should hold.
+    """Comparison of a data set with its published counts.
 
-    `problems` are sentences about what is certainly wrong, `remarks` about what may be, `causes` are guesses at
-    why. `found` and the rows of `table` are by split.
+    `problems` are sentences about certain errors, `remarks` about possible ones, and `causes` are likely reasons.
+    `found` and the rows of `table` are per split.
     """
 
     dataset: Dataset
@@ -58,17 +58,17 @@ class Report:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is certainly wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
     @property
     def lacking(self) -> int:
-        """Images that are fewer than published, over all splits; lists may know of more."""
+        """Number of images missing from the published count, over all splits."""
         return sum(max(n, 0) for n in self._short().values())
 
     @property
     def excess(self) -> int:
-        """Files that do not belong, and images beyond the published numbers."""
+        """Number of strays plus images in excess of the published count."""
         more = sum(max(-n, 0) for n in self._short().values())
         return more + sum(map(len, self.dataset.strays.values()))
 
@@ -78,11 +78,11 @@ class Report:
         return {part: images - self.found[part].images for part, images in sure.items() if part in self.found}
 
     def titles(self) -> list[str]:
-        """The titles of the columns of `table`: outfits, tracklets and images by modality only where there are any."""
+        """Column titles of `table`. Outfits, tracklets and images per modality are included only if the set has any."""
         return ["split", *(f"{what} / published" for what in self._counted()), "junk", "distractors"]
 
     def table(self) -> list[list[str]]:
-        """Rows of split, then found / published for images, identities, cameras and more; junk and distractors."""
+        """One row per split: found / published for images, identities, cameras and more, then junk and distractors."""
         return [[part, *self._cells(part), str(n.junk), str(n.distractors)] for part, n in self.found.items()]
 
     def _counted(self) -> list[str]:
@@ -124,9 +124,9 @@ def examine(dataset: Dataset) -> Report:
 
 
 def judge(dataset: Dataset, mode: Mode) -> Dataset:
-    """The data set with a note for each problem (`warn`), or DataError with the first of them (`strict`).
+    """Return the data set with a note per problem (`warn`), or raise DataError with the first problems (`strict`).
 
-    Unverified counts never stop anything: a difference from one is not even noted here, only in a Report.
+    A difference from an unverified count appears only in a Report: it adds no note and raises nothing.
     """
     if mode == "off":
         return dataset
@@ -150,7 +150,7 @@ def _union(dataset: Dataset) -> Split:
 
 
 def _unnoted(report: Report) -> list[str]:
-    """Readers note strays, absent files and faults of the labels themselves."""
+    """Problems that readers have not noted already. Readers note strays, absent files and contradictory labels."""
     known = (STRANGE, ABSENT, *report.dataset.faults)
     return [problem for problem in report.problems if not any(words in problem for words in known)]
 
@@ -167,7 +167,7 @@ def _differences(dataset: Dataset, found: Mapping[str, Found]) -> list[CountDiff
 
 
 def _short_cameras(dataset: Dataset, differences: Sequence[CountDifference]) -> list[str]:
-    """Where the images of each camera are published, they tell which cameras files are missing from."""
+    """Differences in the number of images per camera, where the published counts include cameras."""
     sentences = []
     for part in dict.fromkeys(d.part for d in differences if d.what == "images" and d.certain):
         expected = dataset.published.per_camera.get(part) if dataset.published else None
@@ -177,7 +177,7 @@ def _short_cameras(dataset: Dataset, differences: Sequence[CountDifference]) -> 
         found = count_cameras(split, len(expected))
         pairs = enumerate(zip(found, expected, strict=True), start=1)
         changes = [f"camera {n} {have - want:+d}" for n, (have, want) in pairs if have != want]
-        sentences += [f"{part}, by camera (junk apart): {', '.join(changes)}"] if changes else []
+        sentences += [f"{part}, by camera (without junk): {', '.join(changes)}"] if changes else []
     return sentences
 
 
@@ -191,22 +191,22 @@ def _causes(dataset: Dataset, found: Mapping[str, Found], differences: Sequence[
         return causes
     images = [d for d in differences if d.what == "images" and d.certain]
     if any(d.found < d.published for d in images) or dataset.absent:
-        causes.append("an interrupted copy, download or unpacking: take these files from the archive again")
+        causes.append("an interrupted copy, download or extraction: extract these files from the archive again")
     if dataset.strays or any(d.found > d.published for d in images):
-        causes.append("copies, renamed files, or files of another version of the set lie among the images")
+        causes.append("copies, renamed files, or files of another version of the set are among the images")
     return causes
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What reading every picture tells: a fingerprint by content, and those that cannot be decoded, with reasons."""
+    """Result of reading every image: a fingerprint of the contents, and why each unreadable image failed to decode."""
 
     fingerprint: str
     unreadable: tuple[str, ...]
 
 
 def read_contents(dataset: Dataset, progress: Progress = lambda done, total: None) -> Contents:
-    """Read and decode every picture once. Pictures of several splits are read once."""
+    """Read and decode every image once. An image in several splits is read once."""
     from hashlib import sha256
 
     rows: dict[str, str] = {}
@@ -232,13 +232,13 @@ def read_contents(dataset: Dataset, progress: Progress = lambda done, total: Non
 
 
 def image_names(dataset: Dataset) -> set[str]:
-    """Paths of the images of all splits, and of the part for validation."""
+    """Paths of the images of all splits, including the validation part."""
     splits = [*dataset.parts().values(), *([dataset.validation] if dataset.validation is not None else [])]
     return {path for split in splits for path in split.paths}
 
 
 def compare_names(dataset: Dataset, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(missing, strange): paths of a whole copy that are not among the images or strays here, and the reverse."""
+    """(missing, strange): paths of a complete copy that are neither images nor strays here, and the reverse."""
     have = image_names(dataset)
     have |= {path for files in dataset.strays.values() for path in files}
     whole = set(names)

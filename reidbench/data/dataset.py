@@ -1,4 +1,4 @@
-"""A data set: up to three splits, where they lie, and what the reader noticed."""
+"""A data set: up to three splits, their root folder, and the reader's notes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ PARTS = ("train", "query", "gallery")
 
 @dataclass(frozen=True)
 class Dataset:
-    """`train`, `query` and `gallery`; a pool has `train` only, and a set for tests has an empty `train`.
+    """A data set of up to three splits: `train`, `query` and `gallery`.
 
-    `notes` are sentences about strays and oddities. `truth` is what only rendered data know (the synthetic
-    persons offer `restyle`, `view`, `structure`, `mask`, `relevance`); it is given only to components that say
-    `protocol={"truth"}`. `published` are the counts that the set should have. `strays` are files that were left out
-    because they do not belong, and `absent` are images that a list of the set names and that are not there, both
-    by split. `faults` are the notes on labels that contradict themselves: notes in a run, problems in a check.
-    `one_numbering` says that equal pids in train and test are one person; some sets number their test persons from 1
-    again. `validation` are images of train's persons that the set ships for validation; it is no part of a run
-    unless `validate: {queries: validation}` asks for it.
+    A pool has only `train`; a set for tests has an empty `train`.
+
+    `notes` are sentences about strays and oddities. `truth` is known only for rendered data (the synthetic persons
+    offer `restyle`, `view`, `structure`, `mask` and `relevance`); only components with `protocol={"truth"}` receive it.
+    `published` are the expected counts. `strays` are files left out because they do not belong to the set, and `absent`
+    are images that a list of the set names but that are missing; both are per split. `faults` are notes on
+    contradictory labels: notes in a run, problems in a check. `one_numbering` means that equal pids in train and test
+    are one person; some sets number their test persons from 1 again. `validation` are images of train's persons that
+    the set ships for validation; a run uses them only with `validate: {queries: validation}`.
     """
 
     name: str
@@ -43,15 +44,15 @@ class Dataset:
     validation: Split | None = None
 
     def parts(self) -> dict[str, Split]:
-        """The splits that are there, by name."""
+        """The available splits, by name."""
         found = {part: getattr(self, part) for part in PARTS}
         return {part: split for part, split in found.items() if split is not None}
 
     def unlabelled(self) -> frozenset[str]:
-        """Labels beyond identity that are not there, as the words of a component's `lacks`.
+        """Labels beyond identity that are missing, as words of a component's `lacks`.
 
-        "clothes" where no part has it, "clothes in train", and "clothes in test" where query or gallery has none. One
-        of these is enough for tracklets: Market-1501 has several boxes of a query and single images in the gallery.
+        "clothes" if no part has it, "clothes in train", and "clothes in test" if neither query nor gallery has it. For
+        tracklets, one of query and gallery suffices: Market-1501 has several boxes per query and single gallery images.
         """
         known = {part: split.more.known for part, split in self.parts().items()}
         query, gallery = (known.get(part, frozenset[str]()) for part in ("query", "gallery"))
@@ -62,13 +63,13 @@ class Dataset:
         }
 
     def with_truth(self, truth: Any) -> Dataset:
-        """The same data set, knowing the truth."""
+        """Return the data set with this truth."""
         return replace(self, truth=truth)
 
     def with_notes(self, *notes: str) -> Dataset:
-        """The same data set with further notes."""
+        """Return the data set with additional notes."""
         return replace(self, notes=(*self.notes, *notes))
 
     def with_faults(self, *faults: str) -> Dataset:
-        """The same data set with further faults, which are notes too."""
+        """Return the data set with additional faults, which are notes too."""
         return replace(self.with_notes(*faults), faults=(*self.faults, *faults))

@@ -1,4 +1,4 @@
-"""Rows of images without labels: what every split can do, and all that a HiddenSplit can do."""
+"""Images without labels: the common base of all splits, and HiddenSplit, which has nothing more."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from reidbench.files.names import shown, stays_inside
 from .morelabels import MORE_LABELS, NO_LABELS, MoreLabels
 from .pictures.images import read_encoded, read_image
 
-UNKNOWN_CAMERA = -1  # nobody knows which camera it was; the camera rule never fires for it
-# A hidden split's order must not depend on labels; sorted files group by person, so they are shuffled once.
+UNKNOWN_CAMERA = -1  # the camera rule never applies to an unknown camera
+# A hidden split's order must not depend on labels. Sorted files are grouped by person, so they are shuffled once.
 HIDDEN_ORDER_SEED = 20211126
 
 
 class Images:
-    """What both kinds of split can do: count, read images, tell cameras, join files by name."""
+    """Base of both kinds of split: number of images, pixels, cameras, and files joined by name."""
 
     def __init__(
         self,
@@ -42,47 +42,47 @@ class Images:
 
     @property
     def clothes(self) -> np.ndarray | None:
-        """Outfits of a person by number [N], -1 unknown; None where the set has none, or they are hidden."""
+        """Outfits of a person by number [N], -1 unknown; None if the set has none or they are hidden."""
         return self.more.clothes
 
     @property
     def modality(self) -> tuple[str, ...] | None:
-        """A word for each image, such as "visible", "" unknown; None where the set has none, or they are hidden."""
+        """A word for each image [N], such as "visible", "" unknown; None if the set has none or they are hidden."""
         return self.more.modality
 
     @property
     def tracklets(self) -> np.ndarray | None:
-        """Walks by number [N], -1 for an image of none; None where the set has none, or they are hidden."""
+        """Tracklets by number [N], -1 for an image without one; None if the set has none or they are hidden."""
         return self.more.tracklets
 
     @property
     def attributes(self) -> Mapping[str, tuple[str, ...]]:
-        """Texts [N] by name, "" unknown; empty where the set has none, or they are hidden."""
+        """Texts [N] by name, "" unknown; empty if the set has none or they are hidden."""
         return self.more.attributes
 
     def __len__(self) -> int:
         return len(self._files)
 
     def image(self, index: int) -> np.ndarray:
-        """Picture `index` as uint8 [height, width, 3], RGB. Raises DataError when it cannot be decoded."""
+        """Image `index` as uint8 [height, width, 3], RGB. Raises DataError if it cannot be decoded."""
         return read_image(self._root / self._files[index])
 
     def _encoded(self, index: int) -> tuple[str, bytes]:
-        """(name for messages, bytes of the file): for decoders of our own, never for methods."""
+        """(name for messages, bytes of the file), for internal decoders only, never for methods."""
         path = self._root / self._files[index]
         return str(path), read_encoded(path)
 
     def _rows(self, indices: Sequence[int] | np.ndarray) -> tuple[Path, list[str], np.ndarray, list[str], MoreLabels]:
-        """Root, files, camids, domains and further labels of the images of the given indices, in that order."""
+        """Root, files, camids, domains and further labels of the images at `indices`, in that order."""
         chosen = [int(index) for index in indices]
         files, domains = ([column[index] for index in chosen] for column in (self._files, self.domains))
         return self._root, files, self.camids[chosen], domains, self.more.take(chosen)
 
     def sidecar(self, folder: str | os.PathLike[str], pattern: str = "{name}", **values: object) -> Sidecar:
-        """Files that belong to these images by name, for instance `pattern="{stem}_fake_{k}.jpg", k=3`.
+        """Files joined to these images by name, for instance `pattern="{stem}_fake_{k}.jpg", k=3`.
 
-        `{name}`, `{stem}` and `{path}` stand for the image's file name, the same without its ending, and its
-        path under the root. The names themselves stay out of reach, since they often tell the identity.
+        `{name}`, `{stem}` and `{path}` are replaced by the image's file name, the same without its extension, and its
+        path under the root. The names themselves are not exposed, since they often contain the identity.
         """
         return Sidecar(Path(folder), [_fill(pattern, file, values) for file in self._files])
 
@@ -98,39 +98,39 @@ class Sidecar:
         return len(self._names)
 
     def exists(self, index: int) -> bool:
-        """Whether the file that belongs to image `index` is there."""
+        """Whether the file for image `index` exists."""
         return (self._folder / self._names[index]).is_file()
 
     def missing(self) -> list[int]:
-        """Indices of the images whose file is not there."""
+        """Indices of the images without a file."""
         return [index for index in range(len(self)) if not self.exists(index)]
 
     def image(self, index: int) -> np.ndarray:
-        """The file that belongs to image `index` as uint8 [height, width, 3]."""
+        """The file for image `index` as uint8 [height, width, 3]."""
         return read_image(self._folder / self._names[index])
 
 
 def hidden_order(count: int) -> np.ndarray:
-    """The order in which `Split.hide` lays out a split of that many images."""
+    """Permutation [count] that `Split.hide` applies to a split of `count` images."""
     return np.random.Generator(np.random.PCG64(HIDDEN_ORDER_SEED)).permutation(count)
 
 
 class HiddenSplit(Images):
-    """Unlabelled images: there are no pids and no paths here. `ids` are opaque and count from 0.
+    """Unlabelled images, without pids or paths. `ids` are opaque and count from 0.
 
-    Clothes, modality, tracklets and attributes are there only for components that declare them in `protocol`.
+    Clothes, modality, tracklets and attributes are available only to components that declare them in `protocol`.
     """
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """One opaque name per image, fit for file names."""
+        """One opaque name per image, valid as a file name."""
         return tuple(f"{index:07d}" for index in range(len(self)))
 
     def match(self, names: Sequence[str], by: NameForm = "name") -> np.ndarray:
-        """The index of the image that each name stands for [len(names)] int64, -1 where there is none.
+        """Index of the image that each name matches, [len(names)] int64; -1 if none does.
 
-        Compared are file names, stems (names without their ending) or whole paths under the root. Strings are found by
-        64-bit hashes, 8 bytes for each, and then compared. Raises DataError for a name that two images have.
+        Compares file names, stems (names without extension) or whole paths under the root, by 64-bit hashes (8 bytes
+        per image) and then by the text itself. Raises DataError for a name that two images share.
         """
         form = NAME_FORMS[by]
         own = np.fromiter(map(hash, map(form, self._files)), dtype=np.int64, count=len(self))
@@ -138,28 +138,28 @@ class HiddenSplit(Images):
         order = np.argsort(own, kind="stable")
         own = own[order]
         found = np.full(len(names), -1, dtype=np.int64)
-        rows = np.argsort(wanted)  # neighbouring searches then touch the same memory
+        rows = np.argsort(wanted)  # sorted searches access neighbouring memory
         for row, start in zip(rows.tolist(), np.searchsorted(own, wanted[rows]).tolist(), strict=True):
             name = form(names[row])
             while start < len(own) and own[start] == wanted[row]:
                 if form(self._files[order[start]]) == name:
                     if found[row] >= 0:
-                        raise DataError(f"{self._root}: two images are called {name}: compare whole paths")
+                        raise DataError(f"{self._root}: two images are named {name}; compare whole paths")
                     found[row] = order[start]
                 start += 1
         return found
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Self:
-        """The images of the given indices, in that order."""
+        """The images at `indices`, in that order."""
         return type(self)(*self._rows(indices))
 
     def telling(self, words: AbstractSet[str]) -> HiddenSplit:
-        """The same without the labels whose word is not among `words` (see MORE_LABELS)."""
+        """Return the split without the labels whose word is not among `words` (see MORE_LABELS)."""
         return HiddenSplit(self._root, self._files, self.camids, self.domains, self.more.only(words))
 
     @classmethod
     def merge(cls, splits: Sequence[HiddenSplit]) -> HiddenSplit:
-        """One set of images of several; cameras of different sets stay different, unknown ones unknown."""
+        """Merge several sets of images into one; cameras of different sets stay different, unknown ones unknown."""
         if len(splits) == 1:
             return splits[0]
         files: list[str] = []
@@ -177,7 +177,7 @@ class HiddenSplit(Images):
 
     @classmethod
     def load(cls, file: Path, root: Path) -> HiddenSplit:
-        """Read what `save` wrote. Raises DataError for anything else, and for a path that would leave `root`."""
+        """Read the output of `save`. Raises DataError for any other file, and for a path outside `root`."""
         with reading_rows(file) as rows:
             camids = np.array(rows["camids"], dtype=np.int64)
             more = MoreLabels.of(**{name: rows[name] for name in MORE_LABELS if name in rows})
@@ -189,19 +189,21 @@ class HiddenSplit(Images):
 
 @contextmanager
 def reading_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The JSON object in a file; whatever is wrong with it inside the block becomes a DataError."""
+    """Yield the JSON object in a file; errors inside the block become a DataError."""
     try:
         rows = json.loads(file.read_text())
         if not isinstance(rows, dict):
-            raise ValueError("no object")
+            raise ValueError("not a JSON object")
         yield rows
     except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         why = shown(str(error) or type(error).__name__)
-        raise DataError(f"{shown(file)}: not the list of images that a data set leaves: {why}") from None
+        raise DataError(f"{shown(file)}: not a list of images saved by a data set: {why}") from None
 
 
 def inside(file: Path, paths: Sequence[str]) -> Sequence[str]:
-    """`paths`, every one under its root. A store from elsewhere must not choose what else on this disk is shown."""
+    """Check that all `paths` are under the root and return them. A foreign store must not expose other files on this
+    disk.
+    """
     for path in paths:
         if not stays_inside(path):
             raise DataError(f"{shown(file)}: the path {shown(str(path))!r} leaves the data set's folder")
@@ -209,7 +211,7 @@ def inside(file: Path, paths: Sequence[str]) -> Sequence[str]:
 
 
 def merge_cameras(sets: Sequence[np.ndarray]) -> np.ndarray:
-    """The camids of several data sets [N1], [N2], ... in one numbering [N]: shifted, but unknown stays unknown."""
+    """Merge the camids of several data sets [N1], [N2], ... into one numbering [N]; unknown cameras stay unknown."""
     merged, first = [], 0
     for camids in sets:
         merged.append(np.where(camids == UNKNOWN_CAMERA, UNKNOWN_CAMERA, camids + first))
@@ -218,12 +220,12 @@ def merge_cameras(sets: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def file_name(file: str) -> str:
-    """The last part of a path that is written with `/`."""
+    """The last part of a `/`-separated path."""
     return file.rpartition("/")[2]
 
 
 def file_stem(file: str) -> str:
-    """The last part of a path without its ending; a name that is nothing but an ending stays."""
+    """The last part of a path without its extension; a name that is only an extension is unchanged."""
     name = file_name(file)
     return name.rpartition(".")[0] or name
 

@@ -1,4 +1,4 @@
-"""Labels beyond identity and camera: clothes, modality, tracklet and attributes, as columns of a split."""
+"""Labels beyond identity and camera, as columns of a split: clothes, modality, tracklet and attributes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-UNKNOWN = -1  # clothes that nobody numbered; the tracklet of an image that belongs to none
+UNKNOWN = -1  # unknown clothes; the tracklet of an image without one
 MORE_LABELS = ("clothes", "modality", "tracklets", "attributes")  # also words: see reidbench.words
 
 
 @dataclass(frozen=True, eq=False)
 class MoreLabels:
-    """Columns [N] beside pids and camids; None where a set does not have them.
+    """Additional label columns [N] of a split; None if a set does not have them.
 
-    `clothes` [N] int64 number the outfits of a person, and equal numbers of two persons mean nothing; -1 is unknown.
+    `clothes` [N] int64 number the outfits within a person; equal numbers of two persons mean nothing; -1 is unknown.
     `modality` is a word for each image, such as "visible" or "infrared"; "" is unknown. `tracklets` [N] int64 number
-    the walks that several images come from; images of one tracklet have one pid and one camera, -1 belongs to none.
-    `attributes` are texts by name, "" where unknown.
+    the image sequences; images of one tracklet have one pid and one camera; -1 means none. `attributes` are texts
+    by name; "" is unknown.
     """
 
     clothes: np.ndarray | None = None
@@ -36,7 +36,7 @@ class MoreLabels:
         tracklets: Sequence[int] | np.ndarray | None = None,
         attributes: Mapping[str, Sequence[str]] | None = None,
     ) -> MoreLabels:
-        """The same from lists; a column of unknowns alone is no column."""
+        """Build from lists; a column of unknown values only is dropped."""
         numbers = [None if one is None else np.asarray(one, dtype=np.int64) for one in (clothes, tracklets)]
         numbered = [one if one is not None and (one != UNKNOWN).any() else None for one in numbers]
         words = tuple(map(str, modality or ()))
@@ -46,7 +46,7 @@ class MoreLabels:
 
     @classmethod
     def of_rows(cls, rows: Iterable[tuple[int, str, int, Mapping[str, str] | None]]) -> MoreLabels:
-        """The same from (clothes, modality, tracklet, attributes) of each image."""
+        """Build from (clothes, modality, tracklet, attributes) of each image."""
         listed = list(rows)
         if not listed:
             return cls()
@@ -57,16 +57,16 @@ class MoreLabels:
 
     @property
     def known(self) -> frozenset[str]:
-        """Which of MORE_LABELS there are."""
+        """The available labels, from MORE_LABELS."""
         return frozenset(name for name in MORE_LABELS if (column := getattr(self, name)) is not None and len(column))
 
     def fits(self, count: int) -> bool:
-        """Whether each column has so many entries."""
+        """Whether each column has `count` entries."""
         columns = [self.clothes, self.modality, self.tracklets, *self.attributes.values()]
         return all(column is None or np.shape(column) == (count,) for column in columns)
 
     def only(self, words: AbstractSet[str]) -> MoreLabels:
-        """The same without the labels whose word is not among `words`."""
+        """Keep only the labels whose word is among `words`."""
         return MoreLabels(
             self.clothes if "clothes" in words else None,
             self.modality if "modality" in words else None,
@@ -75,7 +75,7 @@ class MoreLabels:
         )
 
     def take(self, indices: Sequence[int]) -> MoreLabels:
-        """The labels of the images of the given indices, in that order."""
+        """The labels of the images at `indices`, in that order."""
         return MoreLabels(
             None if self.clothes is None else self.clothes[indices],
             None if self.modality is None else tuple(self.modality[index] for index in indices),
@@ -85,7 +85,7 @@ class MoreLabels:
 
     @classmethod
     def merge(cls, sets: Sequence[tuple[int, MoreLabels]]) -> MoreLabels:
-        """The labels of several sets of so many images as one; equal tracklets of different sets stay different."""
+        """Merge the labels of several sets, given with their sizes; tracklets of different sets stay different."""
         tracklets, first = [], 0
         for count, labels in sets:
             own = _numbers(labels.tracklets, count)
@@ -100,7 +100,7 @@ class MoreLabels:
         )
 
     def rows(self, count: int) -> list[tuple[int, str, int, dict[str, str] | None]]:
-        """(clothes, modality, tracklet, attributes) of each of so many images; attributes that are known, or None."""
+        """(clothes, modality, tracklet, attributes) of each of `count` images; only known attributes, or None."""
         named = [
             {name: column[row] for name, column in self.attributes.items() if column[row]} or None
             for row in range(count)
@@ -116,7 +116,7 @@ class MoreLabels:
         )
 
     def columns(self) -> dict[str, Any]:
-        """JSON values by name, as `of` takes them; only what is there."""
+        """JSON values of the available columns, by name, as `of` takes them."""
         found: dict[str, Any] = {} if self.clothes is None else {"clothes": self.clothes.tolist()}
         found |= {} if self.modality is None else {"modality": self.modality}
         found |= {} if self.tracklets is None else {"tracklets": self.tracklets.tolist()}

@@ -1,4 +1,4 @@
-"""Pictures that are in a data set more than once: the same bytes, whatever path leads to them."""
+"""Find duplicate images in a data set: files with the same bytes under different paths."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .split import Split
 QUERY_IN_GALLERY = "query images in gallery"
 TEST_IN_TRAIN = "test images in train"
 PERSONS_IN_TRAIN = "test persons in train"
-UNKNOWN = 0  # the number of a picture that could not be read: equal to no other
-EMPTY = int(np.frombuffer(hashlib.sha256().digest()[:8], dtype="<i8")[0])  # the number of a file of 0 bytes
+UNKNOWN = 0  # number of an unreadable image, equal to no other
+EMPTY = int(np.frombuffer(hashlib.sha256().digest()[:8], dtype="<i8")[0])  # number of an empty file
 NO_PICTURE = np.array([UNKNOWN, EMPTY])
 SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Sentences about pictures that come more than once, or are none.
+    """Sentences about duplicate and unreadable images.
 
-    `problems` are wrong labels and files that are no pictures, `notes` belong beside every number that was made from
-    the set, and `remarks` change no number.
+    `problems` are wrong labels and files that are not images. `notes` must accompany every result on the set. `remarks`
+    change no result.
     """
 
     problems: tuple[str, ...] = ()
@@ -40,10 +40,11 @@ class Overlap:
 
 
 def image_numbers(dataset: Dataset, cache: Path | None = None) -> dict[str, np.ndarray]:
-    """A number for each picture's content, by split [N] int64: 64 bits of its sha256. Equal numbers are equal pictures.
+    """A number for the contents of each image, by split [N] int64: 64 bits of its sha256. Equal numbers are equal
+    images.
 
-    Contents are read only where the index in `cache` does not know them. {} for rendered sets, which know the truth,
-    and for an lmdb without query and gallery: its values would have to be read one by one.
+    Files are read only if the index in `cache` does not have them. Returns {} for rendered sets, which know the truth,
+    and for an lmdb without query and gallery, whose values would have to be read one by one.
     """
     parts = dataset.parts()
     if dataset.truth is not None or (is_lmdb(dataset.root) and "query" not in parts):
@@ -52,7 +53,7 @@ def image_numbers(dataset: Dataset, cache: Path | None = None) -> dict[str, np.n
 
 
 def part_numbers(split: Split, cache: Path | None = None) -> np.ndarray:
-    """The numbers of one split's pictures [N] int64, 0 where one cannot be read."""
+    """Content numbers of one split's images [N] int64; 0 for an unreadable image."""
     if is_lmdb(split.root):
         digests = b"".join(_digest_of(split, index) for index in range(len(split)))
         return np.frombuffer(digests, dtype="<i8").astype(np.int64)
@@ -63,7 +64,7 @@ def part_numbers(split: Split, cache: Path | None = None) -> np.ndarray:
 
 
 def _digest_of(split: Split, index: int) -> bytes:
-    """The first 8 bytes; zeros for a picture that cannot be read, which is named when it is decoded."""
+    """First 8 bytes of the hash; zeros for an unreadable image, which is reported when it is decoded."""
     try:
         return hashlib.sha256(split._encoded(index)[1]).digest()[:8]
     except DataError:
@@ -71,12 +72,12 @@ def _digest_of(split: Split, index: int) -> bytes:
 
 
 def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Indices of the pictures of `one` that are also in `other`."""
+    """Indices of the images of `one` that are also in `other`."""
     return np.flatnonzero(np.isin(one, other) & ~np.isin(one, NO_PICTURE))
 
 
 def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overlap:
-    """Which pictures are where they must not be, or twice."""
+    """Find images in parts where they must not be, and duplicates within a part."""
     parts = dataset.parts()
     broken = tuple(_broken(parts, numbers))
     if not {"query", "gallery"} <= parts.keys() or not {"query", "gallery"} <= numbers.keys():
@@ -88,7 +89,7 @@ def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overla
         pair = _first_pair(query, numbers["query"], gallery, numbers["gallery"])
         notes.append(
             f"{len(twice)} of {len(query)} query images are in the gallery too (equal files), first {pair}: "
-            "no query is compared with its own picture"
+            "no query is compared with its own image"
         )
     notes += _in_train(parts, numbers)
     problems = (*broken, *several_persons(parts, numbers))
@@ -96,10 +97,10 @@ def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overla
 
 
 def _broken(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Pictures of which no stage can make anything: links to nowhere, files of 0 bytes."""
+    """Images that no stage can use: dead links and empty files."""
     for part, found in numbers.items():
         for number, what in (
-            (UNKNOWN, "cannot be read (a link to nowhere, or no file)"),
+            (UNKNOWN, "cannot be read (a dead link or a missing file)"),
             (EMPTY, "are empty (0 bytes)"),
         ):
             rows = np.flatnonzero(found == number)
@@ -117,7 +118,7 @@ def _in_train(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> 
 
 
 def persons_in_train(train: np.ndarray, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """The pids of test persons that are in train; junk and distractors are no persons."""
+    """Pids of test persons that are in train; junk and distractors are not persons."""
     test = np.union1d(query, gallery)
     return np.intersect1d(test[test > 0], train)
 
@@ -128,7 +129,7 @@ def several_persons(
     among: Sequence[str] = ("query", "gallery"),
     what: str = "test",
 ) -> Iterator[str]:
-    """Pictures among these parts with two pids: at least one of them is wrong."""
+    """Images in these parts with two pids, at least one of which is wrong."""
     of = [(part, index) for part in among for index in np.flatnonzero(parts[part].pids > 0).tolist()]
     if not of:
         return
@@ -140,7 +141,7 @@ def several_persons(
     if len(several):
         first = {int(pids[at]): of[at] for at in np.flatnonzero(content == several[0]).tolist()[::-1]}
         named = [f"{shown(parts[part].paths[index])} is person {pid}" for pid, (part, index) in sorted(first.items())]
-        yield f"{len(several)} {what} pictures (equal files) have several pids: {', '.join(named[:SHOWN])}"
+        yield f"{len(several)} {what} images (equal files) have several pids: {', '.join(named[:SHOWN])}"
 
 
 def _repeated(gallery: Split, numbers: np.ndarray) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the makers of a data set say is in it, and how far that is known to be true."""
+"""Published counts of a data set, and how reliable they are."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .morelabels import UNKNOWN
 from .split import DISTRACTOR, JUNK, Split
 
 WORDS = ("images", "identities", "cameras")
-MORE_WORDS = ("outfits", "tracklets")  # of sets that have these labels, as images of a modality are
+MORE_WORDS = ("outfits", "tracklets")  # of sets with these labels, like images per modality
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of one split; None is a number that nobody published. `unverified` names those that may be wrong.
+    """Counts of one split; None if unpublished. `unverified` names the counts that may be wrong.
 
-    Images include junk (pid -1). Identities leave junk out and count all distractors (pid 0) as one, which is how
-    Market-1501's gallery comes to 751. Unknown cameras are none. Outfits are those of all persons (pid from 1), so
-    that two persons in equal clothes have two. Tracklets include those of junk and distractors. `modality` has the
-    number of images by modality ("visible", "infrared"), of which `unverified` has the word "modality" or none.
+    Images include junk (pid -1). Identities exclude junk and count all distractors (pid 0) as one, which gives
+    Market-1501's gallery 751. Unknown cameras do not count. Outfits are counted over all persons (pid from 1), so two
+    persons in equal clothes have two. Tracklets include those of junk and distractors. `modality` has the number of
+    images per modality ("visible", "infrared"); for all of them `unverified` uses the word "modality".
     """
 
     images: int | None = None
@@ -35,23 +35,23 @@ class Counts:
     modality: Mapping[str, int] = field(default_factory=dict)
 
     def doubted(self, *words: str) -> Counts:
-        """The same, with these numbers (by default all) marked as unverified."""
+        """Return the counts with these (by default all) marked as unverified."""
         return replace(self, unverified=frozenset(words or (*WORDS, *MORE_WORDS, "modality")))
 
     def numbers(self) -> dict[str, tuple[int, str]]:
-        """(number, its word in `unverified`) of what was published, by the words that a sentence has for it."""
+        """(count, its word in `unverified`) of each published count, by its name in sentences."""
         found = {word: (number, word) for word in (*WORDS, *MORE_WORDS) if (number := getattr(self, word)) is not None}
         return found | {f"{word} images": (number, "modality") for word, number in self.modality.items()}
 
 
 @dataclass(frozen=True)
 class Published:
-    """Published counts of a data set, by split (train, query, gallery), and where they come from.
+    """Published counts of a data set, by split (train, query, gallery), and their source.
 
-    The split `all` stands for the union, for sets of which only totals are published; `validation` for the part that
-    some sets ship for it.
-    `per_camera` is the number of images of each camera, from camera 0, junk apart: it tells where files are gone.
-    `alternatives` are number of images by split that are known to be something else, with a sentence that says what.
+    The split `all` is the union, for sets with published totals only; `validation` is the validation part that some
+    sets ship. `per_camera` is the number of images of each camera, from camera 0, without junk: it shows where files
+    are missing. `alternatives` are numbers of images per split that identify another version, with a sentence that
+    explains it.
     """
 
     parts: Mapping[str, Counts]
@@ -60,14 +60,14 @@ class Published:
     alternatives: Sequence[tuple[str, Mapping[str, int]]] = ()
 
     def doubted(self) -> Published:
-        """The same, with every number marked as unverified."""
+        """Return the counts with every number marked as unverified."""
         parts = {part: counts.doubted() for part, counts in self.parts.items()}
         return Published(parts, self.source, {}, self.alternatives)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a split holds: see Counts; and of its images, how many are junk and how many distractors."""
+    """Counts of a split, as in Counts, and the numbers of junk and distractor images."""
 
     images: int = 0
     identities: int = 0
@@ -79,14 +79,14 @@ class Found:
     modality: Mapping[str, int] = field(default_factory=dict)
 
     def number(self, what: str) -> int:
-        """The number by its name in Counts.numbers: "images", "outfits", "infrared images"."""
+        """The count by its name in Counts.numbers: "images", "outfits", "infrared images"."""
         if what in (*WORDS, *MORE_WORDS):
             return int(getattr(self, what))
         return self.modality.get(what.removesuffix(" images"), 0)
 
 
 def count(split: Split) -> Found:
-    """Count a split by the rule of Counts."""
+    """Count a split by the definitions of Counts."""
     return Found(
         len(split),
         len(np.unique(split.pids[split.pids != JUNK])),
@@ -100,7 +100,7 @@ def count(split: Split) -> Found:
 
 
 def _different(numbers: np.ndarray | None, wanted: np.ndarray, *within: np.ndarray) -> int:
-    """How many different numbers [N] the wanted images have; the same number within another person is another one."""
+    """Number of distinct values in `numbers` [N] over the wanted images, counted separately `within` each group."""
     if numbers is None:
         return 0
     rows = np.stack([*within, numbers], axis=1)
@@ -108,6 +108,6 @@ def _different(numbers: np.ndarray | None, wanted: np.ndarray, *within: np.ndarr
 
 
 def count_cameras(split: Split, cameras: int) -> list[int]:
-    """Images of each camera from 0 to `cameras` - 1, junk apart."""
+    """Number of images of each camera from 0 to `cameras` - 1, without junk."""
     kept = split.camids[(split.pids != JUNK) & (split.camids != UNKNOWN_CAMERA)]
     return [int(number) for number in np.bincount(kept, minlength=cameras)[:cameras]]

@@ -1,6 +1,6 @@
-"""Splits: rows of images with labels (Split) and rows of images that have none to give (HiddenSplit).
+"""Splits: labelled images (Split); HiddenSplit has the same images without labels.
 
-A Split holds columns, not rows: half a million images cost some 60 MB, and `samples` are made when asked for.
+A Split holds columns, not rows: half a million images take some 60 MB, and `samples` are built on request.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Sample(NamedTuple):
 
 
 class Split(Images):
-    """Labelled images. `paths`, `pids`, `camids`, `domains` are aligned; the order is the data set's own.
+    """Labelled images. `paths`, `pids`, `camids`, `domains` are aligned, in the data set's order.
 
-    `clothes`, `modality`, `tracklets` and `attributes` are aligned too, where the set has them (see MoreLabels).
+    `clothes`, `modality`, `tracklets` and `attributes` are aligned too, if the set has them (see MoreLabels).
     """
 
     def __init__(self, root: Path, samples: Sequence[Sample]) -> None:
@@ -80,7 +80,7 @@ class Split(Images):
         *,
         more: MoreLabels = NO_LABELS,
     ) -> Split:
-        """The same from columns of one length: what readers of large folders use."""
+        """Build from columns of one length, as readers of large folders do."""
         split = cls(root, ())
         Images.__init__(split, root, paths, np.asarray(camids, dtype=np.int64), domains or ("",) * len(paths), more)
         split.pids = np.asarray(pids, dtype=np.int64)
@@ -88,7 +88,7 @@ class Split(Images):
         if not len(paths) == len(split.pids) == len(split.camids) == len(split.domains):
             raise DataError(f"{root}: {len(paths)} paths, {len(split.pids)} pids, {len(split.camids)} camids")
         if not more.fits(len(paths)):
-            raise DataError(f"{root}: {len(paths)} paths, and another number of {' or '.join(sorted(more.known))}")
+            raise DataError(f"{root}: {len(paths)} paths, and a different number of {' or '.join(sorted(more.known))}")
         return split
 
     def with_pids(self, pids: Sequence[int] | np.ndarray) -> Split:
@@ -96,7 +96,7 @@ class Split(Images):
         return Split.of_columns(self.root, self.paths, pids, self.camids, self.domains, self.times, more=self.more)
 
     def telling(self, words: AbstractSet[str]) -> Split:
-        """The same without the labels beyond identity whose word is not among `words` (see MORE_LABELS)."""
+        """Return the split without the labels beyond identity whose word is not among `words` (see MORE_LABELS)."""
         columns = self.pids, self.camids, self.domains, self.times
         return (
             Split.of_columns(self.root, self.paths, *columns, more=self.more.only(words)) if self.more.known else self
@@ -104,7 +104,7 @@ class Split(Images):
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The rows, made again at each call."""
+        """The rows, built at each call."""
         times = self.times or (None,) * len(self)
         rows = zip(self._files, self.pids.tolist(), self.camids.tolist(), self.domains, times, strict=True)
         if not self.more.known:
@@ -113,46 +113,46 @@ class Split(Images):
 
     @property
     def root(self) -> Path:
-        """The folder that `paths` start from."""
+        """The folder that `paths` are relative to."""
         return self._root
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Paths under `root`, with `/` between parts."""
+        """Paths under `root`, separated by `/`."""
         return self._files
 
     @property
     def num_pids(self) -> int:
-        """How many identities there are; junk and distractors are none."""
+        """Number of identities, without junk and distractors."""
         return len(np.unique(self.pids[self.pids > 0]))
 
     @property
     def num_cameras(self) -> int:
-        """How many cameras there are; an unknown one is none."""
+        """Number of cameras, without the unknown one."""
         return len(np.unique(self.camids[self.camids != UNKNOWN_CAMERA]))
 
     def labels(self) -> np.ndarray:
         """Training labels [N]: identities numbered 0, 1, ... in the order of their pids.
 
-        Raises DataError when junk or distractors are among the images: they have no class.
+        Raises DataError if junk or distractors are among the images, since they have no class.
         """
         if (self.pids <= 0).any():
             count = int((self.pids <= DISTRACTOR).sum())
             raise DataError(
-                f"{self._root}: {count} images without an identity cannot be classes: pid 0 means a distractor and -1 "
+                f"{self._root}: {count} images without an identity have no class: pid 0 means a distractor and -1 "
                 "junk; number persons from 1"
             )
         return np.unique(self.pids, return_inverse=True)[1].astype(np.int64)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Split:
-        """The images of the given indices, in that order."""
+        """The images at `indices`, in that order."""
         chosen = [int(index) for index in indices]
         root, files, camids, domains, more = self._rows(chosen)
         times = None if self.times is None else [self.times[index] for index in chosen]
         return Split.of_columns(root, files, self.pids[chosen], camids, domains, times, more=more)
 
     def few_identities(self, identities: int | float, seed: int = 0) -> Split:
-        """All images of some identities: a number of them, or a fraction (at least two), chosen by `seed`."""
+        """All images of some identities: a number, or a fraction (at least two identities), drawn by `seed`."""
         pids = np.unique(self.pids[self.pids > 0])
         count = round(identities * len(pids)) if isinstance(identities, float) else identities
         count = min(max(count, 2), len(pids))
@@ -160,14 +160,14 @@ class Split(Images):
         return self.subset(np.flatnonzero(np.isin(self.pids, chosen)))
 
     def hide(self) -> HiddenSplit:
-        """The same images without labels, in an order that tells nothing."""
+        """The same images without labels, in an order that reveals nothing about them."""
         return HiddenSplit(*self._rows(hidden_order(len(self))))
 
     @classmethod
     def merge(cls, splits: Sequence[Split]) -> Split:
-        """One training set of several. Equal pids or cameras of different sets stay different.
+        """Merge several training sets into one. Equal pids or cameras of different sets stay different.
 
-        Junk stays junk, a distractor stays one, and a camera that nobody knows stays unknown.
+        Junk stays junk, distractors stay distractors, and unknown cameras stay unknown.
         """
         if len(splits) == 1:
             return splits[0]
@@ -189,7 +189,7 @@ class Split(Images):
         return cls.of_columns(Path(), paths, np.concatenate(merged_pids), camids, domains, timed, more=more)
 
     def save(self, file: Path) -> None:
-        """Write the columns as JSON; the root is not among them, so that data may move."""
+        """Write the columns as JSON, without the root, so that the data may move."""
         columns = {"paths": self._files, "pids": self.pids.tolist(), "camids": self.camids.tolist()}
         columns |= {"domains": self.domains} if any(self.domains) else {}
         columns |= {"times": self.times} if self.times is not None else {}
@@ -198,9 +198,9 @@ class Split(Images):
 
     @classmethod
     def load(cls, file: Path, root: Path) -> Split:
-        """Read what `save` wrote, or the rows that it wrote before columns came.
+        """Read the output of `save`, including the older format with rows.
 
-        Raises DataError for anything else, and for a path that would leave `root`.
+        Raises DataError for any other file, and for a path outside `root`.
         """
         with reading_rows(file) as columns:
             if "samples" in columns:
@@ -216,7 +216,7 @@ class Split(Images):
 
 @dataclass(frozen=True)
 class BoundTruth:
-    """A data set's truth for one split: every call takes the image's index where the data set takes its name."""
+    """A data set's truth for one split: methods take the image's index in place of its name."""
 
     truth: Any
     split: Images

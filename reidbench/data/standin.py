@@ -1,7 +1,7 @@
-"""Stand-in data: a few drawn persons in the layout of a data set, and the mark that tells them from the data set.
+"""Stand-in data: a few rendered persons in the layout of a data set, with a mark that distinguishes them from it.
 
-A stand-in can have the very names and counts of its data set, so that only the mark tells: whatever lies in or below a
-folder with this file is a stand-in, whichever reader opens it. Every row that comes from one says so.
+A stand-in can have the same names and counts as its data set, so only the mark identifies it: everything in or below a
+folder with this file is a stand-in, for every reader. Every row computed on stand-in data is marked.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NOTE = "stand-in data: made by reidbench, not the data set"
 
 
 def make_stand_in(folder: Path, name: str, params: Mapping[str, Any], fill: Callable[[Path], None]) -> Path:
-    """Have `fill` write a stand-in for the data set `name` with these JSON values into a folder, and mark it.
+    """Create a stand-in for the data set `name` with `fill`, and mark it with its name and JSON parameters.
 
-    The folder appears whole or not at all; the same stand-in that is there already stays. Returns the folder. Raises
-    DataError where it holds something else.
+    The folder appears complete or not at all; an existing identical stand-in is kept. Returns the folder. Raises
+    DataError if the folder contains anything else.
     """
     mark = json.dumps({"stand_in_for": name, "params": params, "note": NOTE}, sort_keys=True) + "\n"
     if is_empty(folder):
@@ -35,17 +35,17 @@ def make_stand_in(folder: Path, name: str, params: Mapping[str, Any], fill: Call
             fill(unfinished)
             (unfinished / MARK).write_text(mark, encoding="utf-8")
     if not (folder / MARK).is_file() or (folder / MARK).read_text(encoding="utf-8") != mark:
-        raise DataError(f"{shown(folder)}: not empty, and not this stand-in for {name}; give another folder")
+        raise DataError(f"{shown(folder)}: not empty, and not the same stand-in for {name}; choose another folder")
     return folder
 
 
 def is_stand_in(place: Path) -> bool:
-    """Whether a folder or a file is marked, or lies below a folder that is. Links are followed first."""
+    """Whether a folder or file is marked, or is below a marked folder. Links are resolved first."""
     real = Path(place).resolve()
     return any(os.path.isfile(folder / MARK) for folder in (real, *real.parents))  # noqa: PTH113 - never an OSError
 
 
 def told_as_stand_in(dataset: Dataset, root: str | Path | None) -> Dataset:
-    """The data set, with NOTE among its faults where its pictures or the root that it was opened with are marked."""
+    """Add NOTE to the faults of a data set if its images or the root that it was opened with are marked."""
     marked = is_stand_in(dataset.root) or (root is not None and is_stand_in(Path(root)))
     return dataset.with_faults(NOTE) if marked else dataset

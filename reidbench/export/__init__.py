@@ -1,4 +1,4 @@
 """Export networks, features of images, and logs from a store for other programs.
 
-Imports matrix, stages, store and training. Start with `networks.py`.
+Imports matrix, stages, store and training. Begin with `networks.py`.
 """

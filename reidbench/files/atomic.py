@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: made beside their place, then renamed into it."""
+"""Atomic files and folders: written next to their destination, then renamed."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ _DAY = 24 * 3600.0
 
 @contextmanager
 def written_whole(place: Path, beside: Path | None = None) -> Iterator[Path]:
-    """Give a free name beside `place` for a file or folder, which replaces `place` when the block ends well.
+    """Yield a free name next to `place` for a file or folder, which replaces `place` if the block succeeds.
 
-    After an error nothing is left of it. `beside` names it where only one process writes, so that what a killed one
-    left is overwritten. Raises OSError.
+    After an error nothing is left. Pass `beside` if only one process writes, so that leftovers of a killed process are
+    overwritten. Raises OSError.
     """
     beside = beside or place.with_name(f".{_short(place)}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         yield beside
         os.replace(beside, place)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)  # where it is a folder
+        shutil.rmtree(beside, ignore_errors=True)  # if it is a folder
         with suppress(OSError):
             beside.unlink()
         raise
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Replace a file in one step, so that no reader sees half of it. Raises OSError."""
+    """Replace a file in one step, so that readers never see part of it. Raises OSError."""
     with written_whole(file) as beside:
         beside.write_bytes(data)
 
 
 @contextmanager
 def whole_folder(destination: Path, mode: int = 0o777) -> Iterator[Path]:
-    """Give an empty folder to fill; it becomes `destination` when the block ends without an error.
+    """Yield an empty folder to fill; it becomes `destination` if the block succeeds.
 
-    If another process was faster its folder stays and ours is dropped, so look at what `destination` holds
-    afterwards. What dead processes left half-filled is removed first. Raises OSError.
+    If another process was faster, its folder is kept and this one is dropped, so check `destination` afterwards.
+    Incomplete folders of dead processes are removed first. Raises OSError.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     _sweep(destination)
@@ -58,9 +58,9 @@ def whole_folder(destination: Path, mode: int = 0o777) -> Iterator[Path]:
 
 
 def rename_whole(unfinished: Path, destination: Path, is_there: Callable[[], bool]) -> None:
-    """Rename a filled folder into place; `is_there` says whether a faster process's equal one stays instead.
+    """Rename a filled folder to its destination; if `is_there`, keep the equal one of a faster process.
 
-    Raises OSError. A folder with something in it is never replaced.
+    Raises OSError. A folder with contents is never replaced.
     """
     try:
         unfinished.rename(destination)
@@ -70,12 +70,12 @@ def rename_whole(unfinished: Path, destination: Path, is_there: Callable[[], boo
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether nothing is there: no folder, or one without entries."""
+    """Return whether a folder is missing or has no entries."""
     return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
 
 
 def flush(path: Path) -> None:
-    """Have the disk take what was written to a file."""
+    """Flush a file to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -84,7 +84,7 @@ def flush(path: Path) -> None:
 
 
 def _short(place: Path) -> str:
-    """A name's beginning, which leaves room for an addition within the 255 bytes of a file name."""
+    """Return the beginning of a name, short enough for a suffix within the 255 bytes of a file name."""
     return place.name[:40]
 
 
@@ -99,7 +99,7 @@ def _sweep(destination: Path) -> None:
 
 
 def _is_abandoned(folder: Path, prefix: str) -> bool:
-    """On this host the owner must be dead; of other hosts only the folder's age can tell."""
+    """Return whether a folder's owner is gone: on this host by its process, on other hosts by the folder's age."""
     host, _, pid = folder.name.removeprefix(prefix).rpartition("-")[0].rpartition("-")
     if host == socket.gethostname() and pid.isdigit():
         return not is_alive(int(pid))
@@ -110,11 +110,11 @@ def _is_abandoned(folder: Path, prefix: str) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this host has that number."""
+    """Return whether a process with that ID runs on this host."""
     try:
         os.kill(pid, 0)
-    except PermissionError:  # alive, and somebody else's
+    except PermissionError:  # alive, and another user's
         return True
-    except (OSError, OverflowError):  # no process, or no number of one
+    except (OSError, OverflowError):  # no process, or not a process ID
         return False
     return True

@@ -1,4 +1,4 @@
-"""Where derived files are kept: rendered sets, unpacked archives, the index of content hashes."""
+"""Cache folder for derived files: rendered sets, unpacked archives, the index of content hashes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from reidbench.errors import DataError
 
 
 def cache_folder() -> Path:
-    """`$REIDBENCH_CACHE`, or `reidbench` where the system keeps caches (Linux: $XDG_CACHE_HOME or ~/.cache).
+    """Return `$REIDBENCH_CACHE`, or `reidbench` in the system's cache folder (Linux: $XDG_CACHE_HOME or ~/.cache).
 
-    Raises DataError where no home folder is known.
+    Raises DataError if the home folder is unknown.
     """
     given = os.environ.get("REIDBENCH_CACHE")
     try:
         return (Path(given) if given else user_cache_path("reidbench")).expanduser().absolute()
     except RuntimeError:
-        raise DataError("no home folder is known for the cache: set REIDBENCH_CACHE to a folder, or HOME") from None
+        raise DataError("no home folder for the cache: set REIDBENCH_CACHE to a folder, or HOME") from None

@@ -1,4 +1,4 @@
-"""Files of a store as the file system gives them: foreign, unreadable, of another kind, in the way of a folder."""
+"""Safe access to files of a store: foreign, unreadable, of another type, or in place of a folder."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP)  # of links in a circle, sockets and devices
+NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP)  # for loops of links, sockets and devices
 LARGEST = 1 << 28  # bytes of a manifest: more than a million files
 FOREIGN = ("lost+found", ".DS_Store", "Thumbs.db", "desktop.ini", ".directory", "@eaDir", ".snapshot", ".Trashes")
 FOREIGN_BEGINNINGS = ("._", ".nfs", ".fuse_hidden", ".Trash-")
 
 
 def in_the_way(error: OSError) -> str:
-    """Which file stands where a folder belongs, for an error of that kind."""
+    """Return which file is in place of a folder, for an error of that kind."""
     if isinstance(error, IsADirectoryError):
-        return f" ({error.filename2 or error.filename} is a folder where a file belongs)"
+        return f" ({error.filename2 or error.filename} is a folder and must be a file)"
     kinds = (FileExistsError, NotADirectoryError)
-    return f" ({error.filename} is a file, or in one, where a folder belongs)" if isinstance(error, kinds) else ""
+    return f" ({error.filename} is a file, or in one, and must be a folder)" if isinstance(error, kinds) else ""
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a file system or a desktop, and no run, leaves a file or folder of that name in any folder."""
+    """Return whether file systems or desktops, not runs, create files or folders of that name."""
     return name in FOREIGN or name.startswith(FOREIGN_BEGINNINGS)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or a link to one; links in a circle are none."""
+    """Return whether an entry is a folder or a link to one; False for loops of links."""
     try:
         return entry.is_dir()
     except OSError:
@@ -38,9 +38,10 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def regular_bytes(file: Path | str, largest: int = LARGEST) -> bytes:
-    """The content of a regular file. Raises ValueError for another kind (opening a fifo would wait) and for a huge one.
+    """Return the content of a regular file. Raises ValueError for other types (opening a fifo would block) and huge
+    files.
 
-    What is opened is what is looked at, so nobody can exchange it in between.
+    The opened file itself is checked, so it cannot be swapped in between.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -56,7 +57,7 @@ def regular_bytes(file: Path | str, largest: int = LARGEST) -> bytes:
 
 
 def own_lock(file: Path) -> int:
-    """A descriptor of a lock file, made if it is not there; what is in it stays. Raises ValueError for no file."""
+    """Return a descriptor of a lock file, created if missing; keeps its content. Raises ValueError for other types."""
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -66,12 +67,12 @@ def own_lock(file: Path) -> int:
 
 
 def appended(file: Path) -> BinaryIO:
-    """A regular file to append to, made if it is not there. Raises ValueError for another kind."""
+    """Open a regular file for appending, created if missing. Raises ValueError for other types."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(file, flags, 0o666)
     except OSError as error:
-        if error.errno in (*NO_FILE, errno.EISDIR, errno.ENOENT):  # ENOENT: a link to where nothing can be
+        if error.errno in (*NO_FILE, errno.EISDIR, errno.ENOENT):  # ENOENT: a link with an impossible target
             raise ValueError(file) from None
         raise
     stream = open(descriptor, "ab")  # noqa: PTH123, SIM115 - a descriptor, which the caller closes
@@ -82,7 +83,7 @@ def appended(file: Path) -> BinaryIO:
 
 
 def discard(path: Path) -> None:
-    """Remove a folder, or whatever else is there, as far as the system lets it: `rmtree` alone waits for a pipe."""
+    """Remove a folder, or anything else, as far as the system permits; `rmtree` alone would block on a pipe."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -91,8 +92,8 @@ def discard(path: Path) -> None:
 
 
 def unreadable(file: Path, error: OSError) -> str:
-    """A sentence about a file that the system does not let this user read."""
+    """Return an error about a file that this user may not read."""
     return (
         f"{file}: cannot be read: {error.strerror or error}; if another user made it, let that user run "
-        "`chmod -R a+rX` on the store, or use a store of your own (--store)"
+        "`chmod -R a+rX` on the store, or use your own store (--store)"
     )

@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub: found in its cache without the network, or brought there."""
+"""Files of the Hugging Face hub: from its cache without the network, or downloaded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .names import shown
 
 
 def cached(repository: str, name: str, revision: str | None = None) -> Path | None:
-    """A repository's file in the hub's cache ($HF_HUB_CACHE), of the newest revision that was fetched; None without it.
+    """Return a repository's file in the hub's cache ($HF_HUB_CACHE), of the newest fetched revision, or None.
 
-    The network is not asked. Raises ReidbenchError for what is no name of a repository.
+    Does not use the network. Raises ReidbenchError for an invalid repository name.
     """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
@@ -21,14 +21,14 @@ def cached(repository: str, name: str, revision: str | None = None) -> Path | No
     try:
         found = try_to_load_from_cache(repository, name, revision=revision)
     except HFValidationError as error:
-        raise ReidbenchError(f"{shown(repository)} is no name of a repository: {error}") from None
+        raise ReidbenchError(f"{shown(repository)} is not the name of a repository: {error}") from None
     return Path(found) if isinstance(found, str) else None
 
 
 def fetch(repository: str, names: Sequence[str], revision: str | None = None) -> None:
-    """Bring files of a repository into the hub's cache; those that the repository does not have are passed over.
+    """Download files of a repository into the hub's cache; files that it does not have are skipped.
 
-    Raises ReidbenchError, with what to do, where the hub cannot be reached or does not have any of them.
+    Raises ReidbenchError, with a fix, if the hub cannot be reached or has none of them.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -42,7 +42,7 @@ def fetch(repository: str, names: Sequence[str], revision: str | None = None) ->
             raise _unreachable(repository, revision, error) from None
         except EntryNotFoundError:
             continue
-        except (OSError, ValueError) as error:  # refused, unknown, or no network: the hub's errors are of these kinds
+        except (OSError, ValueError) as error:  # refused, unknown, or no network: the hub raises these types
             raise _unreachable(repository, revision, error) from None
     if not found:
         raise ReidbenchError(f"{shown(repository)} on the hub has none of {', '.join(names)}")
@@ -54,6 +54,6 @@ def _unreachable(repository: str, revision: str | None, error: Exception) -> Rei
     at = f" at revision {shown(revision)}" if revision else ""
     why = " ".join(str(error).split()).partition(". ")[0][:200]
     return ReidbenchError(
-        f"{shown(repository)}{at} is neither in the cache {constants.HF_HUB_CACHE} nor can be fetched from the hub "
-        f"({shown(why)}): fetch it where there is a network and copy the cache, or give a local `weights_file`"
+        f"{shown(repository)}{at} is not in the cache {constants.HF_HUB_CACHE} and cannot be fetched from the hub "
+        f"({shown(why)}): fetch it on a machine with a network and copy the cache, or set a local `weights_file`"
     )

@@ -1,4 +1,4 @@
-"""Names of files in sentences: strangers chose them, and a terminal obeys some."""
+"""File names in messages: they are untrusted, and some contain terminal control characters."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ LONGEST = 300
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    """A path or name for a message: what a terminal would obey made visible, the middle of a long one left out."""
+    """Return a path or name for a message, with control characters escaped and long ones cut in the middle."""
     text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in os.fspath(name))
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
 
 
 def shown_value(value: object) -> str:
-    """A plugin's value for a message; its repr is the plugin's own code, which may fail."""
+    """Return a plugin's value for a message; its repr is the plugin's own code and may fail."""
     try:
         return shown(repr(value))
     except Exception as error:  # noqa: BLE001
@@ -22,7 +22,7 @@ def shown_value(value: object) -> str:
 
 
 def stays_inside(path: object) -> bool:
-    """Whether a path, taken from a folder, cannot leave it: text, relative, without `..` and null characters."""
+    """Return whether a path cannot leave its folder: text, relative, without `..` and null characters."""
     if not isinstance(path, str) or not path or path.startswith("/") or "\0" in path:
         return False
     return ".." not in path or ".." not in path.split("/")

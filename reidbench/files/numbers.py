@@ -1,4 +1,4 @@
-"""Numbers read from text. Python's own `int` and `float` also take "1_23", "１２", " 12" and "nan"."""
+"""Strict numbers from text. Python's own `int` and `float` also accept "1_23", "１２", " 12" and "nan"."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ HOW = "write it with the digits 0 to 9 only, like 12"
 
 
 def whole_number(text: str) -> int | None:
-    """The whole number that `text` is: the digits 0 to 9, a sign before them or none, and nothing else; else None."""
+    """Return the whole number in `text` (digits 0 to 9 with an optional sign), otherwise None."""
     return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def decimal_number(text: str) -> float | None:
-    """The finite number that `text` is, in plain decimal digits (`1`, `-0.5`, `2e-3`); else None."""
+    """Return the finite number in `text`, in plain decimal digits (`1`, `-0.5`, `2e-3`), otherwise None."""
     if _DECIMAL.fullmatch(text) is None:
         return None
     number = float(text)

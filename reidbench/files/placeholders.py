@@ -1,4 +1,4 @@
-"""Files that only stand for another: empty, a pointer of git-lfs, the page that a download answered with."""
+"""Detection of placeholder files: empty files, git-lfs pointers, and HTML pages of failed downloads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .names import shown
 
 
 def refuse_placeholder(path: Path) -> None:
-    """Raise DataError for a file that is not there or cannot be read, or that is empty or stands for another."""
+    """Raise DataError for a file that is missing, unreadable, empty or a placeholder."""
     try:
         if not path.is_file():
             raise DataError(f"{shown(path)}: {'not a file' if path.exists() else 'no such file'}")

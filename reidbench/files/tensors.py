@@ -1,4 +1,4 @@
-"""Files that torch.save or safetensors wrote, read without running anything of them, and what other files are."""
+"""Safe reading of files written by torch.save or safetensors, without running code; other files are identified."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from reidbench.errors import DataError
 from .names import shown
 from .placeholders import refuse_placeholder
 
-HEAD = 1024  # bytes that tell what a file is
-OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch.save begins a file with that is no zip archive
+HEAD = 1024  # bytes that identify a file
+OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # start of a torch.save file that is not a zip archive
 PACKED = {
     b"\x1f\x8b": "a gzip archive",
     b"BZh": "a bzip2 archive",
@@ -30,38 +30,38 @@ PACKED = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a rar archive",
 }
-OTHERS = {b"\x89HDF": "an HDF5 file, as Keras writes it", b"\x93NUMPY": "a .npy file of one array"}
+OTHERS = {b"\x89HDF": "an HDF5 file, as written by Keras", b"\x93NUMPY": "a .npy file of one array"}
 UNSAFE = "not a file of plain tensors that torch loads safely"
-CURE = "where you trust the file, load it there and save the tensors alone: torch.save(model.state_dict(), FILE)"
-# The kinds of numpy number and text. Not objects and structures: their description in a pickle can point anywhere.
+CURE = "if you trust the file, load it there and save only the tensors: torch.save(model.state_dict(), FILE)"
+# Numpy types for numbers and text. Not objects and structures: their pickled description can refer to anything.
 NUMPY_KINDS = "?bhilqBHILQefdgFDGSUmM"
 
 
 def load_pickle_safely(path: Path, cure: str = CURE) -> Any:
-    """What torch.save wrote to `path`, its tensors on the CPU.
+    """Load what torch.save wrote to `path`, with tensors on the CPU.
 
-    Beside tensors and Python's plain values a file may contain numpy's numbers and arrays, dates, paths (they become
-    pure ones), a defaultdict or deque (they become a dict or list), and an `argparse.Namespace` or `SimpleNamespace`.
-    Nothing else is made and nothing is run. Raises DataError, in one sentence that names what was refused or what the
-    file is instead, and the cure; `cure` is that of a file with something that could run code.
+    Besides tensors and plain Python values, a file may contain numpy numbers and arrays, dates, paths (loaded as pure
+    paths), defaultdicts and deques (loaded as dicts and lists), and `argparse.Namespace` or `SimpleNamespace` objects.
+    Nothing else is created and no code runs. Raises DataError with what was refused, or the real type of the file, and
+    a fix; `cure` is the fix for a file that could run code.
     """
     import torch
 
     _refuse_other_files(path)
     try:
         with (
-            path.open("rb") as stream,  # given a path, torch goes by its ending
+            path.open("rb") as stream,  # for a path, torch decides by the suffix
             torch.serialization.safe_globals(_harmless()),
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore")  # of old pickle protocols and of old numpys' descriptions
+            warnings.simplefilter("ignore")  # about old pickle protocols and descriptions by old numpy versions
             return torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a file that is not its own
         raise DataError(f"{shown(path)}: {_why(path, error, cure)}") from None
 
 
 def load_checkpoint_safely(path: Path) -> Any:
-    """The same, also of a safetensors file, which is recognised by its content. Raises DataError."""
+    """Load such a file or a safetensors file, recognised by its content. Raises DataError."""
     _refuse_other_files(path)
     if not _is_safetensors(_head(path)):
         return load_pickle_safely(path)
@@ -76,7 +76,7 @@ def load_checkpoint_safely(path: Path) -> Any:
 
 @cache
 def _harmless() -> list[Any]:
-    """Classes and functions that a file may name beside torch's own: making one of them runs no code of the file."""
+    """Return the classes and functions that a file may use besides torch's own: creating them runs no foreign code."""
     number = cast(Any, np.float64(0)).__reduce__()[0]  # the function that unpickling a numpy number calls
     array = cast(Any, np.zeros(0)).__reduce__()[0]
     named = [
@@ -85,13 +85,13 @@ def _harmless() -> list[Any]:
         for function, name in ((number, "scalar"), (array, "_reconstruct"))
     ]
     kinds = {type(np.dtype(code)) for code in NUMPY_KINDS}
-    # Of paths only the text counts, whatever the system and the Python that wrote them.
+    # Paths keep only their text, independent of the system and the Python version that wrote them.
     paths = [
         (PureWindowsPath if "Windows" in name else PurePosixPath, f"{module}.{name}")
         for module in ("pathlib", "pathlib._local")
         for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
     ]
-    # torch fills no containers but its own: those of `collections` become the plain ones.
+    # torch fills only its own containers, so those of `collections` become plain ones.
     plain = [(_as_dict, "collections.defaultdict"), (_as_list, "collections.deque")]
     factories = [list, dict, int, float, frozenset]  # of a defaultdict
     dates = [datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone]
@@ -110,17 +110,17 @@ def _harmless() -> list[Any]:
 
 
 def _as_dict(_factory: Any = None) -> dict[Any, Any]:
-    """What a defaultdict begins with; its items come after."""
+    """Return the initial value of a defaultdict; its items are set later."""
     return {}
 
 
 def _as_list(items: Iterable[Any] = (), _longest: Any = None) -> list[Any]:
-    """What a deque begins with."""
+    """Return the initial items of a deque."""
     return list(items)
 
 
 def _refuse_other_files(path: Path) -> None:
-    """Raise DataError for a file that is certainly something else than torch or safetensors wrote."""
+    """Raise DataError for a file that torch or safetensors certainly did not write."""
     refuse_placeholder(path)
     if kind := _other_kind(path, _head(path)):
         raise DataError(f"{shown(path)}: {kind}")
@@ -132,7 +132,7 @@ def _head(path: Path) -> bytes:
 
 
 def _other_kind(path: Path, head: bytes) -> str:
-    """What a file is whose first bytes are known, with the cure; "" for what torch or safetensors may have written."""
+    """Return the type of a file with known first bytes, with a fix; "" if torch or safetensors may have written it."""
     for magic, name in PACKED.items():
         if head.startswith(magic):
             return f"{name}: unpack it first"
@@ -148,7 +148,7 @@ def _other_kind(path: Path, head: bytes) -> str:
 
 
 def _zip_kind(path: Path) -> str:
-    """What a zip archive is, unless torch.save wrote it."""
+    """Return the type of a zip archive, unless torch.save wrote it."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -164,18 +164,18 @@ def _zip_kind(path: Path) -> str:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """Eight bytes that tell the length of a JSON text, and the text."""
+    """Return whether the head is a safetensors header: eight bytes with the length of a JSON text, then the text."""
     return head[8:9] == b"{" and not head.startswith((b"PK", b"\x80"))
 
 
 def _why(path: Path, error: Exception, cure: str) -> str:
-    """Why torch did not load a file, in its user's words."""
+    """Return why torch could not load a file, in terms of its user."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
     head = _head(path)
     text = head.decode("utf-8", "replace").rstrip("\ufffd")  # the head may end within a character
     if text and all(char.isprintable() or char.isspace() for char in text):
-        return f"a text file, and torch.save did not write it; it begins with {text[:60].strip()!r}"
+        return f"a text file, which torch.save did not write; it starts with {text[:60].strip()!r}"
     refused = re.search(r"GLOBAL (\S+)|<(?:class|function) '?([^'\s>]+)", str(error))
     name = shown(refused[1] or refused[2]) if refused else ""
     if "Unsupported operand" in str(error) and head.startswith(b"PK"):
@@ -183,14 +183,14 @@ def _why(path: Path, error: Exception, cure: str) -> str:
     if head.startswith((b"PK", OLD_TORCH)) and (not name or _cut_within(path, name)):
         return "damaged or cut short; copy or download it again"
     if name:
-        return f"{UNSAFE}: it holds {name}, and loading that could run code; {cure}"
+        return f"{UNSAFE}: it contains {name}, and loading that could run code; {cure}"
     if head.startswith(b"\x80"):
-        return f"{UNSAFE}: it is a pickle, and torch.save did not write it; {cure}"
-    return "torch.save did not write it, nor did safetensors"
+        return f"{UNSAFE}: it is a pickle that torch.save did not write; {cure}"
+    return "not written by torch.save or safetensors"
 
 
 def _cut_within(path: Path, name: str) -> bool:
-    """Whether a file ends within the name that was refused, which is then only the beginning of a name."""
+    """Return whether a file is cut off within the refused name, which is then incomplete."""
     with path.open("rb") as stream:
         stream.seek(max(path.stat().st_size - HEAD, 0))
         return stream.read().rpartition(b"\n")[2].decode("latin-1").startswith(name.rpartition(".")[2])

@@ -1,4 +1,4 @@
-"""Text files of users: UTF-8 with or without a byte-order mark, any line ends; everything else gets a sentence."""
+"""Users' text files: UTF-8 with or without a byte-order mark, any line ends; anything else is an error."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CURE = "save it as UTF-8 (spreadsheets call it CSV UTF-8)"
 
 
 def read_text(file: Path, what: str = "text file") -> str:
-    """The text of a file, without its byte-order mark.
+    """Return the text of a file without its byte-order mark.
 
-    Raises DataError as `file: not a WHAT in UTF-8: why; what to do` for UTF-16 and for bytes that are not UTF-8, with
-    their line, and for a file that is not there or cannot be read.
+    Raises DataError as `file: not a WHAT in UTF-8: reason; fix` for UTF-16 and for bytes that are not UTF-8, with their
+    line, and for a missing or unreadable file.
     """
     where = shown(file)
     try:
@@ -26,7 +26,7 @@ def read_text(file: Path, what: str = "text file") -> str:
         raise DataError(f"{where}: no such file") from None
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {error.strerror}") from None
-    if data.startswith(_UTF16) or data.count(0) > len(data) // 4:  # without its mark, every second byte is zero
+    if data.startswith(_UTF16) or data.count(0) > len(data) // 4:  # without the mark, every second byte is zero
         raise DataError(f"{where}: not a {what} in UTF-8: it is UTF-16; {CURE}")
     try:
         return data.decode("utf-8-sig")
@@ -37,9 +37,9 @@ def read_text(file: Path, what: str = "text file") -> str:
 
 
 def read_lines(file: Path, what: str = "text file") -> list[str]:
-    """The lines of a file without their ends (LF, CR LF or CR). Raises DataError as `read_text` does.
+    """Return the lines of a file without their ends (LF, CR LF or CR). Raises DataError like `read_text`.
 
-    `str.splitlines` would also split at characters that a file name may contain.
+    `str.splitlines` would also split at characters that file names may contain.
     """
     lines = read_text(file, what).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines

@@ -1,4 +1,4 @@
-"""Environment variables in paths that a user writes: `${MARKET1501}`, `$DATA/msmt17`."""
+"""Environment variables in users' paths: `${MARKET1501}`, `$DATA/msmt17`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*)|\$)", re.ASCII)
 
 
 class UnsetVariable(ReidbenchError):
-    """A path names an environment variable that is not set, or empty: nobody means the folder that would be left."""
+    """Raised when a path uses an environment variable that is not set or empty; the rest of the path is never meant."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -19,7 +19,7 @@ class UnsetVariable(ReidbenchError):
 
 
 def expanded(path: str) -> str:
-    """The path with the values of `${NAME}` and `$NAME`; `$$` is a dollar sign. Raises UnsetVariable."""
+    """Return the path with `${NAME}` and `$NAME` replaced; `$$` is a dollar sign. Raises UnsetVariable."""
     return _VARIABLE.sub(_value, path)
 
 

@@ -1,5 +1,4 @@
-"""Turn a YAML matrix file into a plan: stages with keys, and the rows that they end in.
+"""Turn a YAML matrix file into a plan of stages with keys, and rows.
 
-Imports registry, components and data; it runs nothing. Begin with `kinds.py`, then `plan.py`; `reading/` reads the
-file.
+Imports registry, components and data; runs nothing. Begin with `kinds.py`, then `plan.py`; `reading/` reads the file.
 """

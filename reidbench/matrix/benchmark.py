@@ -1,4 +1,4 @@
-"""A matrix file, checked: the data, tasks, methods and evaluators that it crosses."""
+"""Validated matrix file: data, tasks, methods and evaluators."""
 
 from __future__ import annotations
 
@@ -32,49 +32,49 @@ from .claims import USUAL_RULE, Claim, ClaimRule
 from .reading.yamlfile import BLANK, without_secrets
 from .search import NO_SEARCH, NOT_BEGUN, Search, Tuned
 
-Devices = int | Mapping[str, int]  # of all stages that may take several, or by kind of stage
+Devices = int | Mapping[str, int]  # for all stages that support several devices, or by kind of stage
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A component chosen in a matrix file, with validated params and the components nested in them."""
+    """Component chosen in a matrix file, with validated params and nested components."""
 
     kind: str
     component: Component
     params: Params
     nested: Mapping[str, tuple[Choice, NestedKind]] = field(default_factory=dict)  # by field
-    backbone: Choice | None = None  # of a step or a nested training that has a network of its own
-    settings: Mapping[str, Any] = field(default_factory=dict)  # the image size and how pictures come to it, as said
-    for_data: Mapping[str, Choice] = field(default_factory=dict)  # what its preset is on a data set, by component
-    preset: str = ""  # the preset that was named, with what the file says beside it: for the name of an evaluator
+    backbone: Choice | None = None  # of a step or nested training with its own network
+    settings: Mapping[str, Any] = field(default_factory=dict)  # image size and resizing, as written
+    for_data: Mapping[str, Choice] = field(default_factory=dict)  # its preset on a data set, by component
+    preset: str = ""  # preset and the parameters next to it, for the evaluator's name
 
     @property
     def name(self) -> str:
-        """The component's name."""
+        """Name of the component."""
         return self.component.name
 
     @property
     def called(self) -> str:
-        """The name with the preset of an evaluator."""
+        """Name of the component, with the preset of an evaluator."""
         return f"{self.name}({self.preset})" if self.preset else self.name
 
     def on(self, data: AbstractSet[str]) -> Choice:
-        """The choice on images of data sets of these components: its preset may have one of its own for the set."""
+        """Return the choice for images of data sets of these components, with its preset for the data set if any."""
         return next((self.for_data.get(name, self) for name in data), self) if len(data) == 1 else self
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """All params as JSON values, defaults included, with hashes in place of secrets."""
+        """Return all params as JSON values, including defaults, with hashes in place of secrets."""
         hashed = {name: {key: _hash(text) for key, text in texts.items()} for name, texts in self.secrets.items()}
         return {**self.params.model_dump(mode="json"), **hashed}
 
     @property
     def hidden(self) -> list[str]:
-        """The names of the params that only the stage itself may see."""
+        """Names of the secret params, which only the stage itself may see."""
         return [name for name, info in type(self.params).model_fields.items() if marker(info, Secret)]
 
     def parts(self) -> Iterator[Choice]:
-        """What stands within the choice, and then the choice itself."""
+        """Yield everything nested in the choice, then the choice itself."""
         beside = [inner for inner, _ in self.nested.values()] + [*self.for_data.values()]
         for choice in [*beside, *([self.backbone] if self.backbone else [])]:
             yield from choice.parts()
@@ -82,13 +82,13 @@ class Choice:
 
     @cached_property
     def secrets(self) -> dict[str, dict[str, str]]:
-        """The params that only the stage itself may see, by name; {} for nearly all components."""
+        """Return the secret params by component; {} for nearly all components."""
         found = {name: dict(getattr(self.params, name)) for name in self.hidden}
         return {name: texts for name, texts in found.items() if texts}
 
     @cached_property
     def changed(self) -> dict[str, Any]:
-        """The params that differ from their defaults, and those that have none, as JSON values."""
+        """Return the params that differ from their defaults, or have none, as JSON values."""
         fields = type(self.params).model_fields
         return {
             name: value
@@ -99,7 +99,7 @@ class Choice:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What of this choice can change a result: name, version and params, with contents in place of paths."""
+        """Return what can change a result: name, version and params, with contents in place of paths."""
         params = dict(self.resolved)
         for name, info in type(self.params).model_fields.items():
             value, later = getattr(self.params, name), marker(info, AddedLater)
@@ -118,9 +118,9 @@ class Choice:
 
 
 def _content(value: Any, folder: bool | None) -> Any:
-    """What of a file, a folder or a list of both (`folder` None) enters the key; of a list the names do too.
+    """Return the part of a file, folder or list of both (`folder` None) in the key; for a list, names are included.
 
-    Bytecode that Python leaves in listed folders is not theirs.
+    Bytecode that Python writes into listed folders is ignored.
     """
     if folder is not None:
         return fingerprint_folder(value) if folder else fingerprint_file(value)
@@ -138,19 +138,19 @@ def _hash(text: str) -> str:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A named entry under `data`, or what validation makes of one; `place` begins a sentence about its root."""
+    """Entry under `data`, or one derived for validation; `place` starts errors about its root."""
 
     name: str
     choice: Choice
     root: Path | None
     place: str = ""
-    marked: bool | None = None  # whether the root is a stand-in's, where that was found out before; None: look
+    marked: bool | None = None  # whether the root is a stand-in's, if already known; None: not checked
     held_out: Mapping[str, Any] = field(default_factory=dict)  # how a part of train becomes query and gallery
-    origin: str = ""  # the name under `data` of that from which a part is held out
+    origin: str = ""  # name under `data` of the set from which a part is held out
 
     @property
     def stand_in(self) -> bool:
-        """Whether its root is marked as a stand-in for the data set."""
+        """Whether the root is marked as a stand-in for the data set."""
         return self.root is not None and is_stand_in(self.root) if self.marked is None else self.marked
 
 
@@ -159,9 +159,9 @@ ALL_IMAGES = "all"  # of a data set: train, query and gallery together
 
 @dataclass(frozen=True)
 class DataRef:
-    """A use of a data set: whole, or a part of its identities (a number or a fraction) chosen by a seed.
+    """Use of a data set: whole, or a subset of its identities (number or fraction) drawn with a seed.
 
-    `images` are those that training is given: of its train part, or all that have an identity (`ALL_IMAGES`).
+    `images` selects the training images: the train part, or every image with an identity (`ALL_IMAGES`).
     """
 
     name: str
@@ -172,7 +172,7 @@ class DataRef:
 
 @dataclass(frozen=True)
 class Validation:
-    """Where something may be chosen: on held-out identities of the source, another data set, or shipped queries."""
+    """Data for choosing parameters or epochs: held-out source identities, another data set, or shipped queries."""
 
     kind: Literal["identities", "data", "queries"]
     identities: int | float | None = None
@@ -182,12 +182,12 @@ class Validation:
 
 @dataclass(frozen=True)
 class Task:
-    """A column: which data play which role. `test` is ranked in the place of the target; `validate` is its own.
+    """Column: data sets and their roles. `test` is ranked in place of the target; `validate` is the task's own.
 
     `judges` are the labels of its evaluators; empty for all of the file.
 
-    `group` is the family that it belongs to, or empty. With `in_order` a method is trained on one source after the
-    other, each time from the network that it had, and not on all together.
+    `group` is the task's family, or empty. With `in_order`, a method trains on one source after the other, each time
+    starting from its current network, instead of on all together.
     """
 
     name: str
@@ -208,22 +208,22 @@ class Task:
         return self.test or self.target
 
     def refs(self, role: str) -> tuple[DataRef, ...]:
-        """The data sets that it names for a role."""
+        """Return the task's data sets for a role."""
         named = {"source": self.source, "target": (self.target,), "pool": self.pool, "auxiliary": self.auxiliary}
         return named.get(role, ())
 
 
-PLACEHOLDERS = ("task", "seed", "part")  # in the paths of features
+PLACEHOLDERS = ("task", "seed", "part")  # in paths of feature files
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
-BOTH = ""  # the part of a file that has the features of query and gallery
+BOTH = ""  # the part of a file with the features of both query and gallery
 
 
 @dataclass(frozen=True)
 class Features:
-    """Files, or folders, with the features of a row that was made elsewhere: one for query and gallery, or one each.
+    """Feature files or folders of a row computed elsewhere: one for query and gallery, or one for each.
 
-    Their paths, by part, may hold {task}, {seed} and {part}. `uses` are the protocol words that the matrix file
-    declares of the row, None where it declares nothing; `place` begins a sentence about them: `file:line: key.key`.
+    Paths, by part, may contain {task}, {seed} and {part}. `uses` are the protocol words declared in the matrix file,
+    None if there are none; `place` starts errors about the files: `file:line: key.key`.
     """
 
     paths: Mapping[str, Path]
@@ -232,11 +232,11 @@ class Features:
 
     @property
     def seeded(self) -> bool:
-        """Whether each seed has files of its own."""
+        """Whether each seed has its own files."""
         return any("{seed}" in str(path) for path in self.paths.values())
 
     def files(self, task: str, seed: int) -> dict[str, str]:
-        """The files of a task and a seed, by part: query and gallery, or BOTH."""
+        """Return the files of a task and seed by part: query and gallery, or BOTH."""
         alone = self.paths.get(BOTH)
         paths = dict.fromkeys(("query", "gallery"), alone) if alone and "{part}" in str(alone) else self.paths
         return {part: _filled(str(path), task=task, seed=str(seed), part=part) for part, path in paths.items()}
@@ -248,11 +248,11 @@ def _filled(path: str, **values: str) -> str:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A row: the steps of a method, the rows whose features an ensemble joins, or files with features.
+    """Row: the steps of a method, the rows whose features an ensemble joins, or feature files.
 
-    `backbone` and `settings` (image size and how pictures come to it) are those of the steps that say nothing; a row
-    of files has no backbone. With `flip_test` a test image's feature is the mean of its own and of its mirror image's.
-    A row with a `search` is that search's; `tuned` is what the search came to, by task.
+    `backbone` and `settings` (image size and resizing) are defaults for the steps; a row of files has no backbone. With
+    `flip_test`, the feature of a test image is the mean over the image and its mirror image. `search` marks a row
+    filled by a search; `tuned` is the search's outcome by task.
     """
 
     name: str
@@ -266,47 +266,47 @@ class Recipe:
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
 
     def on(self, task: str) -> Tuned:
-        """What its search came to on a task; an empty one for a row without a search."""
+        """Return the outcome of its search on a task; empty for a row without a search."""
         return self.tuned.get(task, NOT_BEGUN if self.search else NO_SEARCH)
 
     @property
     def variants(self) -> tuple[Recipe, ...]:
-        """The row as it is on its tasks: for a search the rows with its winners, or else itself."""
+        """Return the row as run on its tasks: for a search, the rows with the best trials; otherwise the row itself."""
         return tuple(one.recipe for one in self.tuned.values() if one.recipe) or (self,)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The network and the images of a step, each as it says itself or else as what stands around it says."""
+    """Network and image settings of a step: its own, or those of the enclosing step, row or file."""
 
     backbone: Choice
-    settings: Mapping[str, Any]  # `image_size` and how pictures come to it
+    settings: Mapping[str, Any]  # `image_size` and resizing
 
     def of(self, choice: Choice) -> Setup:
-        """That of a component which stands within this one."""
+        """Return the setup of a component nested in this one."""
         if choice.backbone is None and not choice.settings:
             return self
         return Setup(choice.backbone or self.backbone, {**self.settings, **choice.settings})
 
     @cached_property
     def size(self) -> ImageSize:
-        """The size of its images, and how they come to it."""
+        """Image size and resizing."""
         return ImageSize.of(self.settings)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """A cell of the matrix, and the row of a published table that it is held against."""
+    """Cell of the matrix and the published row that it is compared with."""
 
     method: str
     task: str
-    component: str  # of the method: its paper, or its code, has the row
+    component: str  # component of the method whose paper or code has the row
     numbers: tuple[Published, ...]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A whole matrix file, checked."""
+    """Whole validated matrix file."""
 
     file: Path
     title: str
@@ -321,26 +321,26 @@ class Benchmark:
     tasks: tuple[Task, ...]
     evaluate: tuple[Choice, ...]
     methods: tuple[Recipe, ...]
-    few: int = 0  # identities of each data set with a root that a rehearsal keeps; 0: all
+    few: int = 0  # number of identities of each data set with a root in a rehearsal; 0: all
     pictures: Mapping[str, str] = field(default_factory=dict)  # `resize`, `resize_test`, `crop_from` as written
-    backbone: Choice | None = None  # of the methods that name none
-    profile: bool = False  # whether the cost of networks is measured as well
-    validate: Validation | None = None  # of the tasks that name none
+    backbone: Choice | None = None  # of methods without their own
+    profile: bool = False  # whether to measure the cost of networks too
+    validate: Validation | None = None  # of tasks without their own
     expect: tuple[Expected, ...] = ()
-    published: tuple[Published, ...] = ()  # that stand below the table, their tasks by the names of the file
-    claims: tuple[Claim, ...] = ()  # about its rows; they change no stage
+    published: tuple[Published, ...] = ()  # printed below the table, with tasks named as in the file
+    claims: tuple[Claim, ...] = ()  # about its rows; they affect no stage
     claim_rule: ClaimRule = USUAL_RULE
-    text: str = field(default="", repr=False)  # of the matrix file, as it was read
-    digest: str = ""  # SHA-256 of the file, where `text` is not all of it
+    text: str = field(default="", repr=False)  # of the matrix file, as read
+    digest: str = ""  # SHA-256 of the file if `text` is not all of it
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the matrix file, in UTF-8; empty where no text is known."""
+        """SHA-256 of the matrix file in UTF-8; empty without text."""
         return self.digest or (hashlib.sha256(self.text.encode()).hexdigest() if self.text else "")
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
-        """Every choice once, nested ones, networks of steps and presets of single data sets before their own."""
+        """Return every choice once; nested ones, networks of steps and presets for data sets precede their owner."""
         first = [source.choice for source in self.data.values()] + [*self.evaluate]
         first += [self.backbone] if self.backbone else []
         for recipe in self.methods:
@@ -352,12 +352,12 @@ class Benchmark:
         return frozenset(name for choice in self.choices for name in choice.hidden)
 
     def without_secrets(self, text: str) -> str:
-        """A YAML text, such as that of the file, with a blank for every secret."""
+        """Return a YAML text, such as the file's, with all secrets blanked."""
         values = {value for choice in self.choices for texts in choice.secrets.values() for value in texts.values()}
         return without_secrets(text, self._hidden, values)
 
     def public_words(self, words: Sequence[str]) -> list[str]:
-        """The words of a command line with a blank for every secret among the values that `--set` gives."""
+        """Return the words of a command line with secrets in `--set` values blanked."""
         found = []
         for word in words:
             key, equals, value = word.partition("=")
@@ -368,35 +368,35 @@ class Benchmark:
 
     @cached_property
     def public_text(self) -> str:
-        """The text of the matrix file that may be shown: secrets are blank."""
+        """Text of the matrix file with secrets blanked, safe to publish."""
         return self.without_secrets(self.text)
 
     @property
     def size(self) -> ImageSize:
-        """The size of images, and how they come to it, where a method or a step says nothing else."""
+        """Default image size and resizing of methods and steps."""
         return ImageSize.of({"image_size": self.image_size, **self.pictures})
 
     def setup(self, recipe: Recipe) -> Setup:
-        """What the steps of a method have that say nothing themselves."""
-        assert recipe.backbone is not None  # only a row of files has none
+        """Return the default setup of a method's steps."""
+        assert recipe.backbone is not None  # only rows of files have no backbone
         return Setup(recipe.backbone, {"image_size": self.image_size, **self.pictures, **recipe.settings})
 
     def test_size(self, recipe: Recipe) -> ImageSize | None:
-        """The size of the images that a method is tested on: that of its last step; None where nobody declared it."""
+        """Return the image size used for testing a method, that of its last step; None if undeclared."""
         if recipe.features:
             return ImageSize.of({**self.pictures, **recipe.settings}) if "image_size" in recipe.settings else None
         return self.setup(recipe).of(recipe.steps[-1][1]).size
 
 
 def marker(info: FieldInfo, kind: type) -> Any:
-    """The annotation of that class on a Params field, or on a member of its union (`FileParam | None`), or None."""
+    """Return the annotation of that class on a Params field or a member of its union (`FileParam | None`), or None."""
     of_members = (mark for member in get_args(info.annotation) for mark in getattr(member, "__metadata__", ()))
     return next((mark for mark in (*info.metadata, *of_members) if isinstance(mark, kind)), None)
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)  # `json.dumps` makes one a call
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)  # `json.dumps` creates one per call
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value. Raises ValueError for what JSON cannot say exactly."""
+    """Return the canonical JSON text of a value. Raises ValueError for values that JSON cannot represent exactly."""
     return _ENCODER.encode(value)

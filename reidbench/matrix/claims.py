@@ -1,4 +1,4 @@
-"""Claims that a matrix file makes about its rows before they are run, and the rule by which they are judged."""
+"""Claims of a matrix file about its rows, made before they run, and the rule that judges them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-ALPHA, EFFECT = 0.05, 3.0  # where the file says nothing
+ALPHA, EFFECT = 0.05, 3.0  # defaults
 
 Kind = Literal["better", "equal", "order"]
 
 
 @dataclass(frozen=True)
 class ClaimRule:
-    """How claims are judged: `alpha` for all claims of the file together, and the least `effect` that counts.
+    """Rule that judges claims: `alpha` for all claims of the file together, and the smallest relevant `effect`.
 
-    The effect is in the printed unit of a claim's metric: in points where that is %.
+    The effect is in the printed unit of a claim's metric: points if that is %.
     """
 
     alpha: float = ALPHA
@@ -27,7 +27,7 @@ USUAL_RULE = ClaimRule()
 
 @dataclass(frozen=True)
 class PublishedClaim:
-    """What a paper has of a claim: words, and the effect in the metric's printed unit where it is given as a number."""
+    """Published result for a claim: text, and the effect in the metric's printed unit if given as a number."""
 
     text: str = ""
     effect: float | None = None
@@ -35,11 +35,10 @@ class PublishedClaim:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence about rows: the first is better than the second, all are equal, or each is better than the next.
+    """Sentence about rows: the first is better than the second, all are equal, or each is better than the next.
 
-    `margin` and `effect`, the least that counts, are in the metric's printed unit; `by` is the label of an evaluator.
-    `since` is when the first run began that had this claim and the file's rule, like `2026-01-31T12:00:00Z`; empty
-    where none is known.
+    `margin` and the smallest relevant `effect` are in the metric's printed unit; `by` is the label of an evaluator.
+    `since` is the start of the first run with this claim and rule, like `2026-01-31T12:00:00Z`; empty if unknown.
     """
 
     say: str
@@ -56,7 +55,7 @@ class Claim:
 
     @property
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """The rows that are compared, the better one first: neighbours or, where all are equal, every two."""
+        """Yield the compared rows, better first: neighbours, or every pair if all are equal."""
         if self.kind != "equal":
             yield from zip(self.rows, self.rows[1:], strict=False)
             return

@@ -1,4 +1,4 @@
-"""On how many devices a stage runs: the benchmark asks, the kind of stage and the component answer."""
+"""Number of devices of a stage, from the benchmark, the kind of stage and the component."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from reidbench.errors import ReidbenchError
 from .benchmark import Choice, Devices, Recipe
 from .kinds import OF_COMPONENT, OF_STAGE, SEVERAL_DEVICES
 
-DATA_PARALLEL = "data-parallel"  # a component with this trait trains on several devices as it does on one
+DATA_PARALLEL = "data-parallel"  # a component with this trait gives the same results on several devices
 MOST = 64  # devices of one machine
 GPUS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # of NVIDIA, also in WSL, and of AMD
 ASK = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
 
 
 class OneDevice(ReidbenchError):
-    """A component was asked to train on several devices, which it does not do."""
+    """Raised when a component that supports one device is asked to train on several."""
 
 
 def asked_for(kind: str, devices: Devices) -> int:
-    """The devices that a benchmark gives to stages of `kind`: `devices: N` means pretrain and finetune alike.
+    """Return the number of devices for stages of `kind`; `devices: N` applies to pretrain and finetune.
 
-    All other kinds run on one: adapters cluster the whole target between epochs, and the rest is short.
+    All other kinds use one: adapters cluster the whole target between epochs, and the rest is short.
     """
     if not OF_STAGE[kind].several_devices:
         return 1
@@ -39,23 +39,22 @@ def asked_for(kind: str, devices: Devices) -> int:
 
 
 def devices_for(kind: str, component: Component, params: Any, devices: Devices) -> int:
-    """The devices that a stage of this component runs on, which is what enters its key.
+    """Return the number of devices of a stage of this component, which enters its key.
 
-    A component that trains on nothing takes one, whatever the benchmark asks for. Raises OneDevice, in one sentence,
-    for one that trains without the trait "data-parallel".
+    A component that does not train uses one. Raises OneDevice for one that trains without the trait "data-parallel".
     """
     asked = asked_for(kind, devices)
     if asked == 1 or OF_STAGE[kind].trains_nothing(component, params):
         return 1
     if DATA_PARALLEL not in component.traits_with(params):
         other = next(word for word in SEVERAL_DEVICES if word != kind)
-        cure = f"give `{kind}` one, as in `devices: {{{other}: {asked}}}`"
+        cure = f"use one for `{kind}`, as in `devices: {{{other}: {asked}}}`"
         raise OneDevice(f"{component.name} trains on one device, not on {asked}: {cure}")
     return asked
 
 
 def processor(computes_with_torch: bool) -> str:
-    """The kind of processor that a stage runs on: the accelerator's name where it has one, else the CPU's."""
+    """Return the processor of a stage: the accelerator's name if it uses one, otherwise the CPU's."""
     if computes_with_torch:
         import torch
 
@@ -63,20 +62,20 @@ def processor(computes_with_torch: bool) -> str:
             return str(torch.cuda.get_device_name())
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return platform.processor() or platform.machine()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.machine())
 
 
 def sees_gpus() -> bool:
-    """Whether stages compute on a GPU, as far as can be said without waking it: a fork does not survive that."""
+    """Return whether stages compute on a GPU, without initialising it: its state does not survive a fork."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     return not hidden and any(Path(device).exists() for device in GPUS)
 
 
 def machine(threads: int) -> str:
-    """What times are measured on, in words: the GPU, or else the processor, its cores and the threads; and torch."""
+    """Return the machine of a measurement: the GPU, or the CPU with cores and threads; and torch's version."""
     torch = f"torch {metadata.version('torch')}"
     gpu = _gpu() if sees_gpus() else ""
     if gpu:
@@ -88,7 +87,7 @@ def machine(threads: int) -> str:
 
 @functools.cache
 def _gpu() -> str:
-    """The GPU's name as torch has it, or nothing. A process without torch asks another: planning wakes no GPU."""
+    """Return torch's name of the GPU, or ""; without torch it asks a subprocess, to keep the GPU uninitialised."""
     if "torch" in sys.modules:
         import torch
 
@@ -98,7 +97,7 @@ def _gpu() -> str:
 
 
 def refusals(recipes: Sequence[Recipe], devices: Devices) -> Iterator[str]:
-    """A sentence for each method of which a step, or a stage nested in it, trains on one device only."""
+    """Yield an error for each method with a step, or a nested stage, that trains on one device only."""
     for recipe in recipes:
         for choice in _with_nested([choice for _, choice in recipe.steps]):
             try:

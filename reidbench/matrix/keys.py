@@ -1,4 +1,4 @@
-"""The key of a stage: a hash of everything that can change its result, its seed if it uses one, and of nothing else."""
+"""Keys of stages: hashes of everything that can change a result, including the seed if it is used, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .devices import devices_for, machine
 from .kinds import TRAINED, Kind
 from .stage import DataInput, Parents
 
-KEY_VERSION = 2  # bump when the way keys are computed changes
-FEATURES_VERSION = 1  # bump when files with features are read in another way
-PROFILE_VERSION = 1  # bump when what a profile measures changes
+KEY_VERSION = 2  # bump when the computation of keys changes
+FEATURES_VERSION = 1  # bump when the reading of feature files changes
+PROFILE_VERSION = 1  # bump when a profile measures something else
 SEEDS, PRETRAIN_SEEDS, PREPARE_SEED = "seeds", "pretrain_seeds", "prepare_seed"  # keys of a matrix file
 NONE: Mapping[str, Any] = {}
-NETWORK = 16  # digits of the key of a profile that name the network; as many behind them name the machine
-NO_SEED = 0  # in the key of a stage that uses none, whose results of seed 0 from older stores so stay valid
+NETWORK = 16  # digits of a profile's key that identify the network; the same number after them identifies the machine
+NO_SEED = 0  # in the key of a stage without a seed, so results of seed 0 in older stores stay valid
 
 
 class Keys:
-    """The keys of one benchmark's stages. The parts that thousands of stages share are written once."""
+    """Keys of the stages of one benchmark; caches the parts that thousands of stages share."""
 
     def __init__(self, benchmark: Benchmark) -> None:
         self._benchmark = benchmark
-        self._settings: dict[tuple[Any, ...], str] = {}  # by the size of images and by devices
+        self._settings: dict[tuple[Any, ...], str] = {}  # by image size and devices
         self._choices: dict[int, tuple[Choice, str]] = {}
 
     def of_stage(
@@ -48,9 +48,10 @@ class Keys:
         size: ImageSize,
         settings: Mapping[str, Any] = NONE,
     ) -> str:
-        """The key of a stage that is no data stage. Raises OneDevice where its component must not take several.
+        """Return the key of a stage other than a data stage.
 
-        `settings` are those of a stage without a component, and what else sets it apart; none are no part of the key.
+        `settings` are those of a stage without a component, or anything else that distinguishes the stage; empty
+        settings do not enter the key. Raises OneDevice if its component does not support several devices.
         """
         devices = devices_for(kind, choice.component, choice.params, self._benchmark.devices) if choice else 1
         own = [dict(settings)] if settings else []
@@ -62,10 +63,10 @@ class Keys:
     def of_profile(
         self, steps: Sequence[tuple[str, Choice, Setup]], task: Task, data_key: Callable[[str], str], flip: bool
     ) -> str:
-        """The key of the profile of an embedder that these steps made: which network it is, then which machine.
+        """Return the key of the profile of the embedder made by these steps: the network, then the machine.
 
-        Seeds, data and what a `rehearsal` may change are no part of it: they change no network. Only the network of a
-        method that uses cameras may have a part for each of them.
+        Seeds, data and `rehearsal` settings are not included, since they do not change the network, except for a method
+        that uses cameras, whose network may have a part for each.
         """
         cameras = any("cameras" in choice.component.protocol_with(choice.params) for _, choice, _ in steps)
         refs = [(role, ref) for role in ("source", "target") for ref in task.refs(role)] if cameras else []
@@ -85,11 +86,11 @@ class Keys:
         return machine(self._benchmark.threads)
 
     def _setting(self, size: ImageSize, devices: int) -> str:
-        """Canonical JSON of the settings that every stage depends on; size and devices are those of this one."""
-        place = (size, size.resize, size.resize_test, size.crop_from, devices)  # sizes with other words are equal
+        """Return the canonical JSON of the settings that every stage depends on, with this size and these devices."""
+        place = (size, size.resize, size.resize_test, size.crop_from, devices)  # equal sizes may differ in resizing
         if place not in self._settings:
             given = self._benchmark
-            said = size.said  # no part of the key at their defaults
+            said = size.said  # not part of the key at their defaults
             pictures = [size, said] if said else size
             whole = [KEY_VERSION, pictures, given.threads, given.precision, devices]
             self._settings[place] = canonical(whole)
@@ -98,17 +99,17 @@ class Keys:
     def _choice(self, choice: Choice | None) -> str:
         if choice is None:
             return ""
-        if id(choice) not in self._choices:  # the choice is kept, so that no other object gets its id
+        if id(choice) not in self._choices:  # the choice stays referenced, so its id is not reused
             self._choices[id(choice)] = choice, canonical(choice.identity)
         return self._choices[id(choice)][1]
 
 
 def data_key(choice: Choice, content: str, few: int = 0, held_out: Mapping[str, Any] = NONE) -> str:
-    """The key of a data stage; `content` is what `content_of` gave.
+    """Return the key of a data stage; `content` comes from `content_of`.
 
-    A component with a fingerprint function of its own says which params matter; else all of them count, and the
-    names and contents of the files under the root. `few` is the number of identities that are kept, 0 for all, and
-    `held_out` says how a part of train becomes query and gallery.
+    A component's own fingerprint function selects the params that matter; by default all params count, with the names
+    and contents of the files under the root. `few` is the number of identities kept, 0 for all; `held_out` says how a
+    part of train becomes query and gallery.
     """
     if choice.component.fingerprint:
         identity = [choice.name, choice.component.version, content]
@@ -119,14 +120,14 @@ def data_key(choice: Choice, content: str, few: int = 0, held_out: Mapping[str, 
 
 
 def _network(choice: Choice) -> dict[str, Any]:
-    """What of a choice may change the network; its `rehearsal` is declared to change none."""
+    """Return everything in a choice that may change the network; its `rehearsal` is declared not to."""
     identity = choice.identity
     params = {name: value for name, value in identity["params"].items() if name not in choice.component.rehearsal}
     return {**identity, "params": params}
 
 
 def of_network(key: str, published: Iterable[str]) -> list[str]:
-    """Of the keys of a store, those of profiles of the network that a profile's key names: its own, then others'."""
+    """Return the profile keys among `published` for the network of a profile's key, its own first."""
     return sorted((one for one in published if one[:NETWORK] == key[:NETWORK]), key=lambda one: (one != key, one))
 
 
@@ -135,10 +136,9 @@ def _digest(text: str) -> str:
 
 
 def content_of(component: Component, params: Params, root: Path | None) -> str:
-    """The component's own fingerprint, else the hash of all names and contents under the root; "" without a root.
+    """Return the component's own fingerprint, or the hash of all names and contents under the root; "" without a root.
 
-    A stand-in has another content than a folder of equal files that is not marked. Raises DataError where files cannot
-    be read.
+    A stand-in differs from an unmarked folder of equal files. Raises DataError if files cannot be read.
     """
     mark = f" {STAND_IN}" if root is not None and is_stand_in(root) else ""
     if component.fingerprint:
@@ -149,26 +149,26 @@ def content_of(component: Component, params: Params, root: Path | None) -> str:
 
 
 def features_content(files: Mapping[str, str]) -> str:
-    """The hashes of files or folders with features, in the order of their parts. Raises DataError as above."""
+    """Return the hashes of feature files or folders, ordered by part. Raises DataError like `content_of`."""
     places = [Path(files[part]) for part in sorted(files)]
     return ", ".join(fingerprint_folder(place) if place.is_dir() else fingerprint_file(place) for place in places)
 
 
 def features_key(files: Mapping[str, str], content: str, data: Sequence[DataInput]) -> str:
-    """The key of an embed stage that reads its features from files: of their content, by part, and of the images."""
+    """Return the key of an embed stage that reads feature files: from their contents by part, and the images."""
     given = [one.identity for one in data]
     return _digest(canonical([KEY_VERSION, "features", FEATURES_VERSION, sorted(files), content, given]))
 
 
 def short(content: str) -> str:
-    """32 digits that stand for what `content_of` gave."""
+    """Return a hash of 32 digits of what `content_of` returned."""
     return _digest(content)
 
 
 # ---------------------------------------------------------------------- seeds
 @dataclass(frozen=True)
 class Made:
-    """A stage of a plan as a parent of others: role, key, the names of the seeds behind it, the size of its images."""
+    """Stage as a parent of others: role, key, names of the seeds that it depends on, and image size."""
 
     role: str
     key: str
@@ -178,7 +178,7 @@ class Made:
 
 @dataclass(frozen=True)
 class StageSeed:
-    """The seed that enters a stage's key, in words for its label, and the names of all seeds that it depends on."""
+    """Seed in a stage's key, its words in the label, and the names of all seeds that the stage depends on."""
 
     number: int
     words: str
@@ -186,21 +186,21 @@ class StageSeed:
 
 
 def parents_of(made: Sequence[Made]) -> Parents:
-    """The parents of a stage as its key has them."""
+    """Return the parents of a stage as they enter its key."""
     return tuple((parent.role, parent.key) for parent in made)
 
 
 def behind(parents: Sequence[Made]) -> frozenset[str]:
-    """The names of the seeds that the parents depend on."""
+    """Return the names of the seeds that the parents depend on."""
     return frozenset(name for parent in parents for name in parent.seeds)
 
 
 def stage_seed(
     kind: Kind, choice: Choice, backbone: Choice | None, parents: Sequence[Made], name: str, number: int
 ) -> StageSeed:
-    """The seed of a component's stage, which a matrix file calls `name`.
+    """Return the seed of a component's stage, called `name` in a matrix file.
 
-    A stage that draws nothing has none, unless a parent depends on the same seed: then there is one stage for each.
+    A stage without randomness has none, unless a parent depends on the same seed: then each seed has its own stage.
     """
     names = behind(parents)
     if _draws(kind, choice, backbone, parents):
@@ -210,12 +210,12 @@ def stage_seed(
 
 
 def in_words(number: int, names: frozenset[str], name: str = SEEDS) -> str:
-    """A seed for a label: `seed 1`, or `no seed` where it is not among the `names` that a stage depends on."""
+    """Return a seed for a label: `seed 1`, or `no seed` if it is not among the `names` that a stage depends on."""
     return f"seed {number}" if name in names else "no seed"
 
 
 def _draws(kind: Kind, choice: Choice, backbone: Choice | None, parents: Sequence[Made]) -> bool:
-    """Whether a stage depends on its own seed: by its component, or by the random weights of a fresh network."""
+    """Return whether a stage depends on its own seed, through its component or a randomly initialised network."""
     traits = choice.component.traits_with(choice.params)
     if SEEDLESS not in traits:
         return True

@@ -1,6 +1,6 @@
-"""The one table of kinds: what each stage is called, which components run in it, and what they are given.
+"""Table of stage kinds: their names, the components that run in them, and their inputs.
 
-The hook of a kind of component is in `reidbench.hookspecs`; backbones have no stage of their own, and so no line here.
+Hooks of component kinds are in `reidbench.hookspecs`; backbones have no stage and are not listed here.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from reidbench.contexts import (
 )
 from reidbench.words import VALIDATION
 
-AUXILIARY = "auxiliary"  # the role that a nested training may learn from instead of its own
+AUXILIARY = "auxiliary"  # the role that a nested training may learn from instead
 
 
 @dataclass(frozen=True)
 class Given:
-    """Images that the components of a kind are given: all of them, or those whose declaration says so."""
+    """Images given to the components of a kind: to all of them, or only to those with a given declaration."""
 
-    role: str  # of the task; `split` is the role that the user of a preparer asked for, `validation` held-out images
+    role: str  # of the task; `split` is the role requested by the user of a preparer, `validation` held-out images
     hidden: bool = False  # without labels
-    unless: str = ""  # trait of the components that are not given them
-    only_for: str = ""  # protocol word of the components that alone are given them
-    optional: bool = False  # a task may name none
+    unless: str = ""  # trait of components that do not receive them
+    only_for: str = ""  # protocol word of the only components that receive them
+    optional: bool = False  # the task may omit them
 
     def goes_to(self, component: Component, params: Any) -> bool:
-        """Whether a component is given these images when it is used with `params`."""
+        """Return whether a component receives these images when used with `params`."""
         if self.only_for:
             return self.only_for in component.protocol_with(params)
         return not self.unless or self.unless not in component.traits_with(params)
@@ -42,26 +42,26 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of stage, and the kind of component that runs in it.
+    """Kind of stage, and the kind of component that runs in it.
 
     The first of `given` are the images that its components learn from, whose cameras and truth they may require.
     """
 
     stage: str  # of a step, also its key in a matrix file
-    component: str = ""  # empty for the stage that the harness runs by itself
+    component: str = ""  # empty for stages without a component
     given: tuple[Given, ...] = ()
     context: type[Context[Any]] | None = None
     leaves: Literal["", "backbone", "embedder"] = ""  # the network that it saves
-    step: bool = False  # a recipe may name it, and its components are given the recipe's backbone
+    step: bool = False  # a recipe may list it, and its components receive the recipe's backbone
     nested: bool = False  # a `Uses` field may name its components
-    repeats: bool = False  # a recipe may name several in a row
-    several_devices: bool = False  # it may run on several devices
-    torch: bool = True  # it computes with torch
-    alone: bool = False  # it measures time, so that no other stage of a run goes on beside it
+    repeats: bool = False  # a recipe may list several of them
+    several_devices: bool = False  # supports several devices
+    torch: bool = True  # computes with torch
+    alone: bool = False  # measures time, so no other stage of the run may run concurrently
 
     @property
     def learns_from(self) -> str:
-        """The role of the images that its components learn from; empty where there is none."""
+        """The role of the images that its components learn from; empty if there is none."""
         return self.given[0].role if self.given else ""
 
     @property
@@ -70,7 +70,7 @@ class Kind:
         return self.learns_from == "pool"
 
     def trains_nothing(self, component: Component, params: Any) -> bool:
-        """Whether a component keeps the network that it is given, since it is given no images."""
+        """Return whether a component keeps its network unchanged, since it receives no images."""
         return not any(images.goes_to(component, params) for images in self.given)
 
 

@@ -1,4 +1,4 @@
-"""Names of stages and evaluators for people: no two alike, and each with what sets it apart from its neighbours."""
+"""Unique, readable names of stages and evaluators; each includes what distinguishes it from similar ones."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .benchmark import Benchmark, Choice, Task
 from .reading.yamlfile import shown
 from .stage import DataInput, Stage
 
-SHORT = 8  # characters of a key, where nothing else sets two stages apart
+SHORT = 8  # characters of a key, if nothing else distinguishes two stages
 LONGEST = 40  # characters of a value in a label
-MOST = 160  # characters of all params in a sentence
+MOST = 160  # characters of all params in a message
 
 Facts = dict[str, str]
 
 
 def told_apart(stages: Mapping[str, Stage]) -> dict[str, Stage]:
-    """The stages, parents first, with labels of which no two are equal.
+    """Return the stages, parents first, with unique labels.
 
-    Stages of one label get what differs among them: parameters, network, data, and what differs in their parents;
-    the beginning of the key where that is not enough.
+    Stages with the same label get the facts that differ among them: parameters, network, data, and differences of their
+    parents; the first digits of the key if that is not enough.
     """
     namer = _Namer(stages)
     for label in namer.groups:
@@ -37,15 +37,15 @@ def told_apart(stages: Mapping[str, Stage]) -> dict[str, Stage]:
 
 
 class _Namer:
-    """Finds what sets stages of one label apart; what it found for parents is said of their children too."""
+    """Find the facts that distinguish stages of one label; those of parents also apply to their children."""
 
     def __init__(self, stages: Mapping[str, Stage]) -> None:
         self.stages = stages
         self.groups: dict[str, list[str]] = {}
         for key, stage in stages.items():
             self.groups.setdefault(stage.label, []).append(key)
-        self.apart: dict[str, Facts] = {}  # by key: what sets it apart
-        self.texts: dict[tuple[int, str], Facts] = {}  # of params, by their identity: thousands of stages share them
+        self.apart: dict[str, Facts] = {}  # by key: distinguishing facts
+        self.texts: dict[tuple[int, str], Facts] = {}  # of params, by id: thousands of stages share them
         self.settled: set[str] = set()
 
     def label(self, key: str) -> str:
@@ -53,10 +53,10 @@ class _Namer:
         return _inside(self.stages[key].label, words)
 
     def settle(self, label: str) -> None:
-        """Compare the stages of one label, after those that they start from."""
+        """Compare the stages of one label, after their parents."""
         if label in self.settled:
             return
-        self.settled.add(label)  # at once: a step may follow another of its own label
+        self.settled.add(label)  # before the parents: a step may follow another of the same label
         keys = self.groups[label]
         if len(keys) == 1:
             return
@@ -68,14 +68,14 @@ class _Namer:
             self.apart[key] = chosen
 
     def flat(self, params: Mapping[str, Any], before: str) -> Facts:
-        """The params in words."""
-        place = id(params), before  # which stay, as long as the stages do
+        """Return the params in words."""
+        place = id(params), before  # the params live as long as the stages
         if place not in self.texts:
             self.texts[place] = _flat(params, before)
         return self.texts[place]
 
     def facts(self, stage: Stage) -> Facts:
-        """Whatever may set a stage apart from others of its label."""
+        """Return everything that may distinguish a stage from others of its label."""
         found = dict(self.flat(stage.params, ""))
         if stage.backbone is not None:
             found |= {"backbone": stage.backbone["use"], **self.flat(stage.backbone["params"], "backbone.")}
@@ -90,7 +90,7 @@ class _Namer:
 
 
 def _distinguishing(facts: Collection[Facts]) -> list[Facts]:
-    """Of each, the first few that set all apart, or as many apart as can be."""
+    """Return for each the first few facts that distinguish all, or as many as possible."""
     chosen: list[Facts] = [{} for _ in facts]
     classes = [0] * len(chosen)
     for name in dict.fromkeys(name for one in facts for name in one):
@@ -106,7 +106,7 @@ def _distinguishing(facts: Collection[Facts]) -> list[Facts]:
 
 
 def _inside(label: str, words: str) -> str:
-    """A label with more words in its brackets."""
+    """Return a label with additional words in its brackets."""
     if not words:
         return label
     return f"{label[:-1]}, {words}]" if label.endswith("]") else f"{label} [{words}]"
@@ -123,7 +123,7 @@ def _flat(params: Mapping[str, Any], before: str) -> Facts:
 
 
 def _data(given: Sequence[DataInput]) -> Facts:
-    """By role: the data sets, and which part of their identities."""
+    """Return the data sets by role, with the subset of their identities."""
     found: Facts = {}
     for one in given:
         part = "" if one.identities is None else f" ({one.identities} identities, subset seed {one.subset_seed})"
@@ -132,10 +132,10 @@ def _data(given: Sequence[DataInput]) -> Facts:
 
 
 def with_params(stage: Stage) -> str:
-    """A stage's label with the params that differ from their defaults: `finetune bot (epochs=3) [tiny, seed 0]`.
+    """Return a stage's label with the params that differ from their defaults: `finetune bot (epochs=3) [tiny, seed 0]`.
 
-    What the label already says is not repeated, as the preset of an evaluator with what the file says beside it. A data
-    set, whose label has its name in the file, gets the component's.
+    Params already in the label, such as those next to an evaluator's preset, are not repeated. The label of a data set
+    has its name in the file; the component's name is added.
     """
     begin = f"{stage.kind} {stage.use}" if stage.kind != "data" else stage.label.partition(" [")[0]
     rest = stage.label.removeprefix(begin)
@@ -148,7 +148,7 @@ def with_params(stage: Stage) -> str:
 
 
 def params_text(changed: Mapping[str, Any]) -> str:
-    """Params for a sentence: `epochs=3, lr=0.1`; long values are cut, and so are too many."""
+    """Return params for a message: `epochs=3, lr=0.1`; long values and long lists are cut."""
     return _joined(_words(changed))
 
 
@@ -162,9 +162,9 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
-    """One name for each evaluator: its own, with the preset that it was given.
+    """Return one name per evaluator: its own, with the preset if it has one.
 
-    Without a preset, the params that differ from the defaults follow where names repeat.
+    Without a preset, evaluators of the same name get the params that differ from the defaults.
     """
     names = [choice.name for choice in choices if not choice.preset]
     labels = []
@@ -181,6 +181,6 @@ def evaluator_labels(choices: Sequence[Choice]) -> list[str]:
 
 
 def judges_of(benchmark: Benchmark, task: Task) -> list[tuple[Choice, str]]:
-    """The evaluators of a task with their labels, in the order of the file."""
+    """Return the evaluators of a task with their labels, in the order of the file."""
     labelled = zip(benchmark.evaluate, evaluator_labels(benchmark.evaluate), strict=True)
     return [(choice, label) for choice, label in labelled if not task.judges or label in task.judges]

@@ -1,4 +1,4 @@
-"""What a component needs and a task may lack: known from declarations, before anything runs."""
+"""Requirements of components that a task may not meet, checked from declarations before anything runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ A_ROLE = {"pool": "a pool", "auxiliary": "auxiliary data", "source": "a source"}
 
 
 class NotApplicable(Exception):
-    """A method cannot run on a task, or its search has no winner there; the reason is for the table."""
+    """Raised when a method cannot run on a task, or its search has no winner; the message is printed in the table."""
 
     def __init__(self, reason: str, status: str = "not-applicable") -> None:
         super().__init__(reason)
@@ -22,7 +22,7 @@ class NotApplicable(Exception):
 
 
 def refuse_open(parts: Sequence[Recipe], task: str) -> None:
-    """Raise NotApplicable where the search of a row, or of a part of an ensemble, has no winner on a task."""
+    """Raise NotApplicable if the search of a row, or of a member of an ensemble, has no winner on a task."""
     for part in parts:
         found = part.on(task)
         if found.reason:
@@ -30,16 +30,16 @@ def refuse_open(parts: Sequence[Recipe], task: str) -> None:
 
 
 class Needs:
-    """Compares what components require with what tasks, networks and data offer; every check raises NotApplicable."""
+    """Compare requirements of components with tasks, networks and data; every check raises NotApplicable."""
 
     def __init__(self, data: Mapping[str, DataSource]) -> None:
         self.data = data
-        self.unread: dict[str, str] = {}  # why the files of a data set cannot be read, by its name
+        self.unread: dict[str, str] = {}  # errors of unreadable data sets, by name
         self._lacks: dict[str, frozenset[str]] = {}
-        self._met: dict[tuple[int, int, int, str], tuple[Choice, Choice, Task]] = {}  # steps that were checked
+        self._met: dict[tuple[int, int, int, str], tuple[Choice, Choice, Task]] = {}  # steps already checked
 
     def lacks(self, name: str) -> frozenset[str]:
-        """What a data set does not have, as far as its component can say; nothing for one that cannot be read.
+        """Return what a data set lacks, as declared by its component; nothing if the data set cannot be read.
 
         Raises PluginError for an unknown word.
         """
@@ -51,56 +51,56 @@ class Needs:
                 self.unread[name] = str(error)
             if wrong := complaint("lacks", words, "dataset"):
                 raise PluginError(f"dataset {source.choice.name}: {wrong}")
-            self._lacks[name] = words - {"test"} if source.held_out else words  # a part of train is its test
+            self._lacks[name] = words - {"test"} if source.held_out else words  # a part of train becomes its test part
         return self._lacks[name]
 
     def check_parts(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> None:
-        """Whether the data sets that are given for a role have such images, and labels."""
+        """Check that the data sets of a role have the needed images and labels."""
         for ref in refs:
             lacks = self.lacks(ref.name)
             every = part == "train" and ref.images == ALL_IMAGES
             if part == "test" and "test" in lacks:
                 raise NotApplicable(f"{ref.name} has no query and gallery: it can be a source or a pool, not a target")
             if part == "train" and "train" in lacks and not every:
-                raise NotApplicable(f"{ref.name} has no train images, which its use as {role} needs")
+                raise NotApplicable(f"{ref.name} has no train images, which the {role} needs")
             if not hidden and "labels" in lacks:
                 raise NotApplicable(f"{ref.name} has no labels: it can be a pool, not the {role}")
             if hidden and every:
                 raise NotApplicable(
-                    f"`images: {ALL_IMAGES}` of {ref.name} is for training with labels, and a step here is given its "
-                    "images without"
+                    f"`images: {ALL_IMAGES}` of {ref.name} is for training with labels, but a step here gets "
+                    "its images without labels"
                 )
 
     def check_step(self, kind: Kind, choice: Choice, backbone: Choice, task: Task, before: str = "") -> None:
-        """What a step needs of its task, its backbone and the step before, of kind `before`."""
+        """Check the requirements of a step on its task, its backbone and the kind of the step before it."""
         given = id(choice), id(backbone), id(task), before
-        if given in self._met:  # by another seed
+        if given in self._met:  # for another seed
             return
         self.check_given(kind.given, choice, task)
         self._check_adapter(choice, task, before)
         role = kind.learns_from
         self.check_data(choice, role, task.refs(role), task.adapt_on if role == "target" else "train")
         self.check_backbone(choice, backbone)
-        self._met[given] = choice, backbone, task  # kept, so that no other object gets the identity of one
+        self._met[given] = choice, backbone, task  # stay referenced, so their ids are not reused
 
     def check_given(self, images: Sequence[Given], choice: Choice, task: Task) -> None:
-        """Whether a task names the images that a component is given."""
+        """Check that a task names the images that a component needs."""
         for one in images:
             there = one.optional or task.refs(one.role)
             if not there and one.goes_to(choice.component, choice.params):
-                raise NotApplicable(f"{choice.name} needs {A_ROLE[one.role]}, and the task names none")
+                raise NotApplicable(f"{choice.name} needs {A_ROLE[one.role]}, and the task has none")
 
     def _check_adapter(self, choice: Choice, task: Task, before: str) -> None:
         required = choice.component.required(choice.params)
         if "source" in required and not task.source:
-            raise NotApplicable(f"{choice.name} needs a source, and the task names none")
+            raise NotApplicable(f"{choice.name} needs a source, and the task has none")
         if "start" in required and before not in EMBEDDERS:
             raise NotApplicable(
-                f"{choice.name} goes on from a trained embedder: name `finetune:` or another adapter before it"
+                f"{choice.name} starts from a trained embedder: add `finetune:` or another adapter before it"
             )
 
     def check_backbone(self, choice: Choice, backbone: Choice) -> None:
-        """Whether a backbone provides what a component requires of it."""
+        """Check that a backbone provides everything that a component requires."""
         wanted = choice.component.required(choice.params) - TASK_NEEDS
         missing = wanted - backbone.component.capabilities_with(backbone.params)
         if missing:
@@ -109,9 +109,9 @@ class Needs:
             )
 
     def check_data(self, choice: Choice, role: str, refs: Sequence[DataRef], part: str) -> None:
-        """Whether the data of a role have the truth, cameras and labels that a component requires of them.
+        """Check that the data of a role have the truth, cameras and labels that a component requires.
 
-        `part` is the part of the data that it is given, "train" or "test".
+        `part` is the part of the data that it receives, "train" or "test".
         """
         required = choice.component.required(choice.params)
         if "truth" in required:
@@ -127,7 +127,7 @@ class Needs:
                 )
 
     def unfit_evaluator(self, choice: Choice, task: Task) -> str:
-        """Why an evaluator cannot judge features of a task's query and gallery; empty where it can."""
+        """Return the reason why an evaluator cannot score a task's query and gallery; "" if it can."""
         try:
             self.check_data(choice, "target", (task.tested,), "test")
         except NotApplicable as error:
@@ -135,11 +135,11 @@ class Needs:
         return ""
 
     def _unlabelled(self, ref: DataRef, word: str, part: str) -> str:
-        """The name of a data set that does not have a label beyond identity in a part of it; empty where it has."""
+        """Return the name of a data set whose part lacks labels beyond identity; "" if it has them."""
         source, lacks = self.data[ref.name], self.lacks(ref.name)
         if word in lacks or word not in source.choice.component.capabilities_with(source.choice.params):
             return ref.name
-        part = "train" if source.held_out else part  # whose test comes from train too
+        part = "train" if source.held_out else part  # its test part comes from train too
         every = ALL_IMAGES in (ref.images, source.held_out.get("images"))
         if every or f"{word} in {part}" not in lacks:
             return ""
@@ -147,8 +147,8 @@ class Needs:
 
     def _check_truth(self, name: str, role: str, refs: Sequence[DataRef]) -> None:
         if len(refs) > 1:
-            raise NotApplicable(f"{name} needs the truth about one data set, and the {role} is {len(refs)}")
+            raise NotApplicable(f"{name} needs the truth about one data set, and the {role} has {len(refs)}")
         for ref in refs:
             source = self.data[ref.name].choice
             if "truth" not in source.component.capabilities_with(source.params):
-                raise NotApplicable(f"{name} needs the truth about its images, which {ref.name} does not know")
+                raise NotApplicable(f"{name} needs the truth about its images, which {ref.name} does not have")

@@ -1,4 +1,4 @@
-"""A Benchmark becomes a Plan: stages with keys, equal ones once, and the rows that they end in."""
+"""Expand a Benchmark into a Plan: stages with keys, shared where equal, and rows."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from .protocol import protocol_words, tested_at
 from .stage import DataInput, Parents, Plan, Row, Stage, profile_stage
 from .validation import chooses_epoch, epoch_words, for_epochs, with_held_out
 
-# In the key of a nested training whose network is not the one that it starts from; it was not built in older results.
+# Part of the key of a nested training whose network differs from the one that it starts from; older results have none.
 OTHER_NETWORK: Mapping[str, Any] = {"network": "its own"}
 
 
 def expand(benchmark: Benchmark) -> Plan:
-    """Cross methods, tasks, seeds and evaluators. Renders nothing and runs nothing.
+    """Cross methods, tasks, seeds and evaluators. Renders and runs nothing.
 
-    Raises ConfigError that names every data set, and every row of files, of which the files cannot be read.
+    Raises ConfigError that lists every data set and every row of files with unreadable files.
     """
     return Expansion(benchmark).plan()
 
 
 class Expansion:
-    """Makes the plan of a benchmark: a cell asks for its steps, parents first, and each step adds itself and its data.
+    """Builds the plan of a benchmark: each cell adds its steps, parents first, and each step adds its stage and data.
 
-    `result` is the plan so far.
+    `result` is the plan built so far.
     """
 
     def __init__(self, benchmark: Benchmark) -> None:
@@ -64,17 +64,17 @@ class Expansion:
         self.needs = Needs(benchmark.data)
         self.data_keys: dict[str, str] = {}
         self.keys = Keys(benchmark)
-        self._words: dict[tuple[str, str], list[str]] = {}  # of the protocol, by method and task
-        self._on: dict[tuple[str, str, int], Recipe] = {}  # methods with the presets of the data of a task, or stretch
+        self._words: dict[tuple[str, str], list[str]] = {}  # protocol words by method and task
+        self._on: dict[tuple[str, str, int], Recipe] = {}  # methods with the presets for the data of a task or stretch
         self._stretches: dict[Task, tuple[Stretch, ...]] = {}
         self._tested = tested_at(benchmark)
-        self._setups: dict[int, tuple[Recipe, Setup]] = {}  # by the identity of recipes, which are kept
-        self._held_out: dict[Task, Task] = {}  # tasks as trainings learn that choose their epoch
-        self._contents: dict[tuple[str, ...], str] = {}  # of files with features
-        self._unreadable: dict[str, str] = {}  # why files with features cannot be read, by where they are named
+        self._setups: dict[int, tuple[Recipe, Setup]] = {}  # by id of the recipe, which stays referenced
+        self._held_out: dict[Task, Task] = {}  # tasks as seen by trainings that choose their epoch
+        self._contents: dict[tuple[str, ...], str] = {}  # of feature files
+        self._unreadable: dict[str, str] = {}  # errors of unreadable feature files, by the place that names them
 
     def plan(self) -> Plan:
-        """All cells, with stages that their labels distinguish."""
+        """Return all cells, with unique stage labels."""
         evaluators = {task: judges_of(self.benchmark, task) for task in self.benchmark.tasks}
         recipes = {recipe.name: recipe for recipe in self.benchmark.methods}
         for recipe in self.benchmark.methods:
@@ -84,26 +84,27 @@ class Expansion:
                     for seed, pretrain_seed in self.seeds(recipe, recipes)
                     for row in self.cell(recipe, recipes, task, seed, pretrain_seed, evaluators[task])
                 )
-                self.result.rows += dict.fromkeys(rows)  # one row for all seeds that it does not depend on
+                self.result.rows += dict.fromkeys(rows)  # once for all seeds that the row does not depend on
         self.refuse_unread()
-        # What was planned before a reason was found goes; profiles come last, behind what they are profiles of.
+        # Removes stages planned before the cell turned out not applicable; profiles come last, after the stages that
+        # they profile.
         if self.benchmark.profile or any(row.key is None for row in self.result.rows):
             self.result = self.result.only(self.result.rows)
         self.result.stages = told_apart(self.result.stages)
         return self.result
 
     def refuse_unread(self) -> None:
-        """Raise ConfigError with a line for all that could not be read."""
+        """Raise ConfigError with a line for everything that could not be read."""
         unread = [
             (self.benchmark.data[name].place, line)
             for name, why in self.needs.unread.items()
-            for line in why.split("\n")  # a manifest has a line for each of its mistakes
+            for line in why.split("\n")  # a manifest reports each error on its own line
         ]
         if unread or self._unreadable:
             raise ConfigError([printable(f"{where}: {why}") for where, why in (*unread, *self._unreadable.items())])
 
     def seeds(self, recipe: Recipe, recipes: dict[str, Recipe]) -> Iterator[tuple[int, int | None]]:
-        """Seeds, crossed with pre-training seeds where something is pre-trained."""
+        """Yield seeds, crossed with pre-training seeds if anything is pre-trained."""
         parts = [recipes[name] for name in recipe.ensemble] or [recipe]
         pretrained = any(kind == "pretrain" for part in parts for kind, _ in part.steps)
         pretrain_seeds = self.benchmark.pretrain_seeds if pretrained else (None,)
@@ -118,7 +119,7 @@ class Expansion:
         pretrain_seed: int | None,
         evaluators: list[tuple[Choice, str]],
     ) -> Iterator[Row]:
-        """Add the stages of one method on one task. Yields its rows, or rows that say why there are no stages."""
+        """Add the stages of one method on one task; yield its rows, or rows with the reason for having no stages."""
         whole = [recipes[name] for name in recipe.ensemble or (recipe.name,)]
         parts = [self.on(part, task) for part in whole]
         words = self.words(recipe, parts, task)
@@ -144,7 +145,7 @@ class Expansion:
             )  # fmt: skip
 
     def words(self, recipe: Recipe, parts: Sequence[Recipe], task: Task) -> list[str]:
-        """The protocol words of a method, of these parts, on a task."""
+        """Return the protocol words of a method with these parts on a task."""
         place = recipe.name, task.name
         if place not in self._words:
             said = protocol_words(parts, task, self.benchmark.data)
@@ -155,26 +156,26 @@ class Expansion:
         return self._words[place]
 
     def on(self, recipe: Recipe, task: Task, number: int = 0) -> Recipe:
-        """A method as it is on a task: with the values that its search chose there, and each step with the preset of
+        """Return a method as used on a task: with the values chosen by its search, and with the preset of each step for
         the data set that it learns from.
 
-        `number` is that of a stretch of a sequence.
+        `number` is the stretch of a sequence.
         """
         place = recipe.name, task.name, number
         if place not in self._on:
             own = recipe.on(task.name).recipe or recipe
             each = ((step, choice.on(self.learnt(OF_STAGE[step], task))) for step, choice in own.steps)
-            steps = own.steps if task.in_order else tuple(each)  # each stretch has the preset of its own data set
+            steps = own.steps if task.in_order else tuple(each)  # each stretch has the preset for its data set
             changed = steps != own.steps or own is not recipe
             self._on[place] = replace(own, name=recipe.name, steps=steps, tuned=recipe.tuned) if changed else recipe
         return self._on[place]
 
     def learnt(self, kind: Kind, task: Task) -> frozenset[str]:
-        """The components of the data sets that a kind of step learns from on a task."""
+        """Return the component names of the data sets that a kind of step learns from on a task."""
         return frozenset(self.benchmark.data[ref.name].choice.name for ref in task.refs(kind.learns_from))
 
     def learning(self, choice: Choice, task: Task) -> Task:
-        """A task as a training sees it: with a part of the source held out, where it chooses its epoch on that."""
+        """Return a task as a training sees it: with a part of the source held out if the training chooses its epoch."""
         if not chooses_epoch(choice):
             return task
         if task not in self._held_out:
@@ -182,14 +183,14 @@ class Expansion:
         return self._held_out[task]
 
     def setup(self, recipe: Recipe) -> Setup:
-        """What the steps of a method have that say nothing themselves."""
+        """Return the default setup of a method's steps."""
         if id(recipe) not in self._setups:
             self._setups[id(recipe)] = recipe, self.benchmark.setup(recipe)
         return self._setups[id(recipe)][1]
 
     # ------------------------------------------------------------------ stages
     def embed(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
-        """The embed stage of a method on a task: target query and gallery to features."""
+        """Return the embed stage of a method on a task: target query and gallery to features."""
         if recipe.features:
             return self.embed_files(recipe, recipe.features, task, seed)
         before = self.trained(recipe, task, seed, pretrain_seed)
@@ -201,7 +202,7 @@ class Expansion:
         return Made("features", key, before.seeds, before.size)
 
     def trained(self, recipe: Recipe, task: Task, seed: int, pretrain_seed: int) -> Made:
-        """The last step of a method on a task, which leaves the embedder."""
+        """Return the last step of a method on a task, which produces the embedder."""
         before: Made | None = None
         around = self.setup(recipe)
         for stretch in self.stretches(task):
@@ -210,17 +211,17 @@ class Expansion:
                 self.needs.check_step(kind, choice, own.backbone, stretch.task, before.role if before else "")
                 own_seed = pretrain_seed if kind.pretrains else seed
                 before = self.step(kind, choice, own, stretch.task, own_seed, before, stretch.after)
-        assert before is not None  # the reader refuses a recipe without steps
+        assert before is not None  # the reader rejects a recipe without steps
         return before
 
     def stretches(self, task: Task) -> tuple[Stretch, ...]:
-        """The stretches of a task, the same ones for all methods and seeds."""
-        if task not in self._stretches:  # by the whole task: trials have tasks of one name
+        """Return the stretches of a task, shared by all methods and seeds."""
+        if task not in self._stretches:  # keyed by the whole task: tasks of trials share names
             self._stretches[task] = stretches(task)
         return self._stretches[task]
 
     def embed_files(self, recipe: Recipe, features: Features, task: Task, seed: int) -> Made:
-        """The embed stage of a row on a task whose features come from files; it has no parents and no network."""
+        """Return the embed stage of a row of feature files on a task; it has no parents and no network."""
         names = frozenset({SEEDS} if features.seeded else ())
         data = self.inputs("target", (task.tested,), "test", True)
         files, size = features.files(task.name, seed), self.benchmark.size
@@ -235,7 +236,7 @@ class Expansion:
         return Made("features", key, names, size)
 
     def contents_of(self, files: Mapping[str, str], place: str) -> str:
-        """The hashes of files with features, computed once for all cells; an unreadable file is kept as a problem."""
+        """Return the hashes of feature files, computed once for all cells; record the error of an unreadable file."""
         which = tuple(files.values())
         if which not in self._contents:
             try:
@@ -247,9 +248,9 @@ class Expansion:
     def step(
         self, kind: Kind, choice: Choice, setup: Setup, task: Task, seed: int, before: Made | None, after: str = ""
     ) -> Made:
-        """The stage of one step of a recipe, with its own setup, after the step `before`.
+        """Return the stage of one step of a recipe, with its own setup, after the step `before`.
 
-        `after` begins its place in a label: the data sets of a sequence that were trained on before.
+        `after` starts the place in its label: the data sets of a sequence that were trained on earlier.
         """
         task = self.learning(choice, task)
         parents = [*([before] if before else []), *self.nested(choice, setup, task)]
@@ -262,9 +263,9 @@ class Expansion:
         return Made(kind.stage, key, own.names, setup.size)
 
     def nested(self, choice: Choice, setup: Setup, task: Task) -> list[Made]:
-        """The stages that the `Uses` fields of a choice with this setup stand for; one may start from an earlier one.
+        """Return the stages of the `Uses` fields of a choice with this setup; a field may start from an earlier one.
 
-        What a field does not say itself it has from the field that it starts from, or else from the choice.
+        Settings missing in a field come from the field that it starts from, or from the choice.
         """
         made: dict[str, Made] = {}
         own: dict[str, Setup] = {}
@@ -285,20 +286,20 @@ class Expansion:
         task: Task,
         settings: Mapping[str, Any] = NONE,
     ) -> Made:
-        """One such stage. Its seed is `prepare_seed`, so that all seeds and methods share it."""
+        """Return one such stage. Its seed is `prepare_seed`, so all seeds and methods share it."""
         kind = OF_COMPONENT[choice.kind]
         if not kind.nested:
             raise PluginError(f"{choice.name} is of kind {choice.kind}, which no `Uses` field can name")
         if chooses_epoch(choice) and mark.role != "source":
             raise NotApplicable(
-                f"{choice.name} chooses its epoch on a part of the source, and learns from the {mark.role}"
+                f"{choice.name} chooses its epoch on a part of the source, but learns from the {mark.role}"
             )
         task = self.learning(choice, task)
         refs = task.refs(mark.role)
         if not refs:
-            raise NotApplicable(f"{choice.name} needs {A_ROLE.get(mark.role, mark.role)}, and the task names none")
+            raise NotApplicable(f"{choice.name} needs {A_ROLE.get(mark.role, mark.role)}, and the task has none")
         own, *more = kind.given
-        part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # training never on a test
+        part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # never train on a test part
         self.needs.check_data(choice, mark.role, refs, part)
         data = self.inputs(own.role, refs, part, own.hidden)
         if kind.step:
@@ -314,7 +315,7 @@ class Expansion:
         return Made(kind.stage, key, seed.names, size)
 
     def given(self, images: Sequence[Given], choice: Choice, task: Task) -> Iterator[DataInput]:
-        """Of the images of a kind, those that a component is given."""
+        """Yield the images that a component is given, among those of its kind."""
         for one in images:
             if one.role == VALIDATION and one.goes_to(choice.component, choice.params):
                 yield from self.inputs(VALIDATION, task.source, "test", False)
@@ -323,13 +324,13 @@ class Expansion:
                 yield from self.inputs(one.role, task.refs(one.role), part, one.hidden)
 
     def evaluate(self, choice: Choice, embedded: Sequence[Made], recipe: Recipe, task: Task, seed: str) -> str:
-        """The key of the stage that evaluates the features of a method, or of several; `seed` is in words."""
+        """Return the key of the stage that evaluates the features of one or several methods; `seed` is in words."""
         parents = tuple((f"{made.role}.{number}", made.key) for number, made in enumerate(embedded))
         label = f"evaluate {choice.called} of {recipe.name} -> {tested(task)} [{seed}]"
         return self.add("evaluate", choice, parents, (), None, embedded[0].size, NO_SEED, label)
 
     def profile(self, recipe: Recipe, features: Made, task: Task) -> str:
-        """The key of the profile of the embedder behind features, one for all seeds; "" where there is none."""
+        """Return the key of the embedder's profile, shared by all seeds; "" without an embedder."""
         parents = self.result.stages[features.key].parents
         if not any(role in EMBEDDERS for role, _ in parents):
             return ""
@@ -344,7 +345,7 @@ class Expansion:
 
     # ------------------------------------------------------------------ data
     def inputs(self, role: str, refs: Sequence[DataRef], part: str, hidden: bool) -> tuple[DataInput, ...]:
-        """The data sets of a role as inputs. Raises NotApplicable where one has no such images, or no labels."""
+        """Return the data sets of a role as inputs. Raises NotApplicable if one lacks such images or labels."""
         self.needs.check_parts(role, refs, part, hidden)
         return tuple(
             DataInput(role, ref.name, self.data_key(ref.name), ref.images, hidden, ref.identities, ref.subset_seed)
@@ -354,13 +355,13 @@ class Expansion:
         )
 
     def data_key(self, name: str) -> str:
-        """The key of a data stage, which is added when it is first needed."""
+        """Return the key of a data stage; add the stage on first use."""
         if name not in self.data_keys:
             source = self.benchmark.data[name]
             choice, root = source.choice, str(source.root) if source.root else None
             try:
                 content = content_of(choice.component, choice.params, source.root)
-            except DataError as error:  # the plan goes on, to name what is wrong with the other sets too
+            except DataError as error:  # continue, to report the errors of the other data sets too
                 content = self.needs.unread[name] = str(error)
             few = self.benchmark.few if root else 0
             key = self.data_keys[name] = data_key(choice, content, few, source.held_out)
@@ -392,7 +393,7 @@ class Expansion:
         label: str,
         settings: Mapping[str, Any] = NONE,
     ) -> str:
-        """The key of a stage, which is added when no equal one is there; `settings` are as `Keys.of_stage` has them."""
+        """Return the key of a stage; add the stage unless an equal one exists. `settings` as in `Keys.of_stage`."""
         key = self.keys.of_stage(kind, choice, parents, data, backbone, seed, size, settings)
         if key not in self.result.stages:
             network = {"use": backbone.name, "params": backbone.resolved} if backbone else None

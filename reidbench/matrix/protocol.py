@@ -1,4 +1,4 @@
-"""What a recipe used on a task, in words, for the protocol column."""
+"""Protocol words of a recipe on a task, for the protocol column."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .kinds import AUXILIARY, OF_COMPONENT, OF_STAGE
 
 
 def _takes(choice: Choice, role: str) -> bool:
-    """Whether a component is given the images of a role."""
+    """Return whether a component receives the images of a role."""
     images = (images for images in OF_COMPONENT[choice.kind].given if images.role == role)
     return any(given.goes_to(choice.component, choice.params) for given in images)
 
 
-# In a sequence each data set is a target while it is trained on; that is none of an unseen one.
+# In a sequence each data set is a target while training on it, unlike an unseen one.
 OF_SOURCES = {"target images": "source images", "target-labels": "source labels"}
 IMAGES = {"target": {"target images"}, "pool": {"pool"}, AUXILIARY: {"auxiliary"}}  # words for images of a role
 
 
 def _used(choice: Choice, shared: bool = False) -> set[str]:
-    """What a choice and the components nested in it say that they use; labels of the target count for all.
+    """Return the words declared by a choice and its nested components; labels of the target count in every role.
 
     `shared`: the auxiliary data include the target.
     """
@@ -35,7 +35,7 @@ def _used(choice: Choice, shared: bool = False) -> set[str]:
     for inner, mark in choice.nested.values():
         target = mark.role == "target" or (shared and mark.role == AUXILIARY)
         said = _used(inner, shared) | IMAGES.get(mark.role, set()) | (IMAGES["target"] if target else set())
-        if mark.role == "pool":  # rendered persons whose making is known tell nothing of the target
+        if mark.role == "pool":  # the truth about rendered persons reveals nothing about the target
             said = {"truth of the pool" if word == "truth" else word for word in said}
         words |= said
         if target and _takes(inner, "source"):  # fine-tuned with the labels of that role
@@ -44,23 +44,23 @@ def _used(choice: Choice, shared: bool = False) -> set[str]:
 
 
 def _learns_source(choice: Choice, role: str = "source") -> bool:
-    """Whether a component on the data of a role, or a training nested in it, is given labels of the source."""
+    """Return whether a component on the data of a role, or a training nested in it, receives source labels."""
     return (role == "source" and _takes(choice, "source")) or any(
         _learns_source(inner, mark.role) for inner, mark in choice.nested.values()
     )
 
 
 def _target_is_source(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> bool:
-    """Whether something adapts to the data set whose labels it, or a step before it, was trained on.
+    """Return whether an adapter's target is a data set whose labels it, or an earlier step, was trained on.
 
-    Two names for the same files, read in the same way, are one data set.
+    Two names for the same files, read in the same way, are the same data set.
     """
     adapted = [part for part in parts if any(kind == "adapt" for kind, _ in part.steps)]
     return any(_learns_source(choice) for part in adapted for _, choice in part.steps) and _among(task, "source", data)
 
 
 def _among(task: Task, role: str, data: Mapping[str, DataSource]) -> bool:
-    """Whether the target is one of the data sets of a role."""
+    """Return whether the target is one of the data sets of a role."""
     return any(
         ref.name == task.target.name or said_content(data[ref.name]) == said_content(data[task.target.name])
         for ref in task.refs(role)
@@ -68,7 +68,7 @@ def _among(task: Task, role: str, data: Mapping[str, DataSource]) -> bool:
 
 
 def said_content(source: DataSource) -> tuple[Any, ...]:
-    """What makes a data set, by its entry: how strictly its counts are checked, for one, does not."""
+    """Return what in an entry defines its data set; how strictly counts are checked, for example, does not."""
     choice = source.choice
     fields = type(choice.params).model_fields
     params = {name: value for name, value in choice.resolved.items() if not marker(fields[name], SameContent)}
@@ -76,20 +76,20 @@ def said_content(source: DataSource) -> tuple[Any, ...]:
 
 
 def _started_with(part: Recipe) -> Iterator[Choice]:
-    """The networks whose own weights a recipe uses: a step after a training has the weights of that."""
+    """Yield the networks whose own weights a recipe uses; steps after a training start from its weights."""
     for kind, choice in part.steps:
         if BACKBONE_FREE not in choice.component.traits_with(choice.params):
             backbone = choice.backbone or part.backbone
-            assert backbone is not None  # a method with steps has one
+            assert backbone is not None  # methods with steps have one
             yield backbone
             if OF_STAGE[kind].leaves:
                 return
 
 
 def tested_at(benchmark: Benchmark) -> Callable[[Recipe, Sequence[Recipe]], tuple[str, ...]]:
-    """What gives the word for the size of test images, and for their filter, of a method by its parts on a task.
+    """Return a function that gives the protocol words for the test image size and filter of a method's parts.
 
-    It gives none where all methods have the same, on whatever task.
+    It returns none if all methods use the same, on every task.
     """
     variants = [variant for recipe in benchmark.methods for variant in recipe.variants]
     known = [size for one in variants if not one.ensemble and (size := benchmark.test_size(one))]
@@ -109,14 +109,14 @@ def _size_word(size: ImageSize, with_filter: bool) -> str:
 
 
 def _declared(features: Features) -> list[str]:
-    """The words of a row of files, each as declared: nobody has measured them."""
+    """Return the declared words of a row of files; they are not measured."""
     if features.uses is None:
         return [UNDECLARED]
     return [f"{DECLARED}{word}" for word in features.uses or ("no labels",)]
 
 
 def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataSource]) -> list[str]:
-    """Which labels, images and knowledge a method used on a task, for the protocol column; `data` by name."""
+    """Return protocol words for the labels, images and knowledge used by a method on a task; `data` by name."""
     words: dict[str, None] = {}
     shared = _among(task, AUXILIARY, data)
     for part in parts:
@@ -134,14 +134,14 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
             if task.adapt_on == "test":
                 words["transductive"] = None
         started = (word for backbone in _started_with(part) for word in sorted(_used(backbone)))
-        words |= dict.fromkeys(started)  # the labels behind the weights that it starts with
+        words |= dict.fromkeys(started)  # labels behind the weights that it starts from
         for _, choice in part.steps:
             words |= dict.fromkeys(sorted(_used(choice, shared)))
     if _target_is_source(parts, task, data):
         words["target is a source"] = None
     if len(parts) > 1:
         words[f"ensemble of {len(parts)}"] = None
-    flipped = FLIP in words or any(part.flip_test for part in parts)  # by the method itself, or by the harness
+    flipped = FLIP in words or any(part.flip_test for part in parts)  # by the method itself, or by the benchmark
     if task.in_order and not _among(task, "source", data):
         words = dict.fromkeys(OF_SOURCES.get(word, word) for word in words)
     found = [word for word in words if word != FLIP] or ["no labels"]

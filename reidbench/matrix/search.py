@@ -1,4 +1,4 @@
-"""What a row searches: the spaces of its parameters, how trials are drawn and judged, and what a search came to."""
+"""Search of a row: its parameter spaces, sampler, selection and outcome."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 Select = Literal["source-val", "held-out-domain", "unsupervised", "oracle"]
 Sampler = Literal["grid", "random", "tpe"]
-Values = Mapping[str, Any]  # of the parameters of one trial, by their paths in the row: {"finetune.lr": 0.001}
+Values = Mapping[str, Any]  # of one trial's parameters, by path in the row: {"finetune.lr": 0.001}
 
-TUNED = " (tuned)"  # ends the name of the row that a search fills
+TUNED = " (tuned)"  # suffix of the row filled by a search
 CHOSEN: Mapping[str, str] = {
     "source-val": "chosen on held-out identities",
     "held-out-domain": "chosen on a held-out domain",
     "unsupervised": "chosen without labels",
     "oracle": ON_TEST_LABELS,
-}  # words of the protocol
-ON_SHIPPED = "chosen on shipped validation queries"  # by `source-val`, where the data set has them
+}  # protocol words
+ON_SHIPPED = "chosen on shipped validation queries"  # for `source-val`, if the data set has them
 
-CRITERIA = ("silhouette", "snd")  # of `unsupervised`, as `reidbench.metrics.unsupervised` has them; the first is usual
+CRITERIA = ("silhouette", "snd")  # of `unsupervised`, as in `reidbench.metrics.unsupervised`; the first is the default
 
 
 @dataclass(frozen=True)
 class Space:
-    """The values that a search may give a parameter: choices in their order, or a range with both of its ends."""
+    """Values of a searched parameter: ordered choices, or a range that includes both ends."""
 
     kind: Literal["choices", "log", "uniform", "int"]
     values: tuple[Any, ...]
 
     @property
     def size(self) -> float:
-        """How many values there are; infinity for a range of decimal numbers."""
+        """Number of values; infinite for a range of decimal numbers."""
         if self.kind == "choices":
             return float(len(self.values))
         return float(self.values[1] - self.values[0] + 1) if self.kind == "int" else math.inf
@@ -45,10 +45,10 @@ class Space:
 
 @dataclass(frozen=True)
 class Search:
-    """A search over parameters of a row.
+    """Search over parameters of a row.
 
-    `criterion` names that of `unsupervised`; `seeds` is how many of the file's seeds each trial runs with. `recipe`
-    gives the row with other values.
+    `criterion` is that of `unsupervised`; `seeds` is the number of the file's seeds used by each trial. `recipe`
+    returns the row with other values.
     """
 
     spaces: Mapping[str, Space]
@@ -62,25 +62,25 @@ class Search:
 
     @property
     def size(self) -> float:
-        """How many combinations of values there are."""
+        """Number of combinations of values."""
         return math.prod(space.size for space in self.spaces.values())
 
     def row(self, values: Values) -> Recipe:
-        """The row with these values. Raises ConfigError where a component refuses them together."""
-        assert self.recipe is not None  # the reader gives one
+        """Return the row with these values. Raises ConfigError if a component refuses the combination."""
+        assert self.recipe is not None  # the reader sets one
         return self.recipe(values)
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search came to on one task: the row with the values of its best trial, or why there is none.
+    """Outcome of a search on one task: the row with the values of the best trial, or the reason for having none.
 
-    `status` is that of a row without a winner: missing while trials are not run, failed where all of them failed.
+    `status` applies to a row without a winner: missing while trials have not run, failed if all of them failed.
     """
 
     recipe: Recipe | None = None
     values: Values = field(default_factory=dict)
-    words: tuple[str, ...] = ()  # of the protocol
+    words: tuple[str, ...] = ()  # protocol words
     notes: tuple[str, ...] = ()
     reason: str = ""
     status: Literal["not-applicable", "missing", "failed"] = "not-applicable"

@@ -1,4 +1,4 @@
-"""What a plan is made of: stages, the images that they are given, and the rows that they end in."""
+"""Elements of a plan: stages, their input images, and rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Parents = tuple[tuple[str, str], ...]  # role -> key
 
 @dataclass(frozen=True)
 class DataInput:
-    """A split that a stage is given: which data set, which part, with labels or without."""
+    """Split of a data set given to a stage, with or without labels."""
 
     role: str
     data: str  # name in the matrix file
@@ -30,13 +30,13 @@ class DataInput:
 
     @property
     def identity(self) -> list[Any]:
-        """What of it enters a key."""
+        """The parts that enter a key."""
         return [self.role, self.key, self.part, self.hidden, self.identities, self.subset_seed]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work. Its key names everything that can change its result."""
+    """Unit of work. Its key identifies everything that can change its result."""
 
     key: str
     kind: str
@@ -46,30 +46,30 @@ class Stage:
     data: tuple[DataInput, ...] = ()
     backbone: dict[str, Any] | None = None
     image_size: tuple[int, int] = (256, 128)
-    pictures: dict[str, str] = field(default_factory=dict)  # how they come to that size, where it is not the default
+    pictures: dict[str, str] = field(default_factory=dict)  # resizing to that size, if not the default
     seed: int = 0
-    root: str | None = None  # data stages only; where data lie is no part of a key
+    root: str | None = None  # data stages only; the location of data does not enter a key
     label: str = ""
-    few: int = 0  # data stages only: identities that are kept, in a rehearsal; 0: all
-    content: str = ""  # of data and of files with features: what they contained when the plan was made
-    files: dict[str, str] = field(default_factory=dict)  # with features, by part; where they lie is no part of a key
-    changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for sentences
-    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # values of params, for the stage alone
+    few: int = 0  # data stages only: number of identities kept in a rehearsal; 0: all
+    content: str = ""  # of data and feature files: their contents when the plan was made
+    files: dict[str, str] = field(default_factory=dict)  # feature files by part; their location does not enter a key
+    changed: dict[str, Any] = field(default_factory=dict)  # params that differ from the defaults, for messages
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # values of secret params, for the stage only
     held_out: dict[str, Any] = field(default_factory=dict)  # data stages only: how train becomes query and gallery
 
     @property
     def size(self) -> ImageSize:
-        """The size of its images, and how they come to it."""
+        """Image size and resizing."""
         return ImageSize.of({"image_size": self.image_size, **self.pictures})
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
-        """Keys of the stages that must be there first, each once."""
+        """Keys of the stages that must be in the store first, each once."""
         return tuple(dict.fromkeys([key for _, key in self.parents] + [given.key for given in self.data]))
 
 
 def profile_stage(key: str, parents: Parents, names: tuple[str, str], size: ImageSize, flip: bool) -> Stage:
-    """The stage that measures what an embedder costs; `names` are those of its last step and of its network."""
+    """Return the stage that measures the cost of an embedder; `names` are those of its last step and network."""
     params = {"flip": True} if flip else {}
     label = f"profile {names[0]} [{', '.join([names[1], size.words, *params])}]"
     place = (size[0], size[1])
@@ -78,13 +78,13 @@ def profile_stage(key: str, parents: Parents, names: tuple[str, str], size: Imag
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the results: a method on a task, by an evaluator, with its seeds.
+    """Line of the results: a method on a task, by an evaluator, with its seeds.
 
-    `seed` is None where no stage behind the row depends on `seeds`: its one result stands for all of them. So is
-    `pretrain_seed` where nothing depends on `pretrain_seeds`; `pretrained` says whether there is a pre-training.
-    `profiles` are keys: what each embedder that the row ends in costs, "" for features that no network here made.
-    `lacks` is the status of a row without a key: not-applicable, or missing or failed as the search is that fills it.
-    `notes` are sentences about the row itself, not about a stage behind it.
+    `seed` is None if no stage behind the row depends on `seeds`: one result then applies to all of them. The same holds
+    for `pretrain_seed` and `pretrain_seeds`; `pretrained` says whether the method pre-trains. `profiles` are the keys
+    of the profile of each embedder of the row, "" for features from files. `lacks` is the status of a row without a
+    key: not-applicable, or missing or failed like the search that fills it. `notes` are sentences about the row itself,
+    not about a stage behind it.
     """
 
     method: str
@@ -102,17 +102,17 @@ class Row:
 
     @property
     def cell(self) -> tuple[str, str, str]:
-        """Method, task and evaluator: the rows of one mean have the same."""
+        """Method, task and evaluator; rows averaged together share them."""
         return self.method, self.task, self.evaluator
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The keys of all that the row shows: its result and its profiles."""
+        """Keys of everything that the row shows: its result and its profiles."""
         return tuple(filter(None, (self.key, *self.profiles)))
 
 
 def matches(pattern: str, method: str, task: str) -> bool:
-    """Whether a method, or one of its cells as "method/task", is meant by a pattern like `bot*` or `*/market`."""
+    """Return whether a pattern like `bot*` or `*/market` matches a method, or one of its cells as "method/task"."""
     return any(fnmatch.fnmatchcase(name, pattern) for name in (method, f"{method}/{task}"))
 
 
@@ -125,13 +125,13 @@ class Plan:
     rows: list[Row] = field(default_factory=list)
 
     def only(self, keep: Sequence[Row]) -> Plan:
-        """The plan that these rows need."""
+        """Return the part of the plan that these rows need."""
         wanted = self.behind(keep)
         stages = {key: stage for key, stage in self.stages.items() if key in wanted}
         return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
 
     def behind(self, rows: Sequence[Row]) -> set[str]:
-        """The keys of the stages that it takes to have the results of these rows, and of these results."""
+        """Return the keys of the results of these rows and of all stages that they depend on."""
         wanted: set[str] = set()
         waiting = [row.key for row in rows if row.key]
         while waiting:
@@ -142,7 +142,7 @@ class Plan:
         return wanted
 
     def _profiles(self, keep: Sequence[Row]) -> dict[str, Stage]:
-        """The profiles of these rows, each of the first embedder of its network that they end in."""
+        """Return the profiles of these rows, each of the first embedder with its network."""
         found: dict[str, Stage] = {}
         for row in keep:
             for key, parent in zip(row.profiles, self.embedders(row), strict=True) if row.profiles else ():
@@ -151,13 +151,13 @@ class Plan:
         return found
 
     def embedders(self, row: Row) -> Parents:
-        """Role and key of each embedder that a row ends in; both empty for features that no network here made."""
+        """Return role and key of each embedder of a row; both empty for features from files."""
         features = [self.stages[key] for _, key in self.stages[row.key].parents] if row.key else []
         trained = [[parent for parent in one.parents if parent[0] in EMBEDDERS] for one in features]
         return tuple(one[0] if one else ("", "") for one in trained)
 
     def trained_on(self, key: str) -> list[DataInput]:
-        """What the stages behind one were given to train on, pools and preparers' images among it."""
+        """Return the training data of the stages behind one, including pools and images of preparers."""
         found: dict[DataInput, None] = {}
         waiting = [parent for _, parent in self.stages[key].parents]
         looked = set()
@@ -170,7 +170,7 @@ class Plan:
         return list(found)
 
     def reads(self, key: str) -> list[str]:
-        """Keys of the artifacts that a stage reads: what it needs and, to embed, the lists that it is compared with."""
+        """Return the keys of the artifacts that a stage reads; for embed, includes training lists to compare with."""
         stage = self.stages[key]
         behind = self.trained_on(key) if stage.kind == "embed" else []
         return list(dict.fromkeys([*stage.needs, *(given.key for given in behind)]))

@@ -1,4 +1,4 @@
-"""What a parameter or an epoch is chosen on in the place of the test part: held-out data, as ordinary data sets."""
+"""Held-out data that selects parameters and epochs in place of the test part, as ordinary data sets."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .keys import content_of
 from .needs import NotApplicable
 from .protocol import said_content
 
-SOURCE_VAL, HELD_OUT_DOMAIN, ORACLE = "source-val", "held-out-domain", "oracle"  # words of `select:`
+SOURCE_VAL, HELD_OUT_DOMAIN, ORACLE = "source-val", "held-out-domain", "oracle"  # values of `select:`
 ON_THE_SOURCE = "`validate: {identities: 0.2}` (or `{queries: validation}`)"
 
 
 def validation_of(benchmark: Benchmark, task: Task) -> Validation | None:
-    """The validation of a task: its own, or else the file's."""
+    """Return the validation of a task: its own, or the file's."""
     return task.validate or benchmark.validate
 
 
 def trial_tasks(benchmark: Benchmark, task: Task, select: str) -> tuple[dict[str, DataSource], tuple[Task, ...]]:
-    """Data sets to add to those of the benchmark, and the tasks that a trial of this task is judged on: their mean.
+    """Return the additional data sets and the tasks that a trial of this task is scored on, by their mean.
 
     `select` is "source-val" (one task for each source, all with the same training), "held-out-domain", or "oracle" for
-    the task itself. No stage of the first two is given the test part of the task. Raises NotApplicable, with a
-    sentence, where the task's validation is not of that kind or cannot be had.
+    the task itself. With the first two, no stage receives the task's test part. Raises NotApplicable if the task's
+    validation is of another kind or impossible.
     """
     if select == ORACLE:
         return {}, (task,)
@@ -59,7 +59,7 @@ def _instead(validation: Validation | None) -> str:
 
 
 def said(validation: Validation) -> str:
-    """A validation as a matrix file has it."""
+    """Return a validation as written in a matrix file."""
     seed = f", seed: {validation.seed}" if validation.seed else ""
     value = {"identities": f"{validation.identities}{seed}", "data": validation.data, "queries": "validation"}
     return f"validate: {{{validation.kind}: {value[validation.kind]}}}"
@@ -67,7 +67,7 @@ def said(validation: Validation) -> str:
 
 # ---------------------------------------------------------------------- another data set
 def _check_apart(benchmark: Benchmark, task: Task, name: str) -> None:
-    """Raise NotApplicable where a data set to validate on is one that the task learns from or is tested on."""
+    """Raise NotApplicable if the validation data set is also trained or tested on by the task."""
     for role, refs in (("target", (task.target,)), ("source", task.source), ("auxiliary", task.auxiliary)):
         for ref in refs:
             if same_data(benchmark.data[name], benchmark.data[ref.name]):
@@ -79,7 +79,7 @@ def _check_apart(benchmark: Benchmark, task: Task, name: str) -> None:
 
 
 def same_data(one: DataSource, other: DataSource) -> bool:
-    """Whether two entries are one data set: in one place, or with equal contents elsewhere."""
+    """Return whether two entries are the same data set: same root, or equal contents."""
     if one.name == other.name or said_content(one) == said_content(other):
         return True
     if one.root is None or other.root is None:
@@ -92,7 +92,7 @@ def same_data(one: DataSource, other: DataSource) -> bool:
 
 
 def _content(source: DataSource) -> str:
-    """The hash of a data set's files; empty where they cannot be read, which the plan reports."""
+    """Return the hash of a data set's files; "" if they are unreadable, which the plan reports."""
     try:
         return content_of(source.choice.component, source.choice.params, source.root)
     except DataError:
@@ -103,15 +103,15 @@ def _content(source: DataSource) -> str:
 def held_out_task(
     data: Mapping[str, DataSource], task: Task, validation: Validation
 ) -> tuple[dict[str, DataSource], Task]:
-    """A task whose sources have a part held out, and the data sets that this takes.
+    """Return a task whose sources have a part held out, and the additional data sets.
 
-    No labels of what is held out are left: a target or auxiliary data that are a source are without it too. Images
-    without labels in a pool stay, so that all share the stages on them. A task that adapts to test images adapts to the
-    target's train images here. Raises NotApplicable where the task has no source, or one without such a part.
+    No labels of the held-out part remain: a target or auxiliary set that is also a source loses the part too.
+    Unlabelled images in a pool stay, so that all share their stages. A task that adapts to test images adapts to the
+    target's train images instead. Raises NotApplicable if the task has no source, or one without such a part.
     """
     if not task.source:
         raise NotApplicable(
-            f"{said(validation)} is a part of the source, and the task names none: validate on another data set, "
+            f"{said(validation)} is a part of the source, and the task has none: validate on another data set, "
             "`validate: {data: NAME}`"
         )
     for ref in task.source:
@@ -131,11 +131,11 @@ def held_out_task(
 
 
 def _refuse_twice(data: Mapping[str, DataSource], task: Task, validation: Validation) -> None:
-    """Raise NotApplicable where two sources are one data set: one would be trained on what the other holds out."""
+    """Raise NotApplicable if two sources are the same data set: one would train on the held-out part of the other."""
     for one, other in itertools.combinations(task.source, 2) if validation.kind == "identities" else ():
         if same_data(data[one.name], data[other.name]):
             raise NotApplicable(
-                f"{one.name} and {other.name} are one data set, and what is held out of one would be left in the "
+                f"{one.name} and {other.name} are the same data set, and one would contain what is held out of the "
                 "other: name it once"
             )
 
@@ -143,13 +143,13 @@ def _refuse_twice(data: Mapping[str, DataSource], task: Task, validation: Valida
 def _rest(
     data: Mapping[str, DataSource], task: Task, validation: Validation, derived: dict[str, DataSource], ref: DataRef
 ) -> DataRef:
-    """A data set without what is held out of it as a source; as it is, where it is none."""
-    for source in task.source if validation.kind == "identities" else ():  # train has no shipped queries
+    """Return a data set without the part held out of it as a source; unchanged if it is not a source."""
+    for source in task.source if validation.kind == "identities" else ():  # train contains no shipped queries
         if same_data(data[ref.name], data[source.name]):
             if ref.images != source.images:
                 raise NotApplicable(
-                    f"{ref.name} is a source, and has another role with other `images:`, in which what is held out "
-                    "would be left: give both the same"
+                    f"{ref.name} is a source and has another role with different `images:`, which would contain what "
+                    "is held out: use the same `images:` for both"
                 )
             part = _part(data[source.name], source, validation, whole=source.identities is not None)
             return DataRef(_add(derived, data, part), ref.identities, ref.subset_seed)
@@ -157,7 +157,7 @@ def _rest(
 
 
 def _part(source: DataSource, ref: DataRef, validation: Validation, whole: bool = False) -> DataSource:
-    """A data set with a part held out, after the subset that a task uses of it was drawn; `whole`: with the rest."""
+    """Return a data set with a part held out of the task's subset; `whole`: together with the remaining identities."""
     queries = validation.kind == "queries"
     how: dict[str, Any] = (
         {"queries": "validation"} if queries else {"identities": validation.identities, "seed": validation.seed}
@@ -178,7 +178,7 @@ def _amount(identities: int | float | None) -> str:
 
 
 def _add(derived: dict[str, DataSource], data: Mapping[str, DataSource], part: DataSource) -> str:
-    """The name under which a part is there; never that of another data set of the file."""
+    """Return the name of a held-out data set; never the name of another data set of the file."""
     name = part.name
     while {**data, **derived}.get(name, part).held_out != part.held_out:
         name += "'"
@@ -188,14 +188,14 @@ def _add(derived: dict[str, DataSource], data: Mapping[str, DataSource], part: D
 
 # ---------------------------------------------------------------------- epochs
 def chooses_epoch(choice: Choice) -> bool:
-    """Whether a training looks at validation while it runs."""
+    """Return whether a training uses validation data while it runs."""
     return VALIDATION in choice.component.protocol_with(choice.params)
 
 
 def for_epochs(benchmark: Benchmark, task: Task) -> tuple[dict[str, DataSource], Task]:
-    """The task that a training which chooses its epoch learns from, and the data sets to add.
+    """Return the task as seen by a training that chooses its epoch, and the additional data sets.
 
-    The sources of a trial have a part held out already. Raises NotApplicable where the task has no such validation.
+    Sources of a trial already have a part held out. Raises NotApplicable if the task has no such validation.
     """
     if task.source and all(benchmark.data[ref.name].held_out for ref in task.source):
         return {}, task
@@ -208,7 +208,7 @@ def for_epochs(benchmark: Benchmark, task: Task) -> tuple[dict[str, DataSource],
 
 
 def epoch_words(benchmark: Benchmark, task: Task) -> str:
-    """How the epoch was chosen, for the protocol column."""
+    """Return the protocol word for the data on which the epoch was chosen."""
     made = [benchmark.data[ref.name].held_out for ref in task.source]
     validation = validation_of(benchmark, task)
     queries = "queries" in made[0] if made and all(made) else validation is not None and validation.kind == "queries"
@@ -216,7 +216,7 @@ def epoch_words(benchmark: Benchmark, task: Task) -> str:
 
 
 def with_held_out(benchmark: Benchmark) -> Benchmark:
-    """The benchmark with the data sets that trainings choose their epochs on."""
+    """Return the benchmark with the additional data sets of trainings that choose their epochs."""
     if not any(chooses_epoch(one) for choice in _steps(benchmark) for one in choice.parts()):
         return benchmark
     data = dict(benchmark.data)
@@ -224,10 +224,10 @@ def with_held_out(benchmark: Benchmark) -> Benchmark:
         try:
             data |= for_epochs(benchmark, task)[0]
         except NotApplicable:
-            continue  # the cells of this task say why
+            continue  # the cells of this task report the reason
     return replace(benchmark, data=data)
 
 
 def _steps(benchmark: Benchmark) -> Iterable[Choice]:
-    """The steps of all rows, with the values that searches chose."""
+    """Yield the steps of all rows, with the values chosen by searches."""
     return (choice for recipe in benchmark.methods for row in (recipe, *recipe.variants) for _, choice in row.steps)

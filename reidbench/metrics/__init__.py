@@ -1,6 +1,6 @@
-"""The definitions: ranking, re-ranking, neighbours, pseudo labels and statistics on plain numpy arrays.
+"""Metric definitions on plain numpy arrays: ranking, re-ranking, neighbours, pseudo labels and statistics.
 
-Imports numpy, scipy, scikit-learn and, installed or not, faiss; nothing of reidbench. Begin with `ranking/ranking.py`.
+Imports numpy, scipy, scikit-learn and optionally faiss, but nothing of reidbench. Begin with `ranking/ranking.py`.
 """
 
 from __future__ import annotations

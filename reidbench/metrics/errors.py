@@ -1,7 +1,7 @@
-"""The one error of this package: arrays that no metric can be computed from."""
+"""The only error of this package, for arrays that a metric cannot be computed from."""
 
 from __future__ import annotations
 
 
 class MetricError(ValueError):
-    """The arrays are not what a metric needs; the message is one sentence that says what and where."""
+    """Raised for invalid arrays or settings; the message is one sentence."""

@@ -1,4 +1,4 @@
-"""Other ways to pseudo labels: agglomerative, k-means, and circular search among the nearest."""
+"""Alternative pseudo labels: agglomerative clustering, k-means, and circular search among nearest neighbours."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MOST_PAIRED = 28_000
 
 
 def agglomerative(features: NDArray[Any], threshold: float = 0.43) -> NDArray[np.int64]:
-    """[N] cluster of each vector of features [N, D] by average linkage on cosine distances up to `threshold`.
+    """Cluster features [N, D] by average linkage on cosine distances up to `threshold`; returns labels [N].
 
-    A vector on its own is an outlier, -1. Needs all N x N distances. Raises MetricError above 28,000 vectors.
+    A singleton is an outlier, -1. Needs all N x N distances. Raises MetricError above 28,000 vectors.
     """
     from sklearn.cluster import AgglomerativeClustering
 
     if len(features) > MOST_PAIRED:
-        raise MetricError(f"agglomerative clustering of {len(features)} vectors needs all pairs; use DBSCAN")
+        raise MetricError(f"agglomerative clustering of {len(features)} vectors requires too many pairs; use DBSCAN")
     if len(features) < 2:
         return np.full(len(features), OUTLIER, dtype=np.int64)
     rows = unit(features)
@@ -36,7 +36,10 @@ def agglomerative(features: NDArray[Any], threshold: float = 0.43) -> NDArray[np
 
 
 def k_means(features: NDArray[Any], clusters: int, seed: int = 0) -> NDArray[np.int64]:
-    """[N] cluster of each vector of features [N, D], brought to length 1, by k-means; no outliers but lone vectors."""
+    """Cluster features [N, D], normalised to length 1, by k-means; returns labels [N]. Singletons are outliers, -1.
+
+    Raises MetricError for `clusters` below 1.
+    """
     from sklearn.cluster import KMeans
 
     if clusters < 1:
@@ -53,17 +56,17 @@ def circular_search(
     self_match: Literal["never", "allowed"] = "never",
     ties: Literal["first", "last"] = "first",
 ) -> NDArray[np.int64]:
-    """[N] identity of each vector of features [N, D]: that of its nearest other, where that is near enough.
+    """Give each vector of features [N, D] the identity of its nearest neighbour, if near enough; returns labels [N].
 
-    Every vector searches all others; its nearest at a cosine distance below `threshold` is its parent.
+    Each vector searches all others; the nearest one at a cosine distance below `threshold` is its parent.
 
-    chains: with i -> j -> k, ``union`` makes one identity of all three; ``parent`` keeps each vector that others name
-        as an identity of its own, and gives the others that of their parent.
-    mutual: where two name each other, ``keep`` makes them one identity, ``drop`` forgets both links (the rule of the
-        competition system that this comes from).
-    self_match: with ``allowed`` a vector finds itself like any other, and has no parent then: only vectors of equal
-        direction have.
-    ties: which of equally near ones counts, in the order of the features.
+    chains: with i -> j -> k, ``union`` makes one identity of all three; ``parent`` makes each vector that is a parent a
+    separate identity, and gives the others that of their parent.
+    mutual: if two vectors are each other's parent, ``keep`` makes them one identity, ``drop`` removes both links (the
+    rule of the competition system that this method comes from).
+    self_match: with ``allowed`` a vector may match itself, and then has no parent unless another vector has the same
+    direction.
+    ties: whether the first or the last of equally near vectors is the parent, in the order of the features.
 
     Identities of one vector are outliers, -1.
     """
@@ -82,7 +85,7 @@ def circular_search(
     is_parent = np.isin(labels, parent[named])
     followers = named[~is_parent[named]]
     labels[followers] = parent[followers]
-    if mutual == "keep":  # of two that name each other, the first stands for both
+    if mutual == "keep":  # of a mutual pair, the first is the root
         both = named[parent[parent[named]] == named]
         labels[both] = np.minimum(both, parent[both])
         moved = followers[np.isin(parent[followers], both)]
@@ -91,14 +94,14 @@ def circular_search(
 
 
 def _parents(features: NDArray[Any], threshold: float, self_match: str, ties: str) -> NDArray[np.int64]:
-    """The nearest other of each vector, -1 where none is near enough."""
+    """Nearest other vector of each vector; -1 if none is near enough."""
     rows = np.arange(len(features))
-    order = rows[::-1] if ties == "last" else rows  # lists have equal distances in the order of what was given
+    order = rows[::-1] if ties == "last" else rows  # lists order equal distances by index
     near = nearest_neighbours(features[order], 2).indices[order]
     first, second = order[near[:, 0]], order[near[:, 1]]
     if self_match == "allowed":
         parent = np.where(first == rows, OUTLIER, first)
-    else:  # of equal vectors another one may come before the vector itself
+    else:  # of equal vectors another one may precede the vector itself
         parent = np.where(first == rows, second, first)
     directions = unit(features)
     distance = 1 - np.einsum("nd,nd->n", directions, directions[parent])
@@ -114,7 +117,7 @@ def _connected(count: int, rows: NDArray[np.int64], columns: NDArray[np.int64]) 
 
 
 def consecutive(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Labels numbered 0, 1, ... in order of first appearance; those of one member, and -1, become -1."""
+    """Renumber labels as 0, 1, ... in order of first appearance; singletons and -1 become -1."""
     values, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     kept = (sizes > 1) & (values != OUTLIER)
     order = np.argsort(np.where(kept, first, np.iinfo(np.int64).max), kind="stable")

@@ -14,26 +14,27 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Rows = NDArray[np.integer[Any]]
 
-BLOCK_ROWS = 512  # products of far fewer rows leave up to a third of the speed unused
+BLOCK_ROWS = 512  # products of far fewer rows run at up to a third less speed
 LEAST_BLOCK_ROWS = 128
 BLOCK_BYTES = 192 << 20
-TILE_ROWS = 1024  # gallery rows converted at a time where the features are not float32
+TILE_ROWS = 1024  # gallery rows converted at a time if the features are not float32
 PAIR_BYTES = 1 << 20
-_LARGEST = 1e18  # squares of larger norms leave the range of float32
+_LARGEST = 1e18  # squares of larger norms overflow float32
 
 
 class Products:
     """Sort keys of a gallery [G, D] for each of the queries [Q, D]: smaller is nearer.
 
-    cosine: minus the cosine; euclidean: squared distance less the query's own squared norm. Both order a row as the
-    distance itself does. A zero vector has the key 0 with everything under cosine; `refuse_zero` finds them.
+    cosine: negative cosine;
+    euclidean: squared distance minus the query's own squared norm. Both order a row as the distance does. Under cosine
+    a zero vector has the key 0 with every vector; `refuse_zero` finds them.
     """
 
     def __init__(self, query: NDArray[Any], gallery: NDArray[Any], distance: str) -> None:
         self.query, self.gallery = features("query_features", query), features("gallery_features", gallery)
         if self.query.shape[1] != self.gallery.shape[1]:
             widths = f"query_features {self.query.shape[1]} but gallery_features {self.gallery.shape[1]} dimensions"
-            raise MetricError(f"{widths}: only equal ones can be compared")
+            raise MetricError(f"{widths}: both must have the same")
         self.cosine = distance == "cosine"
         self.query_norms = norms("query_features", self.query)
         self.gallery_norms = norms("gallery_features", self.gallery)
@@ -44,7 +45,7 @@ class Products:
         self.block_rows = max(LEAST_BLOCK_ROWS, min(BLOCK_ROWS, BLOCK_BYTES // (4 * len(self.gallery))))
 
     def blocks(self) -> Iterator[Floats]:
-        """Keys [b, G] of consecutive queries, in one buffer that is used again for the next block."""
+        """Yield keys [b, G] of consecutive queries, in one buffer that is reused for the next block."""
         keys = np.empty((min(self.block_rows, len(self.query)), len(self.gallery)), np.float32)
         for start in range(0, len(self.query), self.block_rows):
             rows = slice(start, min(start + self.block_rows, len(self.query)))
@@ -65,7 +66,7 @@ class Products:
             np.matmul(query, tile.T, out=out[:, start : start + TILE_ROWS])
 
     def _weighted(self, rows: slice | Rows) -> Doubles:
-        """Queries with the factor that turns their products into keys: of length 1, or times 2, negated."""
+        """Queries times the factor that turns their products into keys: of length 1, or times 2, negated."""
         query: Doubles = self.query[rows].astype(np.float64)
         if self.cosine:
             query *= -_inverse(np.sqrt(np.einsum("ij,ij->i", query, query)))[:, None]
@@ -74,15 +75,15 @@ class Products:
         return query
 
     def window(self, start: int, stop: int) -> Doubles:
-        """[b]: float32 keys of one row that differ by less may be in either order.
+        """Difference [b] below which float32 keys of one row may be in either order.
 
-        Rounding errors of a sum of D products grow with sqrt(D). Of 5 million products of unit vectors in 768 and in
-        2,048 dimensions none was off by more than a sixth of this.
+        Rounding errors of a sum of D products grow with sqrt(D). For 5 million products of unit vectors in 768 and
+        2,048 dimensions, no error exceeded a sixth of this.
         """
         return self._scales(self.query_norms[start:stop], np.finfo(np.float32))
 
     def tolerance(self, queries: Rows) -> Doubles:
-        """[m]: float64 keys that differ by less are equal."""
+        """Difference [m] below which float64 keys are equal."""
         return self._scales(self.query_norms[queries], np.finfo(np.float64))
 
     def _scales(self, query_norms: Floats, precision: np.finfo[Any]) -> Doubles:
@@ -93,7 +94,7 @@ class Products:
         return scales
 
     def pairs(self, queries: Rows, rows: Rows) -> Doubles:
-        """[m]: float64 keys of single pairs; the same pair of vectors always gives the same key."""
+        """float64 keys of single pairs, [m]; the same pair of vectors always gives the same key."""
         keys = np.empty(len(rows))
         step = max(1, PAIR_BYTES // (8 * self.gallery.shape[1]))
         for start in range(0, len(rows), step):
@@ -105,7 +106,7 @@ class Products:
         return keys
 
     def rows(self, queries: Rows) -> Doubles:
-        """[m, G]: float64 keys of whole rows, for queries whose gallery is one heap of near-ties."""
+        """float64 keys of whole rows, [m, G], for queries whose whole gallery is near-tied."""
         keys = np.empty((len(queries), len(self.gallery)))
         weighted = self._weighted(queries)
         for start in range(0, len(self.gallery), TILE_ROWS):
@@ -119,14 +120,14 @@ class Products:
 
 
 def features(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """The array itself if it is a matrix of real numbers with rows and columns, else MetricError."""
+    """Return the array if it is a matrix of real numbers with rows and columns. Raises MetricError otherwise."""
     values = np.asarray(values)
     if values.ndim != 2:
         raise MetricError(f"{name} must have two dimensions [images, values], not shape {values.shape}")
     if values.dtype.kind not in "fiu":
         raise MetricError(f"{name} must be real numbers, not {values.dtype}")
     if not values.shape[1]:
-        raise MetricError(f"{name} has no dimension: its shape is {values.shape}")
+        raise MetricError(f"{name} has no values: its shape is {values.shape}")
     return values
 
 
@@ -138,7 +139,7 @@ def unit(vectors: NDArray[Any]) -> Floats:
 
 
 def norms(name: str, values: NDArray[Any]) -> Floats:
-    """[N]: Euclidean norms; MetricError names the first row that is not finite or too large for float32."""
+    """Euclidean norms [N]. Raises MetricError for the first row that is not finite or out of range for float32."""
     lengths = np.empty(len(values), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(values), TILE_ROWS):
@@ -147,21 +148,21 @@ def norms(name: str, values: NDArray[Any]) -> Floats:
     doubtful = np.flatnonzero(~((lengths > 1 / _LARGEST) & (lengths < _LARGEST)))
     for row in doubtful:
         if not np.isfinite(values[row]).all():
-            raise MetricError(f"{name} row {row} holds NaN or infinity")
+            raise MetricError(f"{name} row {row} contains NaN or infinity")
         length = _length(values[row])
         if length and not 1 / _LARGEST < length < _LARGEST:
             raise MetricError(
-                f"{name} row {row} has length {length:.3g}, beyond what float32 products can hold; divide the features "
-                "by a number that brings it near 1"
+                f"{name} row {row} has length {length:.3g}, out of range for float32 products; divide the features "
+                "so that lengths are near 1"
             )
         lengths[row] = length
     return lengths
 
 
 def refuse_zero(name: str, zero: NDArray[np.bool_], euclidean: bool = True) -> None:
-    """MetricError with the first row and the count where `zero` [N] marks any: a zero vector has no cosine distance.
+    """Raise MetricError with the first row and the count if `zero` [N] marks any: zero vectors have no cosine distance.
 
-    `euclidean` says that another distance would do.
+    `euclidean`: whether the message suggests the Euclidean distance.
     """
     rows = np.flatnonzero(zero)
     if not len(rows):
@@ -170,7 +171,7 @@ def refuse_zero(name: str, zero: NDArray[np.bool_], euclidean: bool = True) -> N
     share = f"{len(rows)} of {len(zero)} rows"
     raise MetricError(
         f"{name} row {rows[0]} is a zero vector, which has no cosine distance (zero vectors: {share}); "
-        f"check the network or the file that it comes from{cure}"
+        f"check the network or file that it comes from{cure}"
     )
 
 
@@ -187,5 +188,5 @@ def _inverse(lengths: NDArray[Any]) -> NDArray[Any]:
 
 
 def _multipliable(values: NDArray[Any]) -> bool:
-    """Whether BLAS takes the matrix as it lies in memory."""
+    """Whether BLAS accepts the matrix in its memory layout."""
     return values.dtype == np.float32 and (values.flags.c_contiguous or values.flags.f_contiguous)

@@ -1,4 +1,4 @@
-"""Pseudo labels: DBSCAN on the k-reciprocal Jaccard distance, as SpCL and its successors cluster, and other ways."""
+"""Pseudo labels: DBSCAN on the k-reciprocal Jaccard distance, as in SpCL and its successors, and alternatives."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def jaccard_graph(
     radius: float = 0.6,
     backend: Backend = "auto",
 ) -> Sparse:
-    """[N, N] CSR of float32: the Jaccard distances up to `radius`, the zeros of the diagonal stored too.
+    """Jaccard distances up to `radius`, as CSR [N, N] of float32 with stored zeros on the diagonal.
 
-    The definition is that of SpCL, Cluster Contrast and OpenUnReID: features [N, D] at length 1, lists of k1 (itself
-    included), half lists of around(k1 / 2) + 1, weights softmax(-squared distance), query expansion over k2. All
-    pairs that are not stored are farther apart; memory grows with N * k1.
+    Follows SpCL, Cluster Contrast and OpenUnReID: features [N, D] at length 1, lists of k1 (including the vector
+    itself), half lists of around(k1 / 2) + 1, weights softmax(-squared distance), query expansion over k2. All pairs
+    that are not stored are farther apart; memory grows with N * k1.
 
     Raises MetricError for features that are not finite, k1 or k2 < 1, or a radius outside 0..1.
     """
     if k1 < 1 or k2 < 1:
-        raise MetricError(f"the Jaccard distance needs k1 >= 1 and k2 >= 1, not k1={k1} and k2={k2}")
+        raise MetricError(f"the Jaccard distance requires k1 >= 1 and k2 >= 1, not k1={k1} and k2={k2}")
     if not 0 <= radius < 1:
-        raise MetricError(f"radius={radius} must be at least 0 and below 1: pairs without common neighbours are at 1")
+        raise MetricError(f"radius={radius} must be in [0, 1): pairs without common neighbours have distance 1")
     vectors = Vectors({"features": features}, "cosine")
     near = nearest_of(vectors, max(k1, k2), backend)
     sets = expanded_sets(near.indices, k1, round(k1 / 2) + 1)
@@ -48,10 +48,10 @@ def jaccard_graph(
 
 
 def _within(weights: Sparse, radius: float) -> Sparse:
-    """The pairs of rows whose Jaccard distance 1 - s / (2 - s) is at most `radius`, as a symmetric graph."""
+    """Pairs of rows whose Jaccard distance 1 - s / (2 - s) is at most `radius`, as a symmetric graph."""
     import scipy.sparse as sp
 
-    least = np.float32(2 * (1 - radius) / (2 - radius) * (1 - 1e-5))  # the same bound on s, a hair wider
+    least = np.float32(2 * (1 - radius) / (2 - radius) * (1 - 1e-5))  # the same bound on s, slightly wider
     rows, cols, sums = [], [], []
     for start, found in Minima(weights).blocks(BLOCK_ROWS):
         kept = found.data >= least
@@ -74,7 +74,7 @@ def _within(weights: Sparse, radius: float) -> Sparse:
 
 
 def dbscan(graph: Sparse, eps: float = 0.6, min_samples: int = 4) -> NDArray[np.int64]:
-    """[N] cluster of each row of a distance graph, -1 for outliers: scikit-learn's DBSCAN, which takes the graph.
+    """Cluster a distance graph with scikit-learn's DBSCAN; returns labels [N], -1 for outliers.
 
     Pairs that are not stored count as farther than eps, so the graph's radius must be at least eps.
     """
@@ -93,5 +93,5 @@ def cluster(
     k2: int = 6,
     backend: Backend = "auto",
 ) -> NDArray[np.int64]:
-    """[N] cluster of each vector of features [N, D], -1 for outliers; `jaccard_graph`, then `dbscan`."""
+    """Cluster features [N, D]; returns labels [N], -1 for outliers. `jaccard_graph`, then `dbscan`."""
     return dbscan(jaccard_graph(features, k1, k2, eps, backend), eps, min_samples)

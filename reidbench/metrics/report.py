@@ -1,4 +1,4 @@
-"""The numbers of scored features with their intervals and rules, and paired comparisons, as data and as plain text."""
+"""Scores of a features file with intervals and rules, and paired comparisons, as data and as plain text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What one file of features is worth; query_pids and query_camids [Q] say which queries it was asked.
+    """Scores of one features file; query_pids and query_camids [Q] identify the queries.
 
-    `pid_texts` and `camid_texts` have the text of each number where the file's labels are texts. `warnings` are
-    sentences about what was left out, assumed or looks wrong.
+    `pid_texts` and `camid_texts` have the text of each number if the file's labels are texts. `warnings` are sentences
+    about what was left out, assumed or looks wrong.
     """
 
     name: str
@@ -34,17 +34,17 @@ class ScoreReport:
     camid_texts: Mapping[int, str] = field(default_factory=dict)
 
     def asked(self) -> tuple[list[int | str], list[int | str]]:
-        """pids and camids of the queries as the file has them: texts are numbered differently in each file."""
+        """pids and camids of the queries as in the file: texts are numbered differently in each file."""
         return (
             [self.pid_texts.get(pid, pid) for pid in self.query_pids.tolist()],
             [self.camid_texts.get(camid, camid) for camid in self.query_camids.tolist()],
         )
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
-        """[Q] results whose mean is the number; NaN where the rules drop a query, 0 where they count it as zero.
+        """Per-query results [Q] whose mean is the score; NaN if the rules drop a query, 0 if they count it as zero.
 
-        As `Ranking.per_query`, which is also NaN for images that stand for no query. None where their means are not
-        the numbers: see `Ranking.without_intervals`.
+        As `Ranking.per_query`, which is also NaN for images without a result. None if their means are not the scores:
+        see `Ranking.without_intervals`.
         """
         if self.ranking.without_intervals:
             return {}
@@ -52,11 +52,11 @@ class ScoreReport:
         return {name: found[name] for name in ("mAP", "mINP", "cmc1") if name in found}
 
     def rules(self) -> dict[str, Any]:
-        """The rules of the ranking, and of the re-ranking if there was one."""
+        """Rules of the ranking, and of the re-ranking if any."""
         return self.ranking.rules.as_dict() | {"rerank": self.rerank.as_dict() if self.rerank else None}
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON of `reidbench score`: fractions, not per cent; intervals are 95 % bootstraps over the queries."""
+        """JSON of `reidbench score`: fractions, not per cent; intervals are 95 % bootstraps over the queries."""
         found = self.ranking
         intervals = {name: bootstrap(values) for name, values in self.per_query().items()}
         return {
@@ -85,7 +85,7 @@ class ScoreReport:
         return [*self.warnings, *self.ranking.doubts()]
 
     def as_text(self) -> str:
-        """A few plain lines, in per cent."""
+        """Plain text of a few lines, in per cent."""
         found = self.ranking
         intervals = {name: bootstrap(values) for name, values in self.per_query().items()}
         over = " (over all drawn galleries)" if found.shares is not None else ""
@@ -109,11 +109,11 @@ class ScoreReport:
 
 
 _PAIRS = {
-    "same_image": "its own picture",
-    "same_camera": "a gallery row of its own pid and camera",
-    "same_clothes": "a gallery row of its own pid in the same clothes",
-    "different_clothes": "a gallery row of its own pid in other clothes",
-    "same_modality": "a gallery row of its own modality",
+    "same_image": "its own image",
+    "same_camera": "a gallery row of the same pid and camera",
+    "same_clothes": "a gallery row of the same pid in the same clothes",
+    "different_clothes": "a gallery row of the same pid in other clothes",
+    "same_modality": "a gallery row of the same modality",
     "skipped_camera": "a gallery row of a camera that it skips",
 }
 
@@ -126,7 +126,7 @@ def _removed(filtered: dict[str, int]) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired difference of one metric, `name` less `baseline`, over the queries that both were asked."""
+    """Paired difference of one metric, `name` minus `baseline`, over their common queries."""
 
     metric: str
     name: str
@@ -134,7 +134,7 @@ class Comparison:
     difference: Difference
 
     def as_dict(self) -> dict[str, Any]:
-        """Name to value; `share` is that of the bootstrap samples in favour of `name`."""
+        """JSON values by name; `share` is the share of bootstrap samples in favour of `name`."""
         found = self.difference
         return {
             "metric": self.metric,
@@ -147,7 +147,7 @@ class Comparison:
         }
 
     def as_text(self) -> str:
-        """One line, in points of per cent."""
+        """One line, in percentage points."""
         found = self.difference
         verdict = "within noise" if found.within_noise else "beyond noise"
         return (
@@ -157,7 +157,7 @@ class Comparison:
 
 
 def compare(reports: Sequence[ScoreReport]) -> tuple[list[Comparison], str]:
-    """Each report against the first, where both had the same queries; and a sentence about those that had not."""
+    """Compare each report with the first if both have the same queries; and a sentence about the others."""
     found, others, withheld = [], [], []
     for report in reports[1:]:
         baseline = reports[0]
@@ -175,7 +175,7 @@ def compare(reports: Sequence[ScoreReport]) -> tuple[list[Comparison], str]:
         (others, "they have other (valid) queries"),
         (withheld, "some queries have a true match in some of the drawn galleries only"),
     )
-    notes = [f"not compared with {reports[0].name}, for {why}: {', '.join(names)}" for names, why in whys if names]
+    notes = [f"not compared with {reports[0].name}, because {why}: {', '.join(names)}" for names, why in whys if names]
     return found, "; ".join(notes)
 
 
@@ -189,6 +189,6 @@ def render(reports: Sequence[ScoreReport], comparisons: Sequence[Comparison] = (
     parts = [report.as_text() for report in reports]
     for name in dict.fromkeys(comparison.name for comparison in comparisons):
         mine = [comparison for comparison in comparisons if comparison.name == name]
-        lines = [f"{name} less {mine[0].baseline}, paired over queries", *(line.as_text() for line in mine)]
+        lines = [f"{name} minus {mine[0].baseline}, paired over queries", *(line.as_text() for line in mine)]
         parts.append("\n".join(lines))
     return "\n\n".join([*parts, note] if note else parts)

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking (Zhong et al., CVPR 2017) in blocks: its memory grows with N * k, not with N^2."""
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017) in blocks: memory grows with N * k, not with N^2."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .products import Floats, refuse_zero
 Variant = Literal["zhong", "torchreid", "fastreid"]
 
 BLOCK_ROWS = 256
-KEPT_BYTES = 256 << 20  # Market-1501's similarities take 204 MiB, and a fifth of the time to make again
+KEPT_BYTES = 256 << 20  # Market-1501's similarities take 204 MiB, and a fifth of the time to recompute
 
 
 @dataclass(frozen=True)
 class Reranking:
-    """Which re-ranking; the implementations in use give numbers up to two points of rank 1 apart.
+    """Variant and parameters of re-ranking; the common implementations differ by up to two points of rank 1.
 
-    zhong: the authors' MATLAB code. Lists of k1 + 1, half lists of round((k1 + 1) / 2); weights exp(-d) and mixing
-        term with d = squared distance / row maximum. Features are always brought to length 1.
+    zhong: the authors' MATLAB code. Lists of k1 + 1, half lists of round((k1 + 1) / 2); weights exp(-d) and mixing term
+    with d = squared distance / row maximum. Features are always normalised to length 1.
     torchreid: as zhong with d = fourth power of the distance / row maximum, and half lists of around(k1 / 2) + 1 with
-        numpy's rounding (equal unless k1 % 4 == 3). Also SpCL, MMT, Person_reID_baseline_pytorch.
+    numpy's rounding (equal unless k1 % 4 == 3). Also SpCL, MMT, Person_reID_baseline_pytorch.
     fastreid: lists of k1; weights softmax(-squared distance); mixing term the plain cosine distance, or the squared
-        distance under euclidean. Also OpenUnReID.
+    distance under euclidean. Also OpenUnReID.
     lambda_: share of the original distance in the final one.
     """
 
@@ -45,12 +45,12 @@ class Reranking:
             choices = ", ".join(get_args(Variant))
             raise MetricError(f"re-ranking {self.variant!r} is unknown; choose one of {choices}")
         if self.k1 < 1 or self.k2 < 1:
-            raise MetricError(f"re-ranking needs k1 >= 1 and k2 >= 1, not k1={self.k1} and k2={self.k2}")
+            raise MetricError(f"re-ranking requires k1 >= 1 and k2 >= 1, not k1={self.k1} and k2={self.k2}")
         if not 0 <= self.lambda_ <= 1:
-            raise MetricError(f"re-ranking needs lambda between 0 and 1, not {self.lambda_}")
+            raise MetricError(f"re-ranking requires lambda between 0 and 1, not {self.lambda_}")
 
     def as_dict(self) -> dict[str, str | int | float]:
-        """Name to value."""
+        """JSON values by name."""
         return {"variant": self.variant, "k1": self.k1, "k2": self.k2, "lambda": self.lambda_}
 
     def __str__(self) -> str:
@@ -73,10 +73,10 @@ def rerank_blocks(
     how: Reranking | None = None,
     distance: str = "cosine",
 ) -> Iterator[Floats]:
-    """Final distances [b, G] of consecutive queries, for `rank_blocks`; each block is a new array.
+    """Yield final distances [b, G] of consecutive queries, for `rank_blocks`; each block is a new array.
 
-    Queries [Q, D] and gallery [G, D] are ranked together, whatever their labels. Raises MetricError for features that
-    are not finite or do not fit together, and for zero vectors under cosine.
+    Queries [Q, D] and gallery [G, D] are ranked together, regardless of labels. Raises MetricError for features that
+    are not finite or have different dimensions, and for zero vectors under cosine.
     """
     how = how or Reranking()
     if how.variant == "zhong":
@@ -105,7 +105,7 @@ def rerank(
     how: Reranking | None = None,
     distance: str = "cosine",
 ) -> Floats:
-    """[Q, G] float32: the final distances of `rerank_blocks` in one matrix."""
+    """Final distances of `rerank_blocks` as one matrix [Q, G] float32."""
     final = np.empty((len(query_features), len(gallery_features)), np.float32)
     start = 0
     for block in rerank_blocks(query_features, gallery_features, how, distance):
@@ -115,7 +115,9 @@ def rerank(
 
 
 class QueryRows:
-    """Similarities of the first vectors (queries) to the rest: kept from the search where they fit, else made again."""
+    """Similarities of the first vectors (queries) to the rest: cached from the search if they fit, otherwise
+    recomputed.
+    """
 
     def __init__(self, vectors: Vectors, queries: int) -> None:
         self.vectors, self.queries = vectors, queries
@@ -124,7 +126,7 @@ class QueryRows:
         self.missing = shape[0] * shape[1]
 
     def visit(self, rows: slice, cols: slice, block: Floats) -> None:
-        """Keep what a block on or above the diagonal holds of them."""
+        """Cache the rows in a block on or above the diagonal."""
         stop, start = min(rows.stop, self.queries), max(cols.start, self.queries)
         if len(self.kept) and stop > rows.start and cols.stop > start:
             part = block[: stop - rows.start, start - cols.start :]
@@ -132,14 +134,14 @@ class QueryRows:
             self.missing -= part.size
 
     def rows(self, rows: slice) -> Floats:
-        """[b, G]: those of some queries."""
+        """Similarities [b, G] of some queries."""
         if self.missing:
             return self.vectors.block(rows, slice(self.queries, len(self.vectors)))
         return self.kept[rows]
 
 
 def _weights(vectors: Vectors, how: Reranking, similarities: QueryRows) -> tuple[Any, Floats | None]:
-    """(V [N, N] CSR, row maxima of the squared distances where the variant divides by them)."""
+    """(V [N, N] CSR, row maxima of the squared distances if the variant divides by them)."""
     divides = how.variant != "fastreid"
     near = nearest_of(vectors, max(how.listed, how.k2), farthest=divides, visit=similarities.visit)
     sets = expanded_sets(near.indices, how.listed, how.half)
@@ -159,7 +161,7 @@ def _normalise(squared: Floats, largest: Floats, how: Reranking) -> None:
 
 
 def _mix(final: Floats, sums: Any, share: float) -> Floats:
-    """share * distance + (1 - share) * Jaccard, which is 1 - s / (2 - s) where rows meet and 1 elsewhere."""
+    """share * distance + (1 - share) * Jaccard, which is 1 - s / (2 - s) if rows overlap and 1 otherwise."""
     final *= np.float32(share)
     final += np.float32(1 - share)
     rows = np.repeat(np.arange(len(final)), np.diff(sums.indptr))

@@ -1,4 +1,4 @@
-"""How well a score tells relevant images from irrelevant ones, and how pure what it keeps is."""
+"""Quality of a relevance score and of the images that a selection keeps."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ SAMPLES = 1_000  # of the bootstrap
 def relevance_auc(scores: Any, relevant: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Interval:
     """Area under the ROC curve of scores [N] against relevance [N] (bool), with a bootstrap interval; n is N.
 
-    The probability that a relevant image has a higher score than an irrelevant one, ties counting half
-    (Mann-Whitney). Relevant and irrelevant images are drawn again with replacement, each group for itself, `samples`
-    times; the ends are Efron's percentiles, NaN when `samples` is 0. Raises MetricError when a group is empty, for
-    unequal lengths, and for scores that are no finite numbers.
+    The probability that a relevant image scores higher than an irrelevant one, counting ties half (Mann-Whitney).
+    Relevant and irrelevant images are resampled separately with replacement, `samples` times; the ends are Efron's
+    percentiles, NaN if `samples` is 0. Raises MetricError for an empty group, unequal lengths, and scores that are not
+    finite numbers.
     """
     values, labels = _checked(scores, relevant)
     groups = np.unique(values, return_inverse=True)[1].reshape(-1)
     if labels.all() or not labels.any():
-        raise MetricError(f"an AUC needs relevant and irrelevant images, not {int(labels.sum())} of {len(labels)}")
+        raise MetricError(
+            f"an AUC requires relevant and irrelevant images; {int(labels.sum())} of {len(labels)} are relevant"
+        )
     width = int(groups.max()) + 1
     positive, negative = groups[labels], groups[~labels]
     value = _auc(np.bincount(positive, minlength=width), np.bincount(negative, minlength=width))
     if not 0 < level < 1:
-        raise MetricError(f"level={level} must lie between 0 and 1")
+        raise MetricError(f"level={level} must be between 0 and 1")
     if samples == 0:
         return Interval(value, float("nan"), float("nan"), len(values), level)
     rng = np.random.default_rng(seed)
@@ -40,17 +42,17 @@ def relevance_auc(scores: Any, relevant: Any, level: float = 0.95, samples: int 
 
 
 def selection_quality(scores: Any, indices: Any, relevant: Any, samples: int = SAMPLES) -> dict[str, float]:
-    """Facts about a selection by someone who knows which images are relevant [N] (bool), as fractions by name.
+    """Quality of a selection given the true relevance [N] (bool), as fractions by name.
 
-    relevant_in_pool and relevant_in_kept are shares (what chance would keep, and what was kept: precision),
-    relevant_kept is recall: the share of all relevant images that was kept. relevance_auc is the score's, with the
-    ends of its 95 % interval; without relevant or without irrelevant images these are left out. Raises MetricError
-    for indices that repeat or lie outside.
+    relevant_in_pool and relevant_in_kept are the shares of relevant images in the pool (chance) and in the selection
+    (precision); relevant_kept is the share of all relevant images that was kept (recall). relevance_auc is the score's
+    AUC, with the ends of its 95 % interval; it is left out without relevant or without irrelevant images. Raises
+    MetricError for indices that repeat or are out of range.
     """
     values, labels = _checked(scores, relevant)
     kept = np.asarray(indices, dtype=np.int64).reshape(-1)
     if not len(kept) or kept.min() < 0 or kept.max() >= len(labels) or len(np.unique(kept)) < len(kept):
-        raise MetricError(f"a selection needs different indices from 0 to {len(labels) - 1}, one at least")
+        raise MetricError(f"a selection requires one or more distinct indices from 0 to {len(labels) - 1}")
     found = {
         "relevant_in_pool": float(labels.mean()),
         "relevant_in_kept": float(labels[kept].mean()),
@@ -64,7 +66,7 @@ def selection_quality(scores: Any, indices: Any, relevant: Any, samples: int = S
 
 
 def _auc(positive: NDArray[np.int64], negative: NDArray[np.int64]) -> float:
-    """From how often each distinct score, in rising order, occurs among relevant and irrelevant images."""
+    """AUC from the counts of each distinct score, in ascending order, among relevant and irrelevant images."""
     below = np.cumsum(negative) - negative
     wins = float(positive @ (below + negative / 2))
     return wins / (float(positive.sum()) * float(negative.sum()))
@@ -78,9 +80,9 @@ def _checked(scores: Any, relevant: Any) -> tuple[Doubles, NDArray[np.bool_]]:
     values: Doubles = np.asarray(scores, np.float64)
     labels = np.asarray(relevant)
     if values.ndim != 1 or values.shape != labels.shape or not len(values):
-        raise MetricError(f"scores and relevance need one length, not {values.shape} and {labels.shape}")
+        raise MetricError(f"scores and relevance must have one length, not {values.shape} and {labels.shape}")
     if labels.dtype != np.bool_:
-        raise MetricError(f"relevance is true or false, not {labels.dtype}")
+        raise MetricError(f"relevance must be Boolean, not {labels.dtype}")
     if not np.isfinite(values).all():
         raise MetricError("scores must be finite numbers")
     return values, labels

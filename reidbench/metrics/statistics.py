@@ -1,7 +1,8 @@
-"""How sure a number is: bootstrap over queries, t-intervals over seeds, and paired differences of two methods.
+"""Uncertainty of results: bootstrap over queries, t-intervals over seeds, and paired differences of two methods.
 
-The percentile bootstrap is written out: `scipy.stats.bootstrap` gives the same intervals but for their last binary
-digit, which tables have printed, in the same time, and neither shares of samples nor many rows over the same draws.
+The percentile bootstrap is implemented here: `scipy.stats.bootstrap` takes as long and gives the same intervals except
+for the last binary digit, on which printed tables depend, but neither shares of samples nor many rows over the same
+draws.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from .errors import MetricError
 Doubles = NDArray[np.float64]
 
 UNBOUNDED = (-np.inf, np.inf)
-TINY = 1e-12  # a difference that rounding alone can make
+TINY = 1e-12  # largest difference due to rounding
 SAMPLES = 2_000  # the ends of an interval then repeat to a twentieth of its width
-_DRAWN_AT_ONCE = 1 << 20  # indices; more leave the cache
+_DRAWN_AT_ONCE = 1 << 20  # indices; more do not fit the cache
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval from `n` queries or seeds; low and high are NaN where n is too small."""
+    """Estimate with its confidence interval from `n` queries or seeds; low and high are NaN if n is too small."""
 
     value: float
     low: float
@@ -38,31 +39,33 @@ class Interval:
         return self.low <= value <= self.high
 
     def as_dict(self) -> dict[str, float | int]:
-        """Name to value."""
+        """JSON values by name."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "level": self.level}
 
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """Mean of first - second over what both have; `share` of the bootstrap samples favour the first, ties half."""
+    """Mean of first - second over common queries or seeds; `share` of the bootstrap samples favour the first, ties
+    half.
+    """
 
     share: float = float("nan")
 
     @property
     def within_noise(self) -> bool:
-        """Whether the interval holds 0, or there is none: a table draws the two as tied."""
+        """Whether the interval contains 0 or does not exist; a table shows such rows as tied."""
         return not (self.low > 0 or self.high < 0)
 
     def as_dict(self) -> dict[str, float | int]:
-        """Name to value."""
+        """JSON values by name."""
         return super().as_dict() | {"share": self.share}
 
 
 def bootstrap(values: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Interval:
     """Percentile bootstrap of the mean over queries [Q]; NaN marks queries without a true match, which do not count.
 
-    Efron's percentile interval: the queries are drawn again with replacement, `samples` times. To count invalid
-    queries as zero, pass zeros for them. Raises MetricError if no query counts.
+    Efron's percentile interval: resamples the queries with replacement, `samples` times. To count invalid queries as
+    zero, pass zeros for them. Raises MetricError if no query counts.
     """
     values = _finite(_vector("values", values))
     low, high = _percentiles(_resampled_means(values, samples, seed), level)
@@ -70,36 +73,36 @@ def bootstrap(values: Any, level: float = 0.95, samples: int = SAMPLES, seed: in
 
 
 def over_seeds(values: Any, level: float = 0.95, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
-    """Student's t-interval of the mean over seeds [S], cut at `bounds`; one seed has a value but no interval.
+    """Student's t-interval of the mean over seeds [S], clipped to `bounds`; one seed has a value but no interval.
 
-    `bounds` are the least and the greatest value that the mean can have. What the cut removes cannot be the mean, so
-    that the interval covers it as often as before.
+    `bounds` are the smallest and largest possible means. Clipping removes only impossible values, so the coverage does
+    not change. Raises MetricError for values that are not finite.
     """
     values = _vector("values", values)
     if not len(values) or not np.isfinite(values).all():
-        raise MetricError(f"a mean over seeds needs one finite value of each, not {values.tolist()}")
+        raise MetricError(f"a mean over seeds requires one finite value per seed, not {values.tolist()}")
     half = _half_width(values, _checked(level))
     mean = float(values.mean())
     return Interval(mean, *within(mean - half, mean + half, bounds), len(values), level)
 
 
 def within(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval cut at `bounds`; one that has no ends (NaN) stays so."""
+    """Clip an interval to `bounds`; NaN ends stay NaN."""
     return float(np.clip(low, *bounds)), float(np.clip(high, *bounds))
 
 
 def paired_bootstrap(first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Difference:
     """Paired bootstrap of first - second over the same queries: per-query results [Q], or [S, Q] with the same seeds.
 
-    Seeds are averaged for each query, then queries are drawn again: the interval is about other queries, not about
-    other seeds (`paired_seeds` is). A query without a true match is NaN in both. Raises MetricError otherwise.
+    Averages over seeds for each query, then resamples queries: the interval covers other queries, not other seeds (see
+    `paired_seeds`). A query without a true match is NaN in both. Raises MetricError otherwise.
     """
     first, second = (np.atleast_2d(np.asarray(x, np.float64)) for x in (first, second))
     if first.shape != second.shape:
-        raise MetricError(f"a paired comparison needs the same seeds and queries, not {first.shape} and {second.shape}")
+        raise MetricError(f"a paired comparison requires equal seeds and queries, not {first.shape} and {second.shape}")
     invalid = np.isnan(first)
     if (invalid != np.isnan(second)).any() or (invalid != invalid[0]).any():
-        raise MetricError("a paired comparison needs the same valid queries on both sides")
+        raise MetricError("a paired comparison requires the same valid queries on both sides")
     differences = _finite((first - second)[:, ~invalid[0]].mean(0))
     means = _resampled_means(differences, samples, seed)
     low, high = _percentiles(means, level)
@@ -109,31 +112,31 @@ def paired_bootstrap(first: Any, second: Any, level: float = 0.95, samples: int 
 def paired_seeds(first: Any, second: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> Difference:
     """t-interval of first - second over the same seeds [S]; `share` from a bootstrap over the seeds.
 
-    One seed has a difference but no interval, so that it is within noise. Raises MetricError for unequal lengths.
+    One seed has a difference but no interval, so it is within noise. Raises MetricError for unequal lengths.
     """
     first, second = _vector("first", first), _vector("second", second)
     if first.shape != second.shape:
-        raise MetricError(f"a paired comparison needs the same seeds, not {len(first)} and {len(second)} of them")
+        raise MetricError(f"a paired comparison requires the same seeds, not {len(first)} and {len(second)} seeds")
     interval = over_seeds(first - second, level)
     share = _share(_resampled_means(first - second, samples, seed))
     return Difference(interval.value, interval.low, interval.high, interval.n, level, share)
 
 
 def beyond_noise(rows: Any, level: float = 0.95, samples: int = SAMPLES, seed: int = 0) -> NDArray[np.bool_]:
-    """[M, M]: whether row i is better than row j beyond noise, of per-query results [M, Q] where more is better.
+    """Whether row i is better than row j beyond noise [M, M], from per-query results [M, Q]; more is better.
 
-    The paired bootstrap of `paired_bootstrap` for all pairs at once, over the same drawn queries: i is better where
-    its mean is greater in all but at most (1 - level) / 2 of the samples. NaN marks invalid queries, the same in all
-    rows. Raises MetricError otherwise.
+    The bootstrap of `paired_bootstrap` for all pairs at once, over the same drawn queries: i is better if its mean is
+    greater in all but at most (1 - level) / 2 of the samples. NaN marks invalid queries, the same in all rows. Raises
+    MetricError otherwise.
     """
     rows = np.atleast_2d(np.asarray(rows, np.float64))
     invalid = np.isnan(rows)
     if (invalid != invalid[0]).any():
-        raise MetricError("a paired comparison needs the same valid queries in all rows")
+        raise MetricError("a paired comparison requires the same valid queries in all rows")
     valid = rows[:, ~invalid[0]]
     found = np.zeros((len(rows), len(rows)), dtype=bool)
     if len(_finite(valid[0])) < 2:
-        return found  # one query is no sample of others
+        return found  # one query says nothing about others
     means = _means_of_all(valid, samples, seed)
     for i, own in enumerate(means):
         found[i] = (own - means <= TINY).mean(1) <= (1 - _checked(level)) / 2
@@ -141,7 +144,7 @@ def beyond_noise(rows: Any, level: float = 0.95, samples: int = SAMPLES, seed: i
 
 
 def _means_of_all(rows: Doubles, samples: int, seed: int) -> Doubles:
-    """[M, samples]: means of rows [M, Q] over the same drawn queries, as products with how often each was drawn."""
+    """Means [M, samples] of rows [M, Q] over the same drawn queries, as products with the draw counts."""
     n, means = rows.shape[1], np.empty((len(rows), samples))
     for start, counts in drawn_counts(n, samples, seed):
         means[:, start : start + len(counts)] = rows @ counts.T / n
@@ -149,7 +152,9 @@ def _means_of_all(rows: Doubles, samples: int, seed: int) -> Doubles:
 
 
 def drawn_counts(n: int, samples: int, seed: int | Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """How often each of n things is in a draw of n with replacement, [part, n] of the samples from `start` on."""
+    """Yield (start, counts [part, n]): how often each of n items is drawn, of n with replacement, from sample `start`
+    on.
+    """
     rng, step = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // n)
     for start in range(0, samples, step):
         drawn = rng.integers(n, size=(min(step, samples - start), n), dtype=np.int32)
@@ -157,10 +162,10 @@ def drawn_counts(n: int, samples: int, seed: int | Sequence[int]) -> Iterator[tu
 
 
 def tied_with_best(rows: Sequence[Any], level: float = 0.95) -> list[bool]:
-    """For each row of a table (its values over the same seeds [S]): whether the best row is not beyond noise better.
+    """For each row of a table (values over the same seeds [S]): whether the best row is not better beyond noise.
 
-    The best row is tied with itself. Rows of one seed cannot be told apart, and rows over other numbers of seeds than
-    the best one are compared by Welch's t-interval. Rows without a value are not tied.
+    The best row is tied with itself. Rows of one seed cannot be distinguished, and rows with a different number of
+    seeds than the best are compared by Welch's t-interval. Rows without a value are not tied.
     """
     values = [_vector("values", row) for row in rows]
     means = [float(row.mean()) if len(row) else -np.inf for row in values]
@@ -177,7 +182,7 @@ def _within_noise(best: Doubles, row: Doubles, level: float) -> bool:
 
 
 def welch(first: Any, second: Any, level: float = 0.95) -> Difference:
-    """Welch's t-interval of the difference of two means over seeds [S], [T] that are not paired; no `share`."""
+    """Welch's t-interval of the difference of two means over unpaired seeds [S], [T]; no `share`."""
     first, second = _vector("first", first), _vector("second", second)
     difference = float(first.mean() - second.mean())
     if min(len(first), len(second)) < 2:
@@ -196,16 +201,16 @@ def _half_width(values: Doubles, level: float) -> float:
 
 @cache
 def student(share: float, freedom: float) -> float:
-    """The quantile of Student's t distribution that `share` of it is below."""
-    from scipy.special import stdtrit  # what scipy.stats.t.ppf asks; importing scipy.stats takes half a second
+    """Quantile of Student's t distribution with `share` of it below."""
+    from scipy.special import stdtrit  # used by scipy.stats.t.ppf; importing scipy.stats takes half a second
 
     return float(stdtrit(freedom, share))
 
 
 def _resampled_means(values: Doubles, samples: int, seed: int) -> Doubles:
-    """[samples]: means of values drawn with replacement; the same seed and length draw the same places."""
+    """Means [samples] of values drawn with replacement; the same seed and length give the same draw."""
     if samples < 1:
-        raise MetricError(f"a bootstrap needs at least one sample, not {samples}")
+        raise MetricError(f"a bootstrap requires at least one sample, not {samples}")
     rng, n = np.random.default_rng(seed), len(values)
     means, step = np.empty(samples), max(1, _DRAWN_AT_ONCE // len(values))
     for start in range(0, samples, step):
@@ -235,11 +240,11 @@ def _finite(values: Doubles) -> Doubles:
     if not len(values):
         raise MetricError("there is no valid query to draw from")
     if not np.isfinite(values).all():
-        raise MetricError("the values of the queries hold infinity")
+        raise MetricError("the values of the queries contain infinity")
     return values
 
 
 def _checked(level: float) -> float:
     if not 0 < level < 1:
-        raise MetricError(f"level={level} must lie between 0 and 1")
+        raise MetricError(f"level={level} must be between 0 and 1")
     return level

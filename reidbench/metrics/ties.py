@@ -1,4 +1,4 @@
-"""When two distances are equal, and which gallery row then comes first."""
+"""Equality of distances, and the order of gallery rows at equal distance."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Counts = NDArray[np.int64]
 
 
 def rows_before(nearer: Counts, tied: Counts, earlier: Counts, ties: str) -> Counts:
-    """How many rows come before a true match: all nearer ones, and of the tied ones what the rule `ties` says.
+    """Number of rows before a true match: all nearer ones, and the tied ones that the rule `ties` puts first.
 
-    Of rows at equal distance those with a smaller index come first (``stable``, `earlier` of them), the true match
+    Of rows at equal distance, those with a smaller index come first (``stable``, `earlier` of them), the true match
     (``best``), or all others (``worst``). All arrays have one shape.
     """
     if ties == "best":
@@ -22,10 +22,10 @@ def rows_before(nearer: Counts, tied: Counts, earlier: Counts, ties: str) -> Cou
 
 
 def farther(exact: Products, queries: Rows, rows: Rows, keys: Doubles) -> Doubles:
-    """[m]: by how much gallery rows are farther from their queries than `keys` [m] of the same queries; 0 where tied.
+    """Excess [m] of gallery rows' distances over `keys` [m] of the same queries; 0 if tied.
 
-    Two rows are tied where their float64 keys differ by no more than `Products.tolerance`, the rounding error of such
-    keys. Float32 keys decide alone where they differ by more than `Products.window`.
+    Two rows are tied if their float64 keys differ by at most `Products.tolerance`, the rounding error of such keys.
+    Float32 keys alone decide if they differ by more than `Products.window`.
     """
     difference = exact.pairs(queries, rows) - keys
     difference[np.abs(difference) <= exact.tolerance(queries)] = 0
@@ -33,7 +33,7 @@ def farther(exact: Products, queries: Rows, rows: Rows, keys: Doubles) -> Double
 
 
 def in_order(keys: Doubles, indices: NDArray[np.int32], tolerance: Doubles) -> NDArray[np.intp]:
-    """[m, k]: the order of each list by its float64 keys; of tied ones, and all that they are tied with, by index."""
+    """Order [m, k] of each list by its float64 keys; chains of tied ones by index."""
     first = np.argsort(keys, axis=1)
     steps = np.diff(np.take_along_axis(keys, first, 1), axis=1, prepend=-np.inf) > tolerance[:, None]
     groups = np.cumsum(steps, axis=1)

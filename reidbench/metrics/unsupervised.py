@@ -1,4 +1,4 @@
-"""Criteria that need no labels: how good an embedder is, as far as the features of unlabelled images show it."""
+"""Criteria without labels: quality of an embedder from the features of unlabelled images."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ BLOCK_ROWS = 512
 def silhouette(features: NDArray[Any], labels: NDArray[Any]) -> float:
     """Mean silhouette (Rousseeuw, 1987) of vectors [N, D] in clusters [N], by cosine distance; from -1 to 1.
 
-    s(i) = (b - a) / max(a, b): a is the mean distance to the other members of the vector's own cluster, b that to the
-    members of the nearest other cluster. An outlier, -1, is a cluster of one, whose s(i) is 0 by Rousseeuw's
-    definition: a clustering gains nothing from leaving images out. Raises MetricError for fewer than two clusters of
-    two or more.
+    s(i) = (b - a) / max(a, b), where a is the mean distance to the other members of the vector's cluster and b that to
+    the members of the nearest other cluster. An outlier, -1, is a cluster of one, whose s(i) is 0 by Rousseeuw's
+    definition, so that leaving images out does not improve a clustering. Raises MetricError for fewer than two clusters
+    of two or more.
     """
     inside = labels != OUTLIER
     found = np.unique(labels[inside])
     if len(found) < 2:
         count = "one cluster" if len(found) else "no cluster"
         raise MetricError(
-            f"the silhouette needs two clusters, and there is {count} among {len(labels)} images "
+            f"the silhouette requires two clusters, but there is {count} among {len(labels)} images "
             f"({int((~inside).sum())} outliers)"
         )
     own = np.empty(len(labels), np.int64)  # clusters 0, 1, ..., then one for each outlier
@@ -47,7 +47,7 @@ def silhouette(features: NDArray[Any], labels: NDArray[Any]) -> float:
 def _silhouettes(
     rows: NDArray[np.float64], own: NDArray[np.int64], sums: NDArray[np.float64], sizes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """[B]: s(i) of unit vectors [B, D]; the cosine distances to a cluster add up to its size less f . sum."""
+    """s(i) [B] of unit vectors [B, D]; the cosine distances to a cluster add up to its size minus f . sum."""
     totals = sizes - rows @ sums.T
     at = np.arange(len(rows))
     others = sizes[own] - 1
@@ -62,13 +62,13 @@ def _silhouettes(
 def soft_neighbourhood_density(features: NDArray[Any], temperature: float = TEMPERATURE) -> float:
     """Mean entropy of each vector's soft neighbourhood (Saito et al., ICCV 2021), in nats, from 0 to log(N - 1).
 
-    P_ij is the softmax over all j other than i of cosine(i, j) / `temperature`; more is better. The paper takes the
-    softmax outputs of a classifier for its vectors; features [N, D] of persons have no classes, so they are taken
-    themselves. Features that all point the same way have the highest value: compare embedders that rank something.
-    Raises MetricError for fewer than three vectors.
+    P_ij is the softmax over all j other than i of cosine(i, j) / `temperature`; more is better. The paper uses the
+    softmax outputs of a classifier; features [N, D] of persons have no classes, so they are used directly. Features
+    that all point in one direction have the highest value: compare only embedders that rank something. Raises
+    MetricError for fewer than three vectors.
     """
     if len(features) < 3:
-        raise MetricError(f"soft neighbourhood density needs three images or more, not {len(features)}")
+        raise MetricError(f"soft neighbourhood density requires at least three images, not {len(features)}")
     rows = _unit(features)
     return float(np.concatenate([_entropies(rows, block, temperature) for block in _blocks(len(rows))]).mean())
 
@@ -84,13 +84,13 @@ def _entropies(rows: NDArray[np.float64], block: slice, temperature: float) -> N
 
 
 def _unit(features: NDArray[Any]) -> NDArray[np.float64]:
-    """Vectors [N, D] at length 1, in float64. Raises MetricError for one that is not finite, or has no direction."""
+    """Vectors [N, D] at length 1, in float64. Raises MetricError for a vector that is zero or not finite."""
     rows = np.asarray(features, np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     wrong = np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0)))
     if len(wrong):
-        what = "is a zero vector" if lengths[wrong[0]] == 0 else "holds NaN or infinity"
-        raise MetricError(f"features row {wrong[0]} {what} ({len(wrong)} of {len(rows)} rows are such)")
+        what = "is a zero vector" if lengths[wrong[0]] == 0 else "contains NaN or infinity"
+        raise MetricError(f"features row {wrong[0]} {what} (as are {len(wrong)} of {len(rows)} rows)")
     return np.asarray(rows / lengths)
 
 
@@ -100,7 +100,7 @@ def _blocks(count: int) -> Iterator[slice]:
 
 # ---------------------------------------------------------------------- criteria by name
 def _of_clusters(features: NDArray[Any]) -> Values:
-    """The silhouette of the clusters that DBSCAN finds on Jaccard distances, as methods that cluster do by default."""
+    """Silhouette of the clusters that DBSCAN finds on Jaccard distances, with the defaults of clustering methods."""
     labels = cluster(features)
     value = silhouette(features, labels)
     return {"silhouette": value, "clusters": float(labels.max() + 1), "outliers": float((labels == OUTLIER).sum())}
@@ -110,6 +110,5 @@ def _density(features: NDArray[Any]) -> Values:
     return {"snd": soft_neighbourhood_density(features)}
 
 
-# What `select: {unsupervised: NAME}` may name: numbers of features [N, D], that of the criterion by its own name.
-# Of all of them more is better.
+# Names for `select: {unsupervised: NAME}`, each with a function of features [N, D]. More is better.
 CRITERIA: Mapping[str, Callable[[NDArray[Any]], Values]] = {"silhouette": _of_clusters, "snd": _density}

@@ -1,4 +1,4 @@
-"""Results that leave a store: recorded boards, packs that others can join, and the checks of what a pack claims.
+"""Results outside a store: recorded boards, packs that can be merged, and the verification of packs.
 
 Imports execution, report, stages, matrix, registry and store. Begin with `recorded.py`.
 """

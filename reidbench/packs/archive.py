@@ -1,8 +1,8 @@
-"""The zip files that packs are: one form for each content, written and read to the last byte.
+"""The zip format of packs: equal contents give equal bytes.
 
-Every entry is stored as it is, in the order of names, with a fixed date and mode and nothing optional. A file that
-is not exactly what `write_archive` makes of its entries is refused: that leaves no room for compressed or encrypted
-entries, links, entries that overlap or lie about their size, and data before, between or after them.
+Entries are stored uncompressed, sorted by name, with a fixed date and mode and no optional fields. A file that differs
+from what `write_archive` writes for its entries is refused. This excludes compressed or encrypted entries, links,
+entries that overlap or have a false size, and data before, between or after them.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from typing import BinaryIO
 from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
 
-MOST_ENTRIES = 65_535  # the form has no room for more
-LARGEST_ARCHIVE = 2**32 - 1  # bytes; likewise
+MOST_ENTRIES = 65_535  # limit of the zip format
+LARGEST_ARCHIVE = 2**32 - 1  # bytes; limit of the zip format
 LONGEST_NAME = 1000  # bytes
 CHUNK = 1 << 20
 
 LOCAL, CENTRAL, END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 MADE_BY = 3 << 8 | 20  # on Unix, by version 2.0 of the format
-DATE = 1 << 5 | 1  # 1980-01-01, the first that there is
+DATE = 1 << 5 | 1  # 1980-01-01, the earliest possible date
 MODE = (stat.S_IFREG | 0o644) << 16
 CENTRAL_SIZE, END_SIZE, LOCAL_SIZE = 46, 22, 30
 
-Content = bytes | Path  # a path is of a file that does not change meanwhile
+Content = bytes | Path  # a path must not change while it is read
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry: its checksum of zip files, its bytes, and where its header begins."""
+    """An entry: CRC, size in bytes, and offset of its header."""
 
     crc: int
     size: int
     place: int
 
     def content_at(self, name: str) -> int:
-        """Where its bytes begin."""
+        """Return the offset of its contents."""
         return self.place + LOCAL_SIZE + len(name.encode())
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What is computed of the bytes of an entry."""
+    """Size and checksums of an entry."""
 
     size: int
     crc: int
@@ -57,7 +57,7 @@ class Sums:
 
 
 def sums(content: Content) -> Sums:
-    """Size and checksums of what is to become an entry. Raises OSError."""
+    """Return size and checksums of a future entry. Raises OSError."""
     size, crc, digest = 0, 0, hashlib.sha256()
     for part in _parts(content):
         size, crc = size + len(part), zlib.crc32(part, crc)
@@ -66,9 +66,9 @@ def sums(content: Content) -> Sums:
 
 
 def write_archive(stream: BinaryIO, contents: Mapping[str, Content], known: Mapping[str, Sums]) -> None:
-    """Write an archive of these entries; `known` are the sums of each. Raises ReidbenchError for too many or too much.
+    """Write an archive of these entries with their `known` sums.
 
-    Raises OSError.
+    Raises ReidbenchError for too many or too large entries, and OSError.
     """
     place, entries = 0, {}
     for name in sorted(contents):
@@ -77,8 +77,8 @@ def write_archive(stream: BinaryIO, contents: Mapping[str, Content], known: Mapp
     total = place + sum(CENTRAL_SIZE + len(name.encode()) for name in entries) + END_SIZE
     if len(entries) > MOST_ENTRIES or total > LARGEST_ARCHIVE:
         raise ReidbenchError(
-            f"a pack has at most {MOST_ENTRIES} files and {LARGEST_ARCHIVE} bytes, and this one would have "
-            f"{len(entries)} and {total}: make several, with --only, or leave --features out"
+            f"the pack would have {len(entries)} files and {total} bytes, and the limits are {MOST_ENTRIES} and "
+            f"{LARGEST_ARCHIVE}: write several packs with --only, or omit --features"
         )
     for name, entry in entries.items():
         stream.write(_local(name, entry))
@@ -103,7 +103,7 @@ def _local(name: str, entry: Entry) -> bytes:
 
 
 def _tail(entries: Mapping[str, Entry], place: int) -> bytes:
-    """What comes after the contents: a header of each entry again, and the end."""
+    """Return the central directory and the end record."""
     parts = []
     for name, entry in entries.items():
         raw = name.encode()
@@ -115,10 +115,10 @@ def _tail(entries: Mapping[str, Entry], place: int) -> bytes:
 
 
 class Archive:
-    """An archive that was opened: every header is what `write_archive` writes. Contents are read when asked for."""
+    """An open archive; all headers are verified on opening, contents are read on demand."""
 
     def __init__(self, path: Path) -> None:
-        """Open a file. Raises ReidbenchError where it is not such an archive, or cannot be read."""
+        """Open a file. Raises ReidbenchError if it is not such an archive or cannot be read."""
         self.path = path
         self._stream = _opened(path)
         try:
@@ -135,41 +135,41 @@ class Archive:
         self._stream.close()
 
     def read(self, name: str) -> bytes:
-        """The bytes of an entry, verified with the checksum of zip files."""
+        """Return the bytes of an entry, verified by CRC."""
         return b"".join(self.parts(name))
 
     def parts(self, name: str) -> Iterator[bytes]:
-        """The bytes of an entry, piece by piece. Raises ReidbenchError at the end where its checksum is another."""
+        """Yield the bytes of an entry in chunks. Raises ReidbenchError at the end if the CRC differs."""
         entry = self.entries[name]
         self._stream.seek(entry.content_at(name))
         left, crc = entry.size, 0
         while left:
             part = self._stream.read(min(left, CHUNK))
             if not part:
-                raise self.wrong(f"ends within {name}")
+                raise self.wrong(f"it ends within {name}")
             left, crc = left - len(part), zlib.crc32(part, crc)
             yield part
         if crc != entry.crc:
-            raise self.wrong(f"{name} is damaged: its checksum is another")
+            raise self.wrong(f"{name} is damaged: its checksum differs")
 
     def wrong(self, what: str) -> ReidbenchError:
-        """An error about this file."""
-        return ReidbenchError(f"{shown(self.path)}: not a sound pack: {what}")
+        """Return an error about this file."""
+        return ReidbenchError(f"{shown(self.path)}: not a valid pack: {what}")
 
     def _read_entries(self) -> dict[str, Entry]:
         size = os.fstat(self._stream.fileno()).st_size
         if size > LARGEST_ARCHIVE:
-            raise self.wrong(f"it has {size} bytes, and a pack has at most {LARGEST_ARCHIVE}")
+            raise self.wrong(f"it has {size} bytes, and the limit is {LARGEST_ARCHIVE}")
         if size < END_SIZE or self._at(size - END_SIZE, 4) != END:
-            raise self.wrong("it does not end as a pack does")
+            raise self.wrong("the end record is missing")
         end = self._at(size - END_SIZE, END_SIZE)
         count, length, place = struct.unpack("<H2I", end[10:20])
         if place + length + END_SIZE != size or length > count * (CENTRAL_SIZE + LONGEST_NAME):
-            raise self.wrong("the list of its files is not where the end of the file says")
+            raise self.wrong("the end record does not match the list of files")
         tail = self._at(place, length) + end
         entries = self._listed(tail, count)
         if _tail(entries, place) != tail:
-            raise self.wrong("the list of its files is not in the form of a pack (nothing compressed, linked or added)")
+            raise self.wrong("the list of files does not have the form of a pack (no compression, links or extra data)")
         self._check_places(entries, place)
         return entries
 
@@ -179,30 +179,30 @@ class Archive:
         for _ in range(count):
             header = tail[at : at + CENTRAL_SIZE]
             if len(header) < CENTRAL_SIZE:
-                raise self.wrong("it names fewer files than it counts")
+                raise self.wrong("it lists fewer files than it counts")
             crc, _, size, length = struct.unpack("<3IH", header[16:30])
             raw = tail[at + CENTRAL_SIZE : at + CENTRAL_SIZE + length]
             if not raw.isascii() or not raw or len(raw) > LONGEST_NAME:
-                raise self.wrong("a file has a name that no pack contains")
+                raise self.wrong("a file has an invalid name")
             name = raw.decode("ascii")
             if name <= before:
-                raise self.wrong(f"{shown(name)} is there twice, or its files are not in the order of their names")
+                raise self.wrong(f"{shown(name)} appears twice, or the files are not sorted by name")
             found[name] = Entry(crc, size, struct.unpack("<I", header[42:46])[0])
             at, before = at + CENTRAL_SIZE + length, name
         return found
 
     def _check_places(self, entries: Mapping[str, Entry], end: int) -> None:
-        """Each entry begins where the one before ends, with the header that belongs to it."""
+        """Check that entries are contiguous and that their headers match the list."""
         place = 0
         for name, entry in entries.items():
             begins = entry.content_at(name)
             if entry.place != place or begins + entry.size > end:
-                raise self.wrong(f"{shown(name)} lies over another file, or outside")
+                raise self.wrong(f"{shown(name)} overlaps another file or exceeds the archive")
             if self._at(place, begins - place) != _local(name, entry):
-                raise self.wrong(f"the header of {shown(name)} is not that of a pack, or differs from the list")
+                raise self.wrong(f"the header of {shown(name)} has another form or differs from the list")
             place = begins + entry.size
         if place != end:
-            raise self.wrong("there is something between its files and their list")
+            raise self.wrong("there is data between the files and their list")
 
     def _at(self, place: int, length: int) -> bytes:
         self._stream.seek(place)
@@ -210,7 +210,7 @@ class Archive:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A regular file, opened to read. Raises ReidbenchError; opening a pipe would wait."""
+    """Open a regular file for reading. Raises ReidbenchError, also for a pipe, which would block."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
@@ -219,4 +219,4 @@ def _opened(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ReidbenchError(f"{shown(path)}: not a file")
-    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, which the archive closes
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor that the archive closes

@@ -1,4 +1,4 @@
-"""What a recorded board contains, field by field: JSON from anywhere is held against these before it is used."""
+"""Schema of a recorded board; untrusted JSON is validated before use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = 1  # bump when an older version could not read what is written
-MOST_NESTED = 20  # choices within each other
+FORMAT = 1  # increase when older versions cannot read boards
+MOST_NESTED = 20  # depth of nested choices
 
-Index = int  # of an entry in one of the board's lists
+Index = int  # index of an entry in a list of the board
 # JSON has lists only.
 Pair = Annotated[tuple[int, int], Field(strict=False)]
 Range = Annotated[tuple[int | float | None, int | float | None], Field(strict=False)]
@@ -57,7 +57,7 @@ class MetricRecord(_Record):
 
 
 class ComponentRecord(_Record):
-    """What is shown of a component."""
+    """The displayed fields of a component."""
 
     kind: str
     name: str
@@ -78,11 +78,11 @@ class NestedRecord(_Record):
 
 
 class ChoiceRecord(_Record):
-    """A component with its parameters, an entry of `values`; `protocol` and `traits` are what these make of it."""
+    """A component with parameters (an entry of `values`); `protocol` and `traits` follow from them."""
 
     component: Index
     params: Index
-    changed: list[str]  # parameters that are not at their defaults
+    changed: list[str]  # parameters with non-default values
     in_place: list[str]
     same_content: list[str]
     protocol: list[str]
@@ -95,7 +95,7 @@ class ChoiceRecord(_Record):
 
 
 class HeldOutRecord(_Record):
-    """What `reidbench.data.hold_out` is given: one of `identities` and `queries`, and a subset `of` all before that."""
+    """Arguments of `reidbench.data.hold_out`: `identities` or `queries`, and a subset `of` all before that."""
 
     identities: int | float | None = None
     seed: int | None = None
@@ -116,9 +116,9 @@ class ValidationRecord(_Record):
 
 
 class DataRecord(_Record):
-    """A data set; equal numbers of `root` are the same folder, which is not named.
+    """A data set; equal numbers of `root` are the same folder, whose path is omitted.
 
-    `held_out` says which part of the data set `origin` it is; a whole one has neither.
+    `held_out` describes the part of the data set `origin`; a whole data set has neither.
     """
 
     name: str
@@ -139,7 +139,7 @@ class RefRecord(_Record):
 
 
 class TaskRecord(_Record):
-    """A task; `group` is its family, and `in_order` says that this is a sequence."""
+    """A task; `group` is its family, `in_order` marks a sequence."""
 
     name: str
     target: RefRecord
@@ -150,19 +150,19 @@ class TaskRecord(_Record):
     group: str = ""
     in_order: bool = False
     test: RefRecord | None = None
-    validate_: ValidationRecord | None = Field(None, alias="validate")  # pydantic has a method of that name
+    validate_: ValidationRecord | None = Field(None, alias="validate")  # pydantic has a method with that name
     judges: list[str] = []
 
 
 class FeaturesRecord(_Record):
-    """Files with features, by part: their names alone."""
+    """Names of feature files by part, without paths."""
 
     paths: dict[str, str]
     uses: list[str] | None
 
 
 class TunedRecord(_Record):
-    """What a search came to on a task: the values of its best trial, or why there is none."""
+    """Outcome of a search on a task: values of the best trial, or the reason why there is none."""
 
     values: dict[str, Any] = {}
     words: list[str] = []
@@ -181,11 +181,11 @@ class MethodRecord(_Record):
     flip_test: bool
     settings: dict[str, Any]
     features: FeaturesRecord | None
-    tuned: dict[str, TunedRecord] = {}  # by task, of a row that a search fills; its steps are without the values
+    tuned: dict[str, TunedRecord] = {}  # by task, for rows with a search; `steps` lack these values
 
 
 class ExpectedRecord(_Record):
-    """A cell that is held against published numbers."""
+    """A cell with its published numbers."""
 
     method: str
     task: str
@@ -194,14 +194,14 @@ class ExpectedRecord(_Record):
 
 
 class PublishedClaimRecord(_Record):
-    """What a paper has of a claim, as `reidbench.matrix.claims.PublishedClaim`."""
+    """The published form of a claim, as `reidbench.matrix.claims.PublishedClaim`."""
 
     text: str
     effect: float | None = None
 
 
 class ClaimRecord(_Record):
-    """What the file says of its rows, as `reidbench.matrix.claims.Claim`."""
+    """A claim of the file, as `reidbench.matrix.claims.Claim`."""
 
     say: str
     kind: Literal["better", "equal", "order"]
@@ -217,14 +217,14 @@ class ClaimRecord(_Record):
 
 
 class ClaimRuleRecord(_Record):
-    """How claims are judged, as `reidbench.matrix.claims.ClaimRule`."""
+    """The rule for claims, as `reidbench.matrix.claims.ClaimRule`."""
 
     alpha: float
     effect: float
 
 
 class InputRecord(_Record):
-    """A split that a stage is given."""
+    """An input split of a stage."""
 
     role: str
     data: str
@@ -236,7 +236,7 @@ class InputRecord(_Record):
 
 
 class StageRecord(_Record):
-    """A stage; `params`, `backbone` and `changed` are entries of `values`, `files` have names alone."""
+    """A stage; `params`, `backbone` and `changed` are entries of `values`, `files` are names without paths."""
 
     key: str
     kind: str
@@ -248,7 +248,7 @@ class StageRecord(_Record):
     image_size: Pair
     pictures: dict[str, str]
     seed: int
-    rooted: bool  # whether its images lie in a folder of the user's
+    rooted: bool  # whether its images are in a folder of the user
     label: str
     few: int
     held_out: HeldOutRecord | None = None
@@ -258,7 +258,7 @@ class StageRecord(_Record):
 
 
 class RowRecord(_Record):
-    """A line of the results."""
+    """A row of the results."""
 
     method: str
     task: str
@@ -275,9 +275,9 @@ class RowRecord(_Record):
 
 
 class BoardRecord(_Record):
-    """A plan with the text of its matrix file (secrets are blank) and what `--set` changed in it.
+    """A plan with the text of its matrix file (without secrets) and the `--set` arguments.
 
-    `values`, `components` and `choices` are named by their place in these lists; a choice names earlier ones only.
+    `values`, `components` and `choices` are referenced by index; a choice references earlier choices only.
     """
 
     format: Literal[1]

@@ -1,4 +1,4 @@
-"""Claims of a recorded board: JSON from anywhere is held against what a matrix file may claim."""
+"""Claims of a recorded board; untrusted JSON is validated like claims of a matrix file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def recorded(given: Benchmark) -> dict[str, Any]:
-    """The claims of a file and their rule, as JSON; nothing for a file without, as older versions know of none."""
+    """Return the claims of a file and their rule as JSON; empty without claims, for older versions."""
     if not given.claims:
         return {}
     return {"claims": list(map(_record, given.claims)), "claim_rule": asdict(given.claim_rule)}
@@ -30,12 +30,12 @@ def _record(claim: Claim) -> dict[str, Any]:
 
 
 def same(claim: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded claim without what may be added after its results: why they are so, and when it was first run."""
+    """Return a recorded claim without `why` and `since`, which may be added after its results."""
     return {name: value for name, value in claim.items() if name not in ("why", "since")}
 
 
 def dates(then: Sequence[Any], run: str, *, from_pack: bool) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each claim of a board, which nobody has checked, and when it was first run: that of a pack says so itself."""
+    """Yield each claim of an unchecked board and the date of its first run; a pack contains its own dates."""
     for claim in then:
         if isinstance(claim, dict):
             date = claim.get("since") if from_pack else run
@@ -46,10 +46,10 @@ def dates(then: Sequence[Any], run: str, *, from_pack: bool) -> Iterator[tuple[d
 def claims_of(
     board: BoardRecord, methods: Sequence[Recipe], tasks: Sequence[Task], judges: Sequence[Choice]
 ) -> tuple[ClaimRule, tuple[Claim, ...]]:
-    """The rule and the claims of a board. Raises ValueError for what no matrix file can claim."""
+    """Return the rule and the claims of a board. Raises ValueError for claims that no matrix file can have."""
     rule = ClaimRule(**dict(board.claim_rule)) if board.claim_rule else USUAL_RULE
     if not (0 < rule.alpha < 0.5 and rule.effect > 0):
-        raise ValueError("claim_rule has numbers that no rule can have")
+        raise ValueError("claim_rule has values out of range")
     labels = dict(zip(evaluator_labels(judges), judges, strict=True))
     declared = {label: set(choice.component.declared) for label, choice in labels.items()}
     by_task = {task.name: set(task.judges or declared) for task in tasks}
@@ -58,23 +58,23 @@ def claims_of(
         for fault in _faults(claim, rows, by_task, declared):
             raise ValueError(f"claims.{number}: {fault}")
     if len({claim.say for claim in board.claims}) < len(board.claims):
-        raise ValueError("two claims say the same")
+        raise ValueError("two claims have the same `say`")
     return rule, tuple(map(_claim, board.claims))
 
 
 def _faults(
     claim: ClaimRecord, rows: set[str], by_task: Mapping[str, set[str]], declared: Mapping[str, set[str]]
 ) -> Iterator[str]:
-    """What is wrong with a claim."""
+    """Yield the errors of a claim."""
     count, kind = len(claim.rows), claim.kind
     if not rows.issuperset(claim.rows) or len(set(claim.rows)) < count or count < 2 or (kind == "better" and count > 2):
-        yield "its rows are not those of a claim"
+        yield "its rows are unknown, repeated, or of the wrong number"
     if not claim.on or len(set(claim.on)) < len(claim.on) or not by_task.keys() >= set(claim.on):
-        yield "its tasks are not those of the file"
+        yield "its tasks are missing, repeated or unknown"
     elif claim.metric not in declared.get(claim.by, ()) or any(claim.by not in by_task[task] for task in claim.on):
-        yield f"{claim.by} does not judge it by {claim.metric}"
+        yield f"{claim.by} does not evaluate its tasks by {claim.metric}"
     if claim.margin < 0 or claim.effect <= 0 or (kind == "equal" and not claim.margin):
-        yield "its margin or effect is not that of a claim"
+        yield "its margin or effect is out of range"
 
 
 def _claim(given: ClaimRecord) -> Claim:

@@ -1,4 +1,4 @@
-"""What a pack contains: the names of its files, how large each may be, and the one form of JSON and arrays in it."""
+"""Contents of a pack: file names, size limits, and the canonical form of JSON and arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from reidbench.registry.metrics import NAME
 
-FORMAT = 1  # bump when an older version could not read what is written
+FORMAT = 1  # increase when older versions cannot read packs
 PACK, BOARD, MATRIX, FAILURES, SIGNATURE = "pack.json", "board.json", "matrix.yaml", "failures.json", "pack.sig"
 RESULTS = ("notes.json", "per_query.npz")  # of an evaluation
 SIDES = ("query", "gallery")
@@ -35,31 +35,31 @@ LARGEST: Mapping[re.Pattern[str], int] = {
         rf"rounded/{_KEY}\.json": 1,
     }.items()
 }
-MOST_JSON = 128 * MIB  # of all manifests together, which a reader keeps
+MOST_JSON = 128 * MIB  # of all manifests, which a reader keeps in memory
 
 
 def limit_of(name: str) -> int | None:
-    """The most bytes that a file of this name may have; None where no pack contains such a file."""
+    """Return the size limit in bytes of a file; None if packs do not contain such a file."""
     return next((limit for pattern, limit in LARGEST.items() if pattern.fullmatch(name)), None)
 
 
 # ---------------------------------------------------------------------- JSON
 def to_json(value: Any) -> bytes:
-    """JSON as packs contain it. Raises ValueError for NaN, infinity and texts that are not Unicode."""
+    """Return the canonical JSON of packs. Raises ValueError for NaN, infinity and invalid Unicode."""
     text = json.dumps(value, indent=1, allow_nan=False)
-    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    json.dumps(value, ensure_ascii=False).encode()  # rejects lone surrogates
     return (text + "\n").encode()
 
 
 def from_json(content: bytes) -> Any:
-    """The value of such JSON. Raises ValueError for any other text of it, like one with a name twice."""
+    """Parse canonical JSON. Raises ValueError for any other form, such as a repeated name."""
     try:
         value = json.loads(content)
         same = to_json(value) == content
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not same:
-        raise ValueError("it is not written in the form of packs")
+        raise ValueError("it is not in the canonical form of packs")
     return value
 
 
@@ -71,27 +71,27 @@ _HALF = re.compile(
 
 
 def to_npy(features: np.ndarray) -> bytes:
-    """Features [N, D] of half precision as .npy."""
+    """Return features [N, D] in half precision as .npy."""
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.ascontiguousarray(features, dtype="<f2"), (1, 0), allow_pickle=False)
     return stream.getvalue()
 
 
 def from_npy(content: bytes) -> np.ndarray:
-    """Such features; not a copy, and not to be changed. Raises ValueError for any other .npy and for wrong sizes."""
+    """Return such features as a read-only view. Raises ValueError for any other .npy and for wrong sizes."""
     header = _HALF.fullmatch(content[:HEADER])
     if header is None or len(header[0]) != HEADER:
-        raise ValueError("it is not an array of half precision [N, D]")
+        raise ValueError("it is not a half-precision array [N, D]")
     rows, columns = int(header[1]), int(header[2])
     if rows * columns * 2 != len(content) - HEADER:
         raise ValueError(f"it has {len(content) - HEADER} bytes for an array of {rows} x {columns}")
     found = np.frombuffer(content, dtype="<f2", offset=HEADER).reshape(rows, columns)
     if not np.isfinite(found).all():
-        raise ValueError("it contains features that are no numbers")
+        raise ValueError("it contains NaN or infinite features")
     return found
 
 
-# Numpy evaluates a header; this only matches it.
+# NumPy would evaluate the header, so match it instead.
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(?P<descr>[<>|][biufSU]\d{1,4})', 'fortran_order': (?:False|True), "
     rb"'shape': \((?P<shape>(?:\d{1,10}(?:, |,)?){0,8})\), \} *\n",
@@ -100,9 +100,9 @@ _NPY = re.compile(
 
 
 def npz_fault(content: bytes) -> str:
-    """What is wrong with an .npz of arrays that an evaluation keeps of its queries; empty where all is right.
+    """Return the error in an .npz of per-query results, or "".
 
-    Its arrays are stored uncompressed and contain numbers, truth values or texts, as many bytes as their shape says.
+    Arrays must be uncompressed, contain numbers, booleans or text, and have the size that their shape requires.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -110,19 +110,19 @@ def npz_fault(content: bytes) -> str:
             names = [one.filename.removesuffix(".npy") for one in infos]
             stored = all(one.compress_type == zipfile.ZIP_STORED and not one.flag_bits & 1 for one in infos)
             if not stored or len(set(names)) < len(names) or not all(map(NAME.fullmatch, names)):
-                return "it has entries that are compressed, encrypted, doubled or strangely named"
+                return "it has compressed, encrypted, duplicate or invalidly named entries"
             if sum(one.file_size for one in infos) > len(content):
-                return "its entries lie over each other"
+                return "its entries overlap"
             return next((f"{one.filename} {fault}" for one in infos if (fault := _fault(archive.read(one)))), "")
     except (zipfile.BadZipFile, OSError, TypeError, ValueError, NotImplementedError, EOFError, RuntimeError):
-        return "it is not a sound .npz file"
+        return "it is not a valid .npz file"
 
 
 def _fault(content: bytes) -> str:
     header = _NPY.match(content)
     if header is None or len(header[0]) != 10 + int.from_bytes(content[8:10], "little"):
-        return "is not an array of numbers, truth values or texts, as numpy writes it"
+        return "is not an array of numbers, booleans or text as NumPy writes it"
     count = np.dtype(header["descr"].decode()).itemsize
     for length in re.findall(rb"\d+", header["shape"]):
         count *= int(length)
-    return "" if count == len(content) - len(header[0]) else "has another size than its shape says"
+    return "" if count == len(content) - len(header[0]) else "does not have the size that its shape requires"

@@ -1,4 +1,4 @@
-"""The boards that runs have left in a store: tables without the plugins, and results that a file no longer has."""
+"""Boards recorded by runs: tables without the plugins, and results that a file no longer has."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from . import claims
 from .recorded import record, recorded_plan
 
 DAY = len("2026-01-31")
-MOST_CHANGES = 6  # named of one row
+MOST_CHANGES = 6  # number of changes named for one row
 Note = Callable[[str], None]
 
 
 def set_words(overrides: Sequence[str] | None) -> list[str]:
-    """What `--set` changed, in the words of a command line, as boards have it."""
+    """Return overrides as `--set` arguments, the form that boards record."""
     return [word for override in overrides or () for word in ("--set", override)]
 
 
 def record_run(plan: Plan, store: Store, overrides: Sequence[str] | None) -> str:
-    """Keep the board of a run that begins. Why it was not kept, or "": a store that cannot be written costs no run."""
+    """Record the board of a starting run. Return the reason if that fails, or "": the run continues anyway."""
     try:
         store.save_board(record(plan, set_words(overrides)))
     except StoreError as error:
-        return f"the board is not recorded: {error}"
+        return f"the board was not recorded: {error}"
     return ""
 
 
 def dated(plan: Plan, store: Store) -> Plan:
-    """The plan, each claim with the beginning of the first run in a store that had it, and the rule, as they are."""
+    """Return the plan with the date of the first recorded run of each claim with the current claim and rule."""
     given = plan.benchmark
     if not given.claims or all(claim.since for claim in given.claims):
         return plan
@@ -62,9 +62,9 @@ def dated(plan: Plan, store: Store) -> Plan:
 
 # ---------------------------------------------------------------------- without the plugins
 def board_instead(error: ConfigError, file: Path, overrides: Sequence[str] | None, store: Store) -> tuple[Plan, str]:
-    """The plan of the newest board of this very file, where a plugin is gone, and a sentence that says so.
+    """Return the plan of the newest board of the same file if a plugin is missing, and a sentence about it.
 
-    Raises the error where no component is missing, and with a hint where the store has no such board.
+    Raises the error if no component is missing, and adds a hint if the store has no such board.
     """
     if not error.unknown:
         raise error
@@ -72,24 +72,24 @@ def board_instead(error: ConfigError, file: Path, overrides: Sequence[str] | Non
     found: KeptBoard | None = None
     for one in store.boards():
         same = one.board.get("sha256") == digest and one.board.get("arguments") == words
-        if same and (found is None or found.source or not one.source):  # of this store's own runs where there is one
+        if same and (found is None or found.source or not one.source):  # prefer this store's own runs
             found = one
     if found is None:
         hint = (
-            f"reidbench: {joined(store)} has no board of this very file{' and --set' if words else ''}, from which a "
-            "table can be made without the plugin: install it, or name the --store in which the file was run"
+            f"reidbench: {joined(store)} has no recorded board of this file{' and --set' if words else ''} to use "
+            "without the plugin: install the plugin, or name the --store of the run"
         )
         raise ConfigError([*error.problems, hint], error.unknown) from None
     plan = recorded_plan(found.board, file)
     gone = " and ".join(error.unknown)
     when = f" on {found.date[:DAY]}" if found.date else ""
-    source = f", and which came with {found.source}" if found.source else ""
-    return plan, printable(f"not installed: {gone}; the table is made from the board that was recorded{when}{source}")
+    source = f" in {found.source}" if found.source else ""
+    return plan, printable(f"not installed: {gone}; using the board recorded{when}{source}")
 
 
 # ---------------------------------------------------------------------- history
 def of_file(store: Store, file: str, title: str) -> Iterator[KeptBoard]:
-    """The boards of a matrix file, by its name or its title, oldest first."""
+    """Yield the boards of a matrix file, by name or title, oldest first."""
     for one in store.boards():
         if one.board.get("name") == file or one.board.get("title") == title:
             yield one
@@ -97,9 +97,9 @@ def of_file(store: Store, file: str, title: str) -> Iterator[KeptBoard]:
 
 @dataclass(frozen=True)
 class Kept:
-    """What boards keep from `clean`: the results of earlier states, and the keys whose manifests stay.
+    """Contents that `clean` keeps because of boards: results of earlier versions, and the keys of manifests to keep.
 
-    `boards` are the digests of the boards that go, where the history is to go.
+    `boards` are the digests of boards to remove with the history.
     """
 
     results: frozenset[str]
@@ -108,10 +108,10 @@ class Kept:
 
 
 def kept(store: Store, plans: Sequence[Plan], forget: bool) -> Kept:
-    """What the recorded boards of a store keep when all goes that these plans do not need.
+    """Return what the recorded boards of a store keep when `clean` removes everything that these plans do not need.
 
-    That is the results of earlier states of the plans' files, and the manifests of whatever any board names. With
-    `forget` boards of these files with results that the plans no longer have go, and keep nothing.
+    Boards keep results of earlier versions of the plans' files, and manifests of all stages that they name. `forget`
+    removes boards of these files with results that the plans no longer have.
     """
     present = {row.key for plan in plans for row in plan.rows}
     names, titles = {plan.benchmark.file.name for plan in plans}, {plan.benchmark.title for plan in plans}
@@ -130,24 +130,24 @@ def kept(store: Store, plans: Sequence[Plan], forget: bool) -> Kept:
 
 
 def ends(board: Mapping[str, Any]) -> set[str]:
-    """The keys of the results of a board, of JSON that nobody has checked."""
+    """Return the keys of the results of a board (unchecked JSON)."""
     rows = board.get("rows")
     keys = [row.get("key") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     return {key for key in keys if isinstance(key, str)}
 
 
 def stages(board: Mapping[str, Any]) -> set[str]:
-    """The keys of all stages of a board, of JSON that nobody has checked."""
+    """Return the keys of all stages of a board (unchecked JSON)."""
     given = board.get("stages")
     keys = [stage.get("key") for stage in given if isinstance(stage, dict)] if isinstance(given, list) else []
     return {key for key in keys if isinstance(key, str)}
 
 
 def history(plan: Plan, store: Store, note: Note) -> list[Past]:
-    """The cells of earlier states of a plan's file with results in the store, which the plan no longer has.
+    """Return the cells of earlier versions of a plan's file with results in the store that the plan no longer has.
 
-    Results of one cell that differ in nothing but their number, as when seeds were added, are shown once. `note` gets
-    the boards that cannot be read.
+    If the results of one cell include those of another (when seeds were added), only the larger is returned. `note` is
+    called for boards that cannot be read.
     """
     present = {row.key for row in plan.rows}
     found: dict[tuple[str, str, str], dict[frozenset[str], Past]] = {}
@@ -157,7 +157,7 @@ def history(plan: Plan, store: Store, note: Note) -> list[Past]:
         try:
             before = recorded_plan(one.board)
         except ReidbenchError as error:
-            note(f"board {one.digest} in {joined(store)} is left out of the history: {error}")
+            note(f"board {one.digest} in {joined(store)} is skipped in the history: {error}")
             continue
         for past in _past(before, plan, store, present):
             keys = frozenset(result.row.key or "" for result in past.results)
@@ -166,7 +166,7 @@ def history(plan: Plan, store: Store, note: Note) -> list[Past]:
 
 
 def _largest(several: Mapping[frozenset[str], Past]) -> Iterator[Past]:
-    """Those of which no other has all results and more; oldest first."""
+    """Yield cells whose results are not a subset of another's, oldest first."""
     kept = [past for keys, past in several.items() if not any(keys < other for other in several)]
     yield from sorted(kept, key=lambda past: past.made)
 
@@ -203,9 +203,9 @@ def _made(store: Store, results: Sequence[Result]) -> tuple[str, str]:
     return (min(days), max(days)) if days else ("", "")
 
 
-# ---------------------------------------------------------------------- what has changed
+# ---------------------------------------------------------------------- changes
 def _changes(before: Plan, plan: Plan, row: Row) -> Iterator[str]:
-    """What makes the keys of a row others than those of its cell now: versions, or else parameters."""
+    """Yield the differences between an earlier row and the current cell: versions or, if equal, parameters."""
     old, new = _used(before.benchmark, row), _used(plan.benchmark, row)
     versions = list(_versions(old, new))
     settings = [] if versions else list(_settings(old, new))
@@ -216,7 +216,7 @@ def _changes(before: Plan, plan: Plan, row: Row) -> Iterator[str]:
 
 
 def _used(benchmark: Benchmark, row: Row) -> dict[tuple[str, str, int], Choice] | None:
-    """The choices behind a row by kind, name and number; None where the file has no such method, task or evaluator."""
+    """Return the choices behind a row by kind, name and number; None if the file lacks its method or task."""
     recipes = {recipe.name: recipe for recipe in benchmark.methods}
     tasks = {task.name: task for task in benchmark.tasks}
     if row.method not in recipes or row.task not in tasks:
@@ -240,7 +240,7 @@ Used = Mapping[tuple[str, str, int], Choice]
 
 
 def _versions(old: Used | None, new: Used | None) -> Iterator[str]:
-    """Components that had another version; a component that the row no longer has, with its own."""
+    """Yield components with another version, and components that the row no longer uses."""
     now = {place[:2]: choice.component.version for place, choice in (new or {}).items()}
     for (kind, name), version in {place[:2]: one.component.version for place, one in (old or {}).items()}.items():
         if (kind, name) not in now and new is not None:
@@ -250,7 +250,7 @@ def _versions(old: Used | None, new: Used | None) -> Iterator[str]:
 
 
 def _settings(old: Used | None, new: Used | None) -> Iterator[str]:
-    """Parameters that had other values; that the file no longer has the method or the task."""
+    """Yield parameters with other values, or that the file no longer has the method or the task."""
     if new is None:
         yield "no longer in the file"
         return

@@ -1,4 +1,4 @@
-"""Join stores and packs: a set union into one store, which overwrites nothing and names what contradicts."""
+"""Merge stores and packs into one store: a union that overwrites nothing and reports conflicts."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ from .recorded import recorded_plan
 from .redaction import bare
 
 SELF_REPORTED = "self-reported"
-MEASURED = "profile"  # a stage whose numbers are measured, and differ each time
+MEASURED = "profile"  # a stage whose measurements differ between runs
 LARGEST_HEADER = 64 << 20  # bytes
-MOST_SHOWN = 4  # numbers that a conflict names
+MOST_SHOWN = 4  # numbers named in a conflict
 
 
 @dataclass
 class Merged:
-    """What a merge did: how many of each came, and sentences about contradictions and about what was left out."""
+    """The outcome of a merge: counts, and sentences about conflicts and skipped artifacts."""
 
     artifacts: int = 0
     records: int = 0
     boards: int = 0
-    there: int = 0  # artifacts that were there already
+    there: int = 0  # artifacts that the target already had
     conflicts: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
-    """A store or a pack to take from."""
+    """A store or a pack to merge."""
 
     name: str
 
     def keys(self) -> Iterable[str]:
-        """Of artifacts with their files."""
+        """Return the keys of artifacts with files."""
 
     def records(self) -> Iterable[str]:
-        """Of manifests without files."""
+        """Return the keys of manifests without files."""
 
     def manifest(self, key: str) -> Mapping[str, Any]:
-        """Raises BadArtifact, KeyError and ReidbenchError."""
+        """Return the manifest of a key. Raises BadArtifact, KeyError and ReidbenchError."""
 
     def fill(self, key: str, folder: Path) -> None:
-        """Put the files of an artifact into a folder. Raises as `manifest`."""
+        """Copy the files of an artifact to a folder. Raises as `manifest`."""
 
     def file(self, key: str, name: str) -> Path | None:
-        """A file of an artifact, where it is one on disk."""
+        """Return a file of an artifact if it is on disk."""
 
     def beside(self, target: Store) -> int:
-        """Copy boards and lists of packages. Returns how many boards are new."""
+        """Copy boards and package lists. Return the number of new boards."""
 
     def failures(self) -> Iterable[tuple[str, str]]:
-        """Why stages failed, by key."""
+        """Return the reasons of failed stages by key."""
 
 
 def open_source(path: Path, *, trusted: bool) -> StoreSource | PackSource:
-    """A folder is a store, a file is a pack. Raises ReidbenchError for what is neither."""
+    """Open a folder as a store or a file as a pack. Raises ReidbenchError if it is neither."""
     if not path.is_dir():
         return PackSource(Pack(path), trusted=trusted)
     if not any((path / name).is_dir() for name in ("objects", "records")):
@@ -78,14 +78,14 @@ def open_source(path: Path, *, trusted: bool) -> StoreSource | PackSource:
 
 
 class StoreSource:
-    """A store of one's own: taken as it is."""
+    """A local store, merged unchanged."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.name = shown(store.root)
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     def keys(self) -> Iterable[str]:
         return sorted(filter(KEY.fullmatch, self.store.keys()))
@@ -107,7 +107,7 @@ class StoreSource:
             except (OSError, shutil.Error) as error:
                 raise DamagedArtifact(key, f"{artifact.path / name}: {getattr(error, 'strerror', error)}") from None
             if not whole:
-                raise DamagedArtifact(key, f"{artifact.path / name}: not the bytes that were published")
+                raise DamagedArtifact(key, f"{artifact.path / name}: the file differs from the published one")
 
     def file(self, key: str, name: str) -> Path | None:
         return self.store.path(key) / name
@@ -130,13 +130,13 @@ class StoreSource:
 
 
 class PackSource:
-    """A pack: what it says is self-reported, unless it is trusted; of all but evaluations it has the manifest alone."""
+    """A pack: its results are self-reported unless trusted; other stages than evaluations have manifests only."""
 
     def __init__(self, pack: Pack, *, trusted: bool) -> None:
         self.pack = pack
         self.trusted = trusted
         self.name = pack.name
-        self.plan = recorded_plan(pack.board)  # raises for a board that is none
+        self.plan = recorded_plan(pack.board)  # raises for an invalid board
 
     def close(self) -> None:
         """Close the file."""
@@ -153,7 +153,7 @@ class PackSource:
         return frozenset(key for key in self.pack.manifests if self._has_files(key))
 
     def _has_files(self, key: str) -> bool:
-        """Whether the pack has all that the artifact has: an evaluation's files, or there are none to have."""
+        """Return whether the pack has all files of an evaluation."""
         manifest = self.pack.manifests[key]
         if manifest.get("stage", {}).get("kind") != "evaluate":
             return False
@@ -163,7 +163,7 @@ class PackSource:
         found = dict(self.pack.manifests[key])
         if not self.trusted:
             found.pop("claimed", None)
-            found["checked"] = SELF_REPORTED  # whatever its kind is said to be
+            found["checked"] = SELF_REPORTED  # for stages of any kind
         return found
 
     def fill(self, key: str, folder: Path) -> None:
@@ -174,7 +174,7 @@ class PackSource:
         return None
 
     def beside(self, target: Store) -> int:
-        """A board from elsewhere may say that it is of any file: only a trusted one becomes history of this store."""
+        """Copy package lists, and the board of a trusted pack: an untrusted board may name any file as its own."""
         before = len(target.files("boards"))
         dates = (str(manifest.get("started", "")) for manifest in self.pack.manifests.values())
         if self.trusted:
@@ -188,9 +188,9 @@ class PackSource:
 
 
 def merge(sources: Iterable[Source], target: Store, through: Through = quietly) -> Merged:
-    """Add what is in each source to a store, in their order; what is there already stays as it is.
+    """Add the contents of all sources to a store, in order; existing artifacts do not change.
 
-    Raises ReidbenchError for a source that is not sound, and StoreError where the store cannot be written.
+    Raises ReidbenchError for an invalid source, and StoreError if the store cannot be written.
     """
     target.prepare()
     done = Merged()
@@ -208,7 +208,7 @@ def merge(sources: Iterable[Source], target: Store, through: Through = quietly) 
 
 @dataclass(frozen=True)
 class _Merging:
-    """One source on its way into a store; `origins` says which source what is there came from in this merge."""
+    """The merge of one source; `origins` are the sources of the artifacts added by this merge."""
 
     source: Source
     target: Store
@@ -217,11 +217,11 @@ class _Merging:
 
     @cached_property
     def whole(self) -> frozenset[str]:
-        """The keys of artifacts that the source has with their files."""
+        """Keys of the source's artifacts with files."""
         return frozenset(self.source.keys())
 
     def take(self, key: str) -> None:
-        """Take one artifact or record; one that is damaged is named, and the rest goes on."""
+        """Merge one artifact or record; a damaged one is reported and skipped."""
         try:
             given = self.source.manifest(key)
             there = self.target.has(key)
@@ -234,21 +234,21 @@ class _Merging:
                 self.done.records += 1
             self.done.there += there
         except KeyError:
-            self.done.left_out.append(f"{self.source.name}: {key}: gone meanwhile")
+            self.done.left_out.append(f"{self.source.name}: {key}: removed during the merge")
         except BadArtifact as error:
             self.done.left_out.append(f"{self.source.name}: {error}")
 
     @cached_property
     def kept(self) -> set[str]:
-        """The keys of manifests that were in the store without their files before this source came."""
+        """Keys of manifests without files in the target before this source."""
         return self.target.records()
 
     def publish(self, key: str, given: Mapping[str, Any]) -> None:
-        """Copy an artifact, unless somebody is making it."""
+        """Copy an artifact, unless another process is computing it."""
         with self.target.claim(key) as mine:
             if not mine:
-                somebody = f"somebody is making it in {shown(self.target.root)}"
-                self.done.left_out.append(f"{self.source.name}: {_label(given)}: {somebody}")
+                busy = f"another process is computing it in {shown(self.target.root)}"
+                self.done.left_out.append(f"{self.source.name}: {_label(given)}: {busy}")
                 return
             with self.target.publishing(key) as (folder, manifest):
                 self.source.fill(key, folder)
@@ -257,35 +257,35 @@ class _Merging:
         self.done.artifacts += 1
 
     def compare(self, key: str, given: Mapping[str, Any]) -> None:
-        """Name what differs between the result that is there and the one that is given, if anything."""
+        """Report differences between the existing and the given result."""
         try:
             there = self.target.manifest(key)
         except BadArtifact as error:
-            self.done.left_out.append(f"{error}; it stays as it is: `reidbench run` makes it again")
+            self.done.left_out.append(f"{error}; it is not changed: `reidbench run` recomputes it")
             return
         differs = differences(there.manifest, given) + _other_files(there, self.source, key, given)
         if differs:
             first = _made(there.manifest, self.origins.get(key, shown(self.target.root)))
             self.done.conflicts.append(
-                f"{_label(there.manifest)} ({key}): {'; '.join(differs)} - there: {first}, which stays; "
-                f"given: {_made(given, self.source.name)}"
+                f"{_label(there.manifest)} ({key}): {'; '.join(differs)} - kept: {first}; "
+                f"ignored: {_made(given, self.source.name)}"
             )
 
 
 # ---------------------------------------------------------------------- conflicts
 def differences(there: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """What two manifests of one key say differently about the result, apart from its files: each as words.
+    """Return the differences between the results in two manifests of one key, as text.
 
-    Times, hosts and versions may differ. Paths in notes count by their last part, since packs have no more of them.
+    Times, hosts and versions may differ. Only the last part of paths in notes counts, since packs redact the rest.
     """
     kind = given.get("stage", {}).get("kind")
     found = [] if kind == MEASURED else _other_metrics(there.get("metrics", {}), given.get("metrics", {}))
-    for name, what in (("notes", "notes"), ("protocol", "words of the protocol")):
+    for name, what in (("notes", "notes"), ("protocol", "protocol words")):
         one, other = ({bare(text) for text in manifest.get(name, ())} for manifest in (there, given))
         if one != other:
-            sides = [f"{len(only)} only {where}" for only, where in ((one - other, "there"), (other - one, "given"))]
+            sides = [f"{len(only)} only {where}" for only, where in ((one - other, "kept"), (other - one, "ignored"))]
             text = min((one - other) | (other - one))
-            found.append(f"other {what} ({', '.join(sides)}, like {shown(text)!r})")
+            found.append(f"different {what} ({', '.join(sides)}, such as {shown(text)!r})")
     return found
 
 
@@ -297,16 +297,18 @@ def _other_metrics(there: Mapping[str, float], given: Mapping[str, float]) -> li
 
 
 def _other_files(there: Artifact, source: Source, key: str, given: Mapping[str, Any]) -> list[str]:
-    """Files that both name with other bytes. Notes with places in them are redacted in packs: words count there."""
+    """Return common files with different contents. Packs redact paths in notes, so only other words count."""
     one, other = there.manifest["files"], given["files"]
     names = [name for name in sorted(one.keys() & other.keys()) if one[name]["sha256"] != other[name]["sha256"]]
-    return [f"another {shown(name)}" for name in names if not _same_content(there.path / name, source.file(key, name))]
+    return [
+        f"different {shown(name)}" for name in names if not _same_content(there.path / name, source.file(key, name))
+    ]
 
 
 def _same_content(there: Path, given: Path | None) -> bool:
-    """Whether files of other bytes say the same: notes but for places, tensors but for the order of their names.
+    """Return whether files with other bytes are equivalent: notes without paths, tensors in any order of names.
 
-    Where one of them is not at hand, notes and tensors say nothing about a difference.
+    Notes and tensors also count as equivalent if one of the files is missing.
     """
     if there.name == "notes.json":
         return given is None or not given.is_file() or not there.is_file() or _notes(there) == _notes(given)
@@ -323,7 +325,7 @@ def _notes(file: Path) -> Any:
 
 
 def _same_tensors(there: Path, given: Path) -> bool:
-    """Whether two files of tensors have the same header but for the order of names in it, and the same bytes after."""
+    """Return whether two tensor files have the same header in any order of names, and the same data."""
     try:
         with there.open("rb") as one, given.open("rb") as other:
             if _header(one) != _header(other):
@@ -344,12 +346,12 @@ def _header(stream: BinaryIO) -> Any:
 
 
 def _made(manifest: Mapping[str, Any], where: str) -> str:
-    """Where a result comes from, and the host that made it as far as it says so."""
+    """Return the source, host and time of a result as text."""
     host = manifest.get("host")
-    made = f"made on {shown(str(host))}" if host else "its host is not named"
+    made = f"run on {shown(str(host))}" if host else "host unknown"
     started = f", {shown(str(manifest['started']))}" if manifest.get("started") else ""
     return f"{where} ({made}{started})"
 
 
 def _label(manifest: Mapping[str, Any]) -> str:
-    return shown(str(manifest.get("stage", {}).get("label", "a stage without a name")))
+    return shown(str(manifest.get("stage", {}).get("label", "a stage without a label")))

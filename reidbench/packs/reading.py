@@ -1,4 +1,4 @@
-"""Read a pack from anywhere: nothing in it is believed before it was held against its form, its sizes and its sums."""
+"""Read untrusted packs: form, sizes and checksums are verified before any content is used."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Features = tuple[np.ndarray, np.ndarray]
 
 
 class Pack:
-    """A pack that was opened and is sound: every file in it is one that packs contain and what `pack.json` says.
+    """An open, valid pack: it contains only files of packs, with the checksums in `pack.json`.
 
-    What the files say is true by that in no way; only that they are whole. `digest` is the SHA-256 of `pack.json`,
-    which has that of every other file.
+    This proves that the files are intact, not that their contents are true. `digest` is the SHA-256 of `pack.json`,
+    which contains that of every other file.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open and verify a pack. Raises ReidbenchError, in a sentence, for what is not a sound one."""
+        """Open and verify a pack. Raises ReidbenchError for an invalid one."""
         self.path = path
         self._archive = Archive(path)
         try:
@@ -46,7 +46,7 @@ class Pack:
             self.board: Mapping[str, Any] = self._mapping(form.BOARD)
             self.text = self._text(form.MATRIX)
             if self.board.get("text") != self.text:
-                raise self.wrong("the matrix file is not the text in the board")
+                raise self.wrong("the matrix file differs from the text in the board")
         except BaseException:
             self.close()
             raise
@@ -62,41 +62,41 @@ class Pack:
         self._archive.close()
 
     def wrong(self, what: str) -> ReidbenchError:
-        """An error about this pack."""
+        """Return an error about this pack."""
         return self._archive.wrong(what)
 
     @property
     def name(self) -> str:
-        """The pack in sentences."""
+        """Name and digest for messages."""
         return f"{shown(self.path.name)} ({self.digest[:12]})"
 
-    # ------------------------------------------------------------------ what is in it
+    # ------------------------------------------------------------------ contents
     @cached_property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
-        """The manifest of each stage, by key, verified when it is read. Reading raises ReidbenchError."""
+        """Manifests by key of the stage, verified on access. Access raises ReidbenchError."""
         return _Lazily(self._keys("manifests/"), self._manifest)
 
     @cached_property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
-        """Lists of packages by their digest: version by name, verified when it is read."""
+        """Package lists by digest (version by name), verified on access."""
         return _Lazily(self._keys("environments/"), self._environment)
 
     @cached_property
     def failures(self) -> Mapping[str, str]:
-        """Why stages failed, by key."""
+        """Reasons of failed stages by key."""
         found = self._mapping(form.FAILURES) if form.FAILURES in self._files else {}
         if not all(isinstance(reason, str) for reason in found.values()):
-            raise self.wrong(f"{form.FAILURES} contains something else than sentences")
+            raise self.wrong(f"{form.FAILURES} contains values that are not text")
         return found
 
     def manifest_text(self, key: str) -> bytes:
-        """A manifest in the form that stores write."""
+        """Return a manifest as stores write it."""
         return self._read(f"manifests/{key}.json")
 
     def results(self, key: str) -> Mapping[str, bytes]:
-        """The files of an evaluation by name, verified with its manifest. Raises ReidbenchError.
+        """Return the files of an evaluation by name, verified with its manifest. Raises ReidbenchError.
 
-        None for a stage that has none, or whose files are not in the pack.
+        Empty for a stage without files, or without files in the pack.
         """
         names = [name for name in form.RESULTS if f"results/{key}/{name}" in self._files]
         if not names:
@@ -106,13 +106,13 @@ class Pack:
         for name, content in found.items():
             said = listed.get(name, {})
             if said.get("size") != len(content) or said.get("sha256") != hashlib.sha256(content).hexdigest():
-                raise self.wrong(f"results/{key}/{name} is not the file that the manifest of its stage names")
+                raise self.wrong(f"results/{key}/{name} does not match the manifest of its stage")
         if wrong := form.npz_fault(found["per_query.npz"]) if "per_query.npz" in found else "":
             raise self.wrong(f"results/{key}/per_query.npz: {wrong}")
         return found
 
     def features(self, key: str) -> Features | None:
-        """Query and gallery features [N, D] of an embed stage in half precision; None where they are not in the pack.
+        """Return query and gallery features [N, D] of an embed stage in half precision; None if the pack lacks them.
 
         Raises ReidbenchError.
         """
@@ -121,30 +121,30 @@ class Pack:
         if not there:
             return None
         if len(there) < 2:
-            raise self.wrong(f"features/{key} has one of query and gallery only")
+            raise self.wrong(f"features/{key} has only one of query and gallery")
         query, gallery = (self._parsed(name, form.from_npy) for name in names)
         if query.shape[1] != gallery.shape[1]:
             raise self.wrong(f"features/{key}: query and gallery have {query.shape[1]} and {gallery.shape[1]} columns")
         return query, gallery
 
     def rounded(self, key: str) -> Mapping[str, float] | None:
-        """What the features in the pack give for an evaluation: metrics by name, and as "per_query NAME" the mean of
-        each array that is kept of its queries; None where they are not in the pack. Raises ReidbenchError.
+        """Return the values of an evaluation of the pack's features: metrics by name, and "per_query NAME" with the
+        mean of each per-query array; None if the pack lacks them. Raises ReidbenchError.
         """
         name = f"rounded/{key}.json"
         if name not in self._files:
             return None
         found = self._mapping(name)
         if any(type(value) not in (int, float) for value in found.values()):
-            raise self.wrong(f"{name} contains something else than numbers")
+            raise self.wrong(f"{name} contains values that are not numbers")
         return found
 
     def signature(self) -> bytes | None:
-        """The SSH signature of the digest, as it is; None without one."""
+        """Return the SSH signature of the digest, unverified; None without one."""
         return self._archive.read(form.SIGNATURE) if form.SIGNATURE in self._archive.entries else None
 
     def counts(self) -> tuple[int, int]:
-        """Files and bytes of the pack."""
+        """Return the numbers of files and bytes of the pack."""
         return len(self._archive.entries), self.path.stat().st_size
 
     # ------------------------------------------------------------------ opening
@@ -154,33 +154,33 @@ class Pack:
         for name, entry in self._archive.entries.items():
             limit = form.limit_of(name)
             if limit is None:
-                raise self.wrong(f"no pack contains a file {shown(name)}")
+                raise self.wrong(f"packs do not contain a file {shown(name)}")
             if entry.size > limit:
-                raise self.wrong(f"{name} has {entry.size} bytes, and may have {limit}")
+                raise self.wrong(f"{name} has {entry.size} bytes, and the limit is {limit}")
             if other := folded.get(name.lower()):
-                raise self.wrong(f"{other} and {name} are one file where case does not count")
+                raise self.wrong(f"{other} and {name} differ only in case")
             folded[name.lower()] = name
             texts += entry.size if name.startswith(("manifests/", "environments/")) else 0
         if texts > form.MOST_JSON:
-            raise self.wrong(f"its manifests have {texts} bytes, and may have {form.MOST_JSON}")
+            raise self.wrong(f"its manifests have {texts} bytes, and the limit is {form.MOST_JSON}")
         for name in (form.PACK, form.BOARD, form.MATRIX):
             if name not in self._archive.entries:
                 raise self.wrong(f"{name} is missing")
 
     def _listed(self, about: Any) -> dict[str, str]:
-        """The checksum of each file, by name."""
+        """Return the checksum of each file by name."""
         if not isinstance(about, dict) or about.get("format") != form.FORMAT:
-            raise self.wrong(f"it is not of format {form.FORMAT}, the only one that this version reads")
+            raise self.wrong(f"its format is not {form.FORMAT}, the only one that this version reads")
         if set(about) != {"format", "reidbench", "title", "files"} or not isinstance(about["files"], dict):
-            raise self.wrong(f"{form.PACK} does not say what it must: format, reidbench, title, files")
+            raise self.wrong(f"{form.PACK} must have exactly format, reidbench, title and files")
         found: dict[str, str] = {}
         for name, said in about["files"].items():
             entry = self._archive.entries.get(name)
             if entry is None or not isinstance(said, dict) or said.get("size") != entry.size:
-                raise self.wrong(f"{form.PACK} names {shown(name)}, which is not there with that size")
+                raise self.wrong(f"{form.PACK} lists {shown(name)}, which is missing or has another size")
             found[name] = str(said.get("sha256"))
         if more := self._archive.entries.keys() - found.keys() - {form.PACK, form.SIGNATURE}:
-            raise self.wrong(f"{form.PACK} does not name {shown(min(more))}")
+            raise self.wrong(f"{form.PACK} does not list {shown(min(more))}")
         return found
 
     def _check_sums(self) -> None:
@@ -189,17 +189,17 @@ class Pack:
             for part in self._archive.parts(name):
                 digest.update(part)
             if digest.hexdigest() != wanted:
-                raise self.wrong(f"{name} is not the file that {form.PACK} names")
+                raise self.wrong(f"{name} does not match its checksum in {form.PACK}")
 
     # ------------------------------------------------------------------ reading
     def _keys(self, folder: str) -> list[str]:
         return [name.removeprefix(folder).removesuffix(".json") for name in self._files if name.startswith(folder)]
 
     def _read(self, name: str) -> bytes:
-        """A file, once more verified: somebody may have changed the pack since it was opened."""
+        """Read a file and verify it again: the pack may have changed since it was opened."""
         content = self._archive.read(name)
         if hashlib.sha256(content).hexdigest() != self._files[name]:
-            raise self.wrong(f"{name} is not the file that {form.PACK} names")
+            raise self.wrong(f"{name} does not match its checksum in {form.PACK}")
         return content
 
     def _parsed(self, name: str, parse: Callable[[bytes], Any]) -> Any:
@@ -234,7 +234,7 @@ class Pack:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             whole, wrong = False, ""
         if not whole:
-            raise self.wrong(f"{name} is damaged: its checksum, its key or its form is not that of a manifest")
+            raise self.wrong(f"{name} is damaged: wrong checksum, key or form of a manifest")
         if wrong:
             raise self.wrong(f"{name}: {shown(wrong)}")
         found: Mapping[str, Any] = manifest
@@ -244,12 +244,12 @@ class Pack:
         found = self._mapping(f"environments/{digest}.json")
         texts = all(isinstance(version, str) for version in found.values())
         if not texts or environment_digest(found) != digest:
-            raise self.wrong(f"environments/{digest}.json is not the list of packages that its name says")
+            raise self.wrong(f"environments/{digest}.json does not match the digest in its name")
         return found
 
 
 class _Lazily(Mapping[str, Any]):
-    """A mapping whose values are made when they are first asked for."""
+    """A mapping whose values are computed on first access."""
 
     def __init__(self, keys: list[str], make: Callable[[str], Any]) -> None:
         self._keys = dict.fromkeys(keys)

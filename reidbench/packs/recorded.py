@@ -1,4 +1,4 @@
-"""Plans as JSON and back: a board that was recorded is shown without the plugins that made it."""
+"""Plans from recorded boards: they can be displayed without their plugins."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ from .boards import (
 from .claims import claims_of
 from .recording import record as record
 
-DEEPEST = 100  # levels of a parameter
+DEEPEST = 100  # nesting depth of a parameter
 
 
 def recorded_plan(board: Mapping[str, Any], file: Path | None = None) -> Plan:
-    """The plan of a board that `record` gave, or that came from elsewhere; `file` is where its matrix file is.
+    """Return the plan of a recorded, possibly untrusted board; `file` is the path of its matrix file.
 
-    Its components are for display: they have names, versions, papers, metrics and words, and no code. A data set has no
-    root, but for a name where it had one. Raises ReidbenchError, in a sentence, for what is not such a board.
+    Its components are for display: names, versions, papers, metrics and words without code. The root of a data set is a
+    placeholder, if it had one. Raises ReidbenchError for an invalid board.
     """
     try:
         found = BoardRecord.model_validate(board)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
+        place = ".".join(map(str, first["loc"])) or "the board"
         raise _wrong(f"{place}: {first['msg']}") from None
     except RecursionError:
         raise _wrong("nested too deeply") from None
@@ -71,7 +71,7 @@ def recorded_plan(board: Mapping[str, Any], file: Path | None = None) -> Plan:
 
 
 def _wrong(what: str) -> ReidbenchError:
-    return ReidbenchError(printable(f"not a recorded board that this version can read: {what}")[:500])
+    return ReidbenchError(printable(f"not a valid recorded board for this version: {what}")[:500])
 
 
 class _Reader:
@@ -95,9 +95,9 @@ class _Reader:
         return plan
 
     def at(self, values: Sequence[Any], place: int, what: str) -> Any:
-        """An entry of one of the lists. Raises ReidbenchError where there is none."""
+        """Return an entry of a list. Raises ReidbenchError for an invalid index."""
         if not 0 <= place < len(values):
-            raise _wrong(f"{what} names entry {place} of {len(values)}")
+            raise _wrong(f"{what} references entry {place} of {len(values)}")
         return values[place]
 
     def optional(self, place: int | None, what: str) -> Choice | None:
@@ -106,7 +106,7 @@ class _Reader:
     def of_kind(self, kind: str, place: int, what: str) -> Choice:
         found: Choice = self.at(self.choices, place, what)
         if found.kind != kind:
-            raise _wrong(f"{what} names a {found.kind}, not a {kind}")
+            raise _wrong(f"{what} references a {found.kind}, not a {kind}")
         return found
 
     # ------------------------------------------------------------------ choices
@@ -114,7 +114,7 @@ class _Reader:
         what = f"choices.{number}"
         recorded = self.at(self.components, given.component, what)
         if recorded.kind != "backbone" and recorded.kind not in OF_COMPONENT:
-            raise _wrong(f"{what}: no component is a {recorded.kind}")
+            raise _wrong(f"{what}: unknown kind of component {recorded.kind}")
         inside = [*(one.choice for one in given.nested), *given.for_data.values()]
         inside += [] if given.backbone is None else [given.backbone]
         self.depths.append(1 + max((self.at(self.depths, place, what) for place in inside), default=0))
@@ -130,7 +130,7 @@ class _Reader:
         }
         for inner, _ in nested.values():
             if inner.kind not in OF_COMPONENT:
-                raise _wrong(f"{what}: no parameter names a {inner.kind}")
+                raise _wrong(f"{what}: a parameter cannot name a {inner.kind}")
         network = self.optional(given.backbone, what)
         settings = _settings(given.settings, what)
         for_data = {name: self.choices[place] for name, place in given.for_data.items()}
@@ -157,13 +157,13 @@ class _Reader:
         tasks = tuple(_task(task, data) for task in board.tasks)
         judged_by = {label for task in tasks for label in task.judges}
         if not judged_by.issubset(evaluator_labels(labels)):
-            raise _wrong("a task is judged by an evaluator that is not there")
+            raise _wrong("a task names an unknown evaluator")
         methods = tuple(self.method(method) for method in board.methods)
         _check_names([recipe.name for recipe in methods], [task.name for task in tasks], [one.name for one in sources])
         parts = {recipe.name for recipe in methods if not recipe.ensemble}
         for recipe in methods:
             if not parts.issuperset(recipe.ensemble):
-                raise _wrong(f"method {recipe.name} joins a method that is not there")
+                raise _wrong(f"method {recipe.name} joins an unknown method")
         try:
             rule, claims = claims_of(board, methods, tasks, labels)
         except ValueError as error:
@@ -200,12 +200,12 @@ class _Reader:
         steps = []
         for stage, place in given.steps:
             if stage not in OF_STAGE or not OF_STAGE[stage].step:
-                raise _wrong(f"{what} has a step {stage}")
+                raise _wrong(f"{what} has an unknown step {stage}")
             steps.append((stage, self.of_kind(OF_STAGE[stage].component, place, what)))
         features = _features(given.features) if given.features else None
         network = self.optional(given.backbone, what)
         if not (features or given.ensemble or (steps and network)):
-            raise _wrong(f"{what} has neither steps with a network, nor files, nor parts")
+            raise _wrong(f"{what} has neither steps with a network, nor feature files, nor parts")
         settings = _settings(given.settings, what)
         return Recipe(given.name, network, tuple(steps), tuple(given.ensemble), given.flip_test, settings, features)
 
@@ -213,7 +213,7 @@ class _Reader:
         names = {recipe.name for recipe in methods}, {task.name for task in tasks}
         for cell in self.board.expect:
             if cell.method not in names[0] or cell.task not in names[1] or not cell.numbers:
-                raise _wrong(f"expect names {cell.method} on {cell.task}, which is not there")
+                raise _wrong(f"expect names an unknown cell: {cell.method} on {cell.task}")
             numbers = tuple(_number(number) for number in cell.numbers)
             yield Expected(cell.method, cell.task, cell.component, numbers)
 
@@ -221,7 +221,7 @@ class _Reader:
     def add(self, stages: dict[str, Stage], given: StageRecord) -> None:
         what = f"stage {given.key}"
         if given.kind not in OF_STAGE or not KEY.fullmatch(given.key) or given.key in stages:
-            raise _wrong(f"{what} of kind {given.kind}")
+            raise _wrong(f"{what} of kind {given.kind} has an unknown kind, an invalid key or a repeated key")
         size = _settings({**given.pictures, "image_size": list(given.image_size)}, what).pop("image_size")
         found = Stage(
             given.key,
@@ -243,13 +243,13 @@ class _Reader:
             held_out=_held_out(given.held_out),
         )
         if not stages.keys() >= set(found.needs):
-            raise _wrong(f"{what} needs a stage that is not before it")
+            raise _wrong(f"{what} requires a stage that does not precede it")
         if any(stages[one.key].kind != "data" for one in found.data):
-            raise _wrong(f"{what} is given images of what is not a data set")
+            raise _wrong(f"{what} has an input that is not a data set")
         if found.kind == "embed" and len(found.data) != 1:
             raise _wrong(f"{what} embeds {len(found.data)} data sets")
         if found.files and len(found.content.split(", ")) != len(found.files):
-            raise _wrong(f"{what} has {len(found.files)} files, and not as many hashes")
+            raise _wrong(f"{what} has {len(found.files)} files and another number of hashes")
         stages[given.key] = found
 
     def check_rows(self, plan: Plan) -> None:
@@ -258,7 +258,7 @@ class _Reader:
         evaluators = set(evaluator_labels(given.evaluate))
         places = {(*row.cell, row.seed, row.pretrain_seed) for row in plan.rows}
         if len(places) < len(plan.rows):
-            raise _wrong("a cell has two rows of one seed")
+            raise _wrong("a cell has two rows with the same seed")
         for row in plan.rows:
             known = row.method in methods and row.task in tasks and row.evaluator in evaluators
             ended = row.key is None or (row.key in plan.stages and plan.stages[row.key].kind == "evaluate")
@@ -267,7 +267,7 @@ class _Reader:
             )
             joined = row.key is None or not row.profiles or len(plan.embedders(row)) == len(row.profiles)
             if not (known and ended and profiles and joined):
-                raise _wrong(f"a row of {row.method} on {row.task} by {row.evaluator} is not one of its matrix file")
+                raise _wrong(f"the row {row.method} on {row.task} by {row.evaluator} does not match the matrix file")
 
 
 def _check_names(*names: Sequence[str]) -> None:
@@ -285,11 +285,11 @@ def _check_depth(value: Any, depth: int = 0) -> None:
 
 
 def _params(values: Mapping[str, Any], given: ChoiceRecord, what: str) -> Params:
-    """Parameters with these values; those that were at their defaults have them as defaults."""
+    """Return parameters with these values; unchanged ones have them as defaults."""
     marks = {"in_place": InPlace(), "same_content": SameContent()}
     fields: dict[str, Any] = {}
     if any(name.startswith("model_") and hasattr(Params, name) for name in values):
-        raise _wrong(f"{what} has a parameter with the name of a method")
+        raise _wrong(f"{what} has a parameter with a reserved name")
     for name, value in values.items():
         own = [mark for field, mark in marks.items() if name in getattr(given, field)]
         kind = Any
@@ -298,11 +298,11 @@ def _params(values: Mapping[str, Any], given: ChoiceRecord, what: str) -> Params
         fields[name] = (kind, ... if name in given.changed else value)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a plugin may name a parameter as pydantic names a method
+            warnings.simplefilter("ignore")  # a parameter may share its name with a pydantic method
             made = create_model("Recorded", __base__=_Recorded, **fields)
             return made(**values)
     except (PydanticUserError, ValidationError, NameError, TypeError, ValueError):
-        raise _wrong(f"{what} has parameters that no component has: {', '.join(map(str, values))}") from None
+        raise _wrong(f"{what} has invalid parameters: {', '.join(map(str, values))}") from None
 
 
 class _Recorded(Params):
@@ -336,10 +336,10 @@ def _number(given: NumberRecord) -> Published:
 
 
 def _settings(given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Settings of images. Raises ReidbenchError for what a matrix file cannot say."""
+    """Return image settings. Raises ReidbenchError for invalid ones."""
     for name, value in given.items():
         if name not in ("image_size", "resize", "resize_test", "crop_from"):
-            raise _wrong(f"{what} has a setting {name}")
+            raise _wrong(f"{what} has an unknown setting {name}")
         if fault := setting_fault(name, value):
             raise _wrong(f"{what}: {name} {fault}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
@@ -352,7 +352,7 @@ def _features(given: FeaturesRecord) -> Features:
 
 def _ref(given: RefRecord, data: Mapping[str, DataSource]) -> DataRef:
     if given.name not in data:
-        raise _wrong(f"a task names the data set {given.name}, which is not there")
+        raise _wrong(f"a task names the unknown data set {given.name}")
     return DataRef(given.name, given.identities, given.subset_seed, given.images)
 
 
@@ -375,7 +375,7 @@ def _held_out(given: HeldOutRecord | None) -> dict[str, Any]:
 
 
 def _row(given: RowRecord) -> Row:
-    """A row. Raises ReidbenchError for a protocol that says how far its number was checked: no plan can know that."""
+    """Return a row. Raises ReidbenchError if its protocol contains a level of verification, which no plan can know."""
     if said := [word for word in given.protocol.split(", ") if word.partition(" (")[0] in CHECKED]:
-        raise _wrong(f"the protocol of {given.method} on {given.task} says {said[0]}, which a check alone may say")
+        raise _wrong(f"the protocol of {given.method} on {given.task} contains {said[0]}, which only `verify` may add")
     return Row(**{**dict(given), "profiles": tuple(given.profiles), "notes": tuple(given.notes)})

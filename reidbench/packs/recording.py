@@ -1,4 +1,4 @@
-"""A plan as JSON: all that tables and pages show of it, without the plugins that it was made with."""
+"""A plan as JSON: everything that tables and pages show, independent of its plugins."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from .boards import FORMAT
 
 
 def record(plan: Plan, arguments: Sequence[str] = ()) -> dict[str, Any]:
-    """What `recorded_plan` makes a plan of again, as JSON values; the order of names in it counts.
+    """Return a plan as JSON values for `recorded_plan`; the order of names is significant.
 
-    `arguments` are the words of a command line that changed the file, like `--set`, `seeds=[0]`. Secrets are left out,
-    and so are the places of data sets and of files with features. Parameters that are paths stay, as the file has them.
+    `arguments` are command-line arguments that changed the file, such as `--set`, `seeds=[0]`. Secrets and the paths of
+    data sets and feature files are omitted. Parameters that are paths are kept as in the file.
     """
     return _Recorder(plan).board(arguments)
 
 
 class _Interned:
-    """A list of JSON values, equal ones once, and their places."""
+    """A list of different JSON values, and their indices."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[str, int] = {}
-        self._known: dict[int, tuple[Any, int]] = {}  # by identity: thousands of stages share their parameters
+        self._known: dict[int, tuple[Any, int]] = {}  # by id: thousands of stages share parameters
 
     def place(self, shared: object, value: Callable[[], Any]) -> int:
-        """Where the value is that is made of an object, which others may share."""
+        """Return the index of the value of an object, which may be shared."""
         if id(shared) not in self._known:
             made = value()
-            text = canonical([made, list(made)])  # the order of names is shown
+            text = canonical([made, list(made)])  # the order of names is displayed
             if text not in self._places:
                 self._places[text] = len(self.values)
                 self.values.append(made)
@@ -47,7 +47,7 @@ class _Interned:
         return self._known[id(shared)][1]
 
     def same(self, value: Mapping[str, Any]) -> int:
-        """Where a value is that is JSON already."""
+        """Return the index of a JSON value."""
         return self.place(value, lambda: dict(value))
 
 
@@ -208,7 +208,7 @@ def _task(task: Task) -> dict[str, Any]:
     own: dict[str, Any] = {"test": _ref(task.test)} if task.test else {}
     own |= {"validate": asdict(task.validate)} if task.validate else {}
     own |= {"judges": list(task.judges)} if task.judges else {}
-    own |= {"group": task.group, "in_order": task.in_order} if task.group else {}  # older versions know of none
+    own |= {"group": task.group, "in_order": task.in_order} if task.group else {}  # unknown to older versions
     return {"name": task.name, "target": _ref(task.target), **roles, "adapt_on": task.adapt_on, **own}
 
 
@@ -243,7 +243,7 @@ def _tuned(one: Tuned) -> dict[str, Any]:
 
 
 def _number(number: Published) -> dict[str, Any]:
-    """A published number; without rules where it has none, so that versions which know of none can read it."""
+    """Return a published number; empty rules are omitted so that older versions can read it."""
     found = asdict(number)
     rules = found.pop("rules")
     return found | ({"rules": list(rules)} if rules else {})

@@ -1,4 +1,4 @@
-"""What leaves a machine says nothing of its places and people: no absolute path, no name of a user or a host."""
+"""Redact packs: no absolute paths, and no names of users or hosts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from reidbench.files.names import shown
 from reidbench.matrix.stage import Plan
 from reidbench.store.artifacts import Store
 
-# A folder that is known is first a mark of these characters, which no text has, and a name in brackets at the end.
+# Known folders are first replaced by marks of these characters, then by names in brackets.
 OPEN, CLOSE = "\ue000", "\ue001"
 MARK = re.compile(f"{OPEN}(\\d+){CLOSE}")
-PART = (
-    r"[^\s/\\\"'<>|:;,*?(){}\[\]`\ue000\ue001]"  # of a path that is not known: what sentences have behind one, ends it
-)
-WORDS = rf"{PART}+(?:[ ]{PART}+){{0,3}}"  # a name with blanks in it counts where a slash follows
+PART = r"[^\s/\\\"'<>|:;,*?(){}\[\]`\ue000\ue001]"  # of an unknown path; punctuation of the sentence ends it
+WORDS = rf"{PART}+(?:[ ]{PART}+){{0,3}}"  # a name with spaces counts if a slash follows
 PATH = re.compile(
     rf"""
-      (?P<url>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+)      # an address of the web stays
+      (?P<url>\b(?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+)      # URLs are kept
     | file:(?://[^\s"'<>]+|/[^\s"'<>]+)
     | (?<![\w])[A-Za-z]:[\\/]+(?:{WORDS}[\\/]+)*{PART}*              # C:\Users\name
     | (?<![\w\\])\\\\(?:{WORDS}\\+)+{PART}*                         # \\server\share
@@ -39,21 +37,21 @@ HOME = re.compile(
     r"(?:/+(?:[\w.-]+/+)*(?:home|Users)|[A-Za-z]:[\\/]+(?:Users|Documents and Settings))[\\/]+[^\\/]+[\\/]*"
 )
 KNOWN = re.compile("<(?:root of [^<>]*|store|folder of the file|cache|temp|cwd|home)>/")
-# Names that are also words of any text: of these only paths are looked for, which are replaced in any case.
+# Names that are ordinary words: they are not searched for, but paths with them are replaced anyway.
 _ORDINARY = (
     "root user users admin administrator test tests tester guest me you ubuntu debian ec2-user centos ci runner"
     " docker build builder nobody data home work local localhost host server desktop laptop linux mac windows default"
     " jovyan vscode vagrant pi app main lab dev python torch numpy"
 )
 ORDINARY = frozenset(_ORDINARY.split())
-SHORTEST = 3  # letters of a name that is looked for as a word
+SHORTEST = 3  # length of a name to search for
 
 
 class Redaction:
-    """Replaces known folders by what they are, and keeps of any other absolute path its last part alone."""
+    """Replaces known folders by their meaning, and any other absolute path by its last part."""
 
     def __init__(self, known: Iterable[tuple[str, str]] = (), names: Iterable[str] = ()) -> None:
-        """`known` are folders and what to call each; `names` are of users and hosts, which no text may contain."""
+        """`known` are folders and their replacements; `names` are users and hosts that no text may contain."""
         spellings: dict[str, str] = {}
         for folder, name in known:
             for spelling in (folder, os.path.realpath(folder)):
@@ -67,7 +65,7 @@ class Redaction:
 
     @classmethod
     def of(cls, plan: Plan, store: Store, hosts: Iterable[str] = (), *, with_host: bool = False) -> Redaction:
-        """What is known of this machine, of a plan's data and of the hosts that made its results."""
+        """Return the redaction for this machine, a plan's data, and the hosts of its results."""
         benchmark = plan.benchmark
         known = [(str(one.root.absolute()), f"root of {one.name}") for one in benchmark.data.values() if one.root]
         known += [(str(stage.root), f"root of {stage.use}") for stage in plan.stages.values() if stage.root]
@@ -78,7 +76,7 @@ class Redaction:
         return cls(known, users() if with_host else {*users(), *host_names(), *hosts})
 
     def text(self, given: str) -> str:
-        """A text without paths of this machine."""
+        """Return a text without paths of this machine."""
         marked = given.replace(OPEN, "").replace(CLOSE, "")
         if self._known:
             marked = self._known.sub(lambda found: self._marks[found[0]], marked)
@@ -86,7 +84,7 @@ class Redaction:
         return MARK.sub(lambda found: f"<{self._labels[int(found[1])]}>", bare)
 
     def value(self, given: Any) -> Any:
-        """JSON with every text in it, names of fields too, as `text` gives it."""
+        """Redact all texts of a JSON value, including field names."""
         if isinstance(given, str):
             return self.text(given)
         if isinstance(given, Mapping):
@@ -96,20 +94,20 @@ class Redaction:
         return given
 
     def check(self, name: str, content: bytes, words: frozenset[str] = frozenset()) -> None:
-        """Raise ReidbenchError where a file has the name of a user or a host in it as a whole word.
+        """Raise ReidbenchError if a file contains the name of a user or a host as a whole word.
 
-        `words` are ordinary here: names of components and packages.
+        `words` are allowed: names of components and packages.
         """
         for wanted in sorted(self.names - words):
             if found := _found(wanted, content):
                 raise ReidbenchError(
                     f"the pack would contain the name {shown(wanted)!r} of a user or host ({name}: {shown(found)}): "
-                    "give data another place or name, or (for a host) use --host"
+                    "move or rename the data, or (for a host) use --host"
                 )
 
 
 def bare(given: str) -> str:
-    """A text in which every path has its last part alone, on whichever machine, packed or not, it was written."""
+    """Return a text with the last part of each path only, to compare texts of different machines and packs."""
     return PATH.sub(_last_part, KNOWN.sub("/", given))
 
 
@@ -128,7 +126,7 @@ def _last_part(found: re.Match[str]) -> str:
 
 
 def _found(name: str, content: bytes) -> str:
-    """A little of the text around a name that is in there as a whole word; empty without one."""
+    """Return the text around a name that occurs as a whole word, or ""."""
     pattern = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
     for text in _texts(name, content):
         if found := re.search(pattern, text, re.IGNORECASE):
@@ -137,7 +135,7 @@ def _found(name: str, content: bytes) -> str:
 
 
 def _texts(name: str, content: bytes) -> Iterable[str]:
-    """What a file says in UTF-8, and the places where it may say it in arrays of text (4 bytes a character)."""
+    """Yield a file's text as UTF-8, and as UTF-32 at all alignments (arrays of text), if it may contain the name."""
     for encoding in ("utf-8", "utf-32-le"):
         if re.search(re.escape(name.encode(encoding)), content, re.IGNORECASE):
             for shift in range(4 if encoding == "utf-32-le" else 1):
@@ -145,20 +143,20 @@ def _texts(name: str, content: bytes) -> Iterable[str]:
 
 
 def homes() -> set[str]:
-    """The home folder, as the environment and as the list of users have it."""
+    """Return the home folder from the environment and from the user database."""
     found = {os.environ.get("HOME", ""), os.environ.get("USERPROFILE", "")}
     found.add(_or_nothing(lambda: str(Path.home())))
     return {folder for folder in found if folder.strip("/")}
 
 
 def users() -> set[str]:
-    """The names of this user."""
+    """Return the names of this user."""
     found = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")}
     return {*found, _or_nothing(getpass.getuser), *(Path(home).name for home in homes())} - {""}
 
 
 def host_names() -> set[str]:
-    """The names of this host, whole and without the domain."""
+    """Return the names of this host, with and without the domain."""
     found = {os.environ.get("HOSTNAME", ""), socket.gethostname()}
     return {part for name in found for part in (name, name.partition(".")[0]) if part}
 
@@ -166,5 +164,5 @@ def host_names() -> set[str]:
 def _or_nothing(asked: Callable[[], str]) -> str:
     try:
         return asked()
-    except (OSError, KeyError, RuntimeError):  # this user is in no list
+    except (OSError, KeyError, RuntimeError):  # the user database lacks this user
         return ""

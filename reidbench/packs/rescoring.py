@@ -1,4 +1,4 @@
-"""An evaluation made again from other features, the way that its stage made it, in a store that is thrown away."""
+"""Repeat an evaluation with other features, as its stage ran it, in a temporary store."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from reidbench.stages.run import run_stage
 from reidbench.stages.spec import StageSpec
 from reidbench.store.artifacts import Store
 
-Columns = Mapping[str, np.ndarray]  # of `features.npz`: {query,gallery}_{features,pids,camids}, and more where known
+Columns = Mapping[
+    str, np.ndarray
+]  # of `features.npz`: {query,gallery}_{features,pids,camids}, and other labels if known
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation gave: its manifest, and its files by name."""
+    """The result of an evaluation: its manifest, and its files by name."""
 
     manifest: Mapping[str, Any]
     files: Mapping[str, bytes]
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The numbers by name."""
+        """Metrics by name."""
         found: Mapping[str, float] = self.manifest["metrics"]
         return found
 
     @property
     def means(self) -> dict[str, float]:
-        """The metrics, and as "per_query NAME" the mean of each array that it kept of its queries, without NaN."""
+        """The metrics, and "per_query NAME" with the mean of each per-query array without NaN."""
         found = {str(name): float(value) for name, value in self.metrics.items()}
         for name, array in arrays_of(self.files.get("per_query.npz", b"")).items():
             values = array[np.isfinite(array)].astype(np.float64) if array.dtype.kind in "fiub" else array[:0]
@@ -46,7 +48,7 @@ class Evaluated:
 
 
 def arrays_of(npz: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file that an evaluation wrote; none of no bytes."""
+    """Return the arrays of an evaluation's .npz file; none for empty bytes."""
     if not npz:
         return {}
     with np.load(io.BytesIO(npz)) as arrays:
@@ -54,18 +56,18 @@ def arrays_of(npz: bytes) -> dict[str, np.ndarray]:
 
 
 def halved(features: np.ndarray) -> np.ndarray:
-    """Features [N, D] in half precision. Raises ReidbenchError where they are too large for it, or vanish in it."""
+    """Return features [N, D] in half precision. Raises ReidbenchError if they overflow or become zero."""
     with np.errstate(over="ignore"):
         found = np.asarray(features, dtype=np.float16)
     if not np.isfinite(found).all():
-        raise ReidbenchError("its features are larger than half precision can hold (65504)")
+        raise ReidbenchError("its features exceed the range of half precision (65504)")
     if (np.any(features, axis=1) & ~np.any(found, axis=1)).any():
-        raise ReidbenchError("its features are so small that half precision makes zeros of them")
+        raise ReidbenchError("its features become zero in half precision")
     return found
 
 
 def rounded_columns(columns: Columns) -> dict[str, np.ndarray]:
-    """The same columns with features as single-precision copies of what half precision keeps of them."""
+    """Return the columns with features rounded to half precision, as single precision."""
     rounded = {name: halved(columns[name]).astype(np.float32) for name in ("query_features", "gallery_features")}
     return {**columns, **rounded}
 
@@ -73,10 +75,10 @@ def rounded_columns(columns: Columns) -> dict[str, np.ndarray]:
 def evaluate_again(
     evaluation: Mapping[str, Any], columns: Mapping[str, Columns], without: Collection[str] = ()
 ) -> Evaluated:
-    """Run the evaluator of an evaluation's manifest on the features of each of its parents, by their keys.
+    """Run the evaluator of an evaluation's manifest on the features of its parents, by key.
 
-    Nothing but its stage and settings counts of the manifest. Raises ReidbenchError where it is not of an evaluation
-    that this installation can run, and what the evaluator raises.
+    Only stage and settings of the manifest are used. Raises ReidbenchError if this installation cannot run the
+    evaluation, and exceptions of the evaluator.
     """
     with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         store = Store(Path(folder))
@@ -111,7 +113,7 @@ def _spec(evaluation: Mapping[str, Any], store: Store, without: Collection[str])
             }
         )
     except (ValidationError, KeyError) as error:
-        raise ReidbenchError(f"its manifest is not that of an evaluation: {type(error).__name__}") from None
+        raise ReidbenchError(f"its manifest does not describe an evaluation: {type(error).__name__}") from None
     if spec.stage.kind != "evaluate" or not spec.stage.parents or spec.stage.data:
-        raise ReidbenchError("its manifest is not that of an evaluation of features")
+        raise ReidbenchError("its manifest does not describe an evaluation of features")
     return spec

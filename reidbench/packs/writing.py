@@ -1,4 +1,4 @@
-"""Write a pack: what is behind the rows of a plan, taken out of a store, redacted, in one deterministic zip file."""
+"""Write a pack: the results and manifests of a plan's rows, redacted, as one deterministic zip file."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .archive import Content, sums, write_archive
 from .recorded import record
 from .redaction import Redaction
 
-PLACES = ("root", "root_from_given")  # of images, in a manifest
+PLACES = ("root", "root_from_given")  # fields of a manifest with paths of images
 Sign = Callable[[str], bytes]  # digest -> signature
 
 
 @dataclass(frozen=True)
 class Written:
-    """A pack that was written. `missing` are rows without a result, `left_out` sentences about what it lacks."""
+    """A written pack. `missing` are rows without a result, `left_out` sentences about skipped contents."""
 
     digest: str
     size: int
@@ -46,11 +46,11 @@ class Written:
 
 @dataclass
 class _Contents:
-    """What is to be written, by name, and what is not, with the reasons."""
+    """Files to write by name, and the reasons for skipped ones."""
 
     files: dict[str, Content] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    evaluations: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # manifests as the store has them
+    evaluations: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # unredacted manifests
     embeds: dict[str, str] = field(default_factory=dict)  # label by key
 
 
@@ -66,11 +66,11 @@ def write_pack(
     without: Collection[str] = (),
     through: Through = quietly,
 ) -> Written:
-    """Write the results of a plan that are in a store as one file, which is replaced.
+    """Write the results of a plan in a store to a file, replacing it.
 
-    `arguments` are the words that changed the matrix file (`--set`, `seeds=[0]`). With `features` those behind each
-    evaluation are in it too, in half precision, and what the evaluator gives for them. `sign` makes a signature of the
-    digest. Raises ReidbenchError where nothing is there to pack, or where a name that must not leave would.
+    `arguments` are command-line arguments that changed the matrix file (`--set`, `seeds=[0]`). `features` adds the
+    features behind each evaluation in half precision, and their metrics. `sign` signs the digest. Raises ReidbenchError
+    if there are no results, or if the pack would contain a name of a user or host.
     """
     artifacts = dict(_artifacts(plan, store, through))
     hosts = {str(one.manifest["host"]) for one in artifacts.values() if one and one.manifest.get("host")}
@@ -85,7 +85,7 @@ def write_pack(
             else:
                 contents.left_out.append(f"{plan.stages[key].label}: its artifact is damaged or cannot be read")
         if not contents.evaluations:
-            raise ReidbenchError(f"{store.root}: none of the {len(plan.rows)} rows has a result: run the file first")
+            raise ReidbenchError(f"{store.root}: none of {len(plan.rows)} rows has a result: run the matrix file first")
         _add_failures(contents, plan, store, redaction)
         if features:
             _add_features(contents, store, Path(folder), without, through)
@@ -97,7 +97,7 @@ def write_pack(
 
 
 def _artifacts(plan: Plan, store: Store, through: Through) -> Iterator[tuple[str, Artifact | None]]:
-    """The manifest of each stage behind a row that is there; None where it is damaged."""
+    """Yield the existing manifests of the plan's stages; None for damaged ones."""
     for key in through("reading manifests", list(plan.stages)):
         try:
             yield key, store.manifest(key)
@@ -108,10 +108,10 @@ def _artifacts(plan: Plan, store: Store, through: Through) -> Iterator[tuple[str
 
 
 def _as_made(plan: Plan, artifacts: Mapping[str, Artifact | None]) -> Plan:
-    """The plan with the parameters of each stage that its manifest has.
+    """Return the plan with the parameters in the manifests of its stages.
 
-    A component may have got parameters since the stage was made. At what was computed without them they are no part of
-    the key, and a manifest that lacks them would seem to contradict the board.
+    A component may have gained parameters since the stage ran. Their neutral values are not part of the key, but a
+    manifest without them would seem to contradict the board.
     """
     stages = dict(plan.stages)
     for key, artifact in artifacts.items():
@@ -123,7 +123,7 @@ def _as_made(plan: Plan, artifacts: Mapping[str, Artifact | None]) -> Plan:
 
 
 def _has_more(now: Any, before: Any) -> bool:
-    """Whether a value is another one with further names in its maps, or that very value."""
+    """Return whether a value equals an earlier one, except for additional names in its mappings."""
     if isinstance(now, dict) and isinstance(before, dict):
         return before.keys() <= now.keys() and all(_has_more(now[name], value) for name, value in before.items())
     return bool(json.loads(json.dumps(now)) == before)
@@ -143,7 +143,7 @@ def _add(
         json.dumps(manifest, allow_nan=False)
         contents.files[f"manifests/{key}.json"] = sealed(manifest).encode()
     except (KeyError, BadArtifact, OSError, ValueError):
-        contents.left_out.append(f"{redaction.text(artifact.label)}: its artifact is damaged, or gone")
+        contents.left_out.append(f"{redaction.text(artifact.label)}: its artifact is damaged or missing")
         contents.evaluations.pop(key, None)
         return
     digest = manifest.get("environment", "")
@@ -153,7 +153,7 @@ def _add(
 
 
 def redacted_manifest(manifest: Mapping[str, Any], redaction: Redaction, with_host: bool) -> dict[str, Any]:
-    """A manifest without places, paths and, unless asked for, the host. Its checksum is to be made again."""
+    """Return a manifest without paths and, unless requested, without the host; its checksum must be recomputed."""
     kept = {name: value for name, value in manifest.items() if name not in ("checksum", "files")}
     if not with_host:
         kept.pop("host", None)
@@ -172,20 +172,20 @@ def redacted_manifest(manifest: Mapping[str, Any], redaction: Redaction, with_ho
 def _add_results(
     contents: _Contents, manifest: dict[str, Any], artifact: Artifact, store: Store, redaction: Redaction
 ) -> None:
-    """The files of an evaluation. Where a note of one names a place it is redacted, and named so in the manifest."""
+    """Add the files of an evaluation; notes are redacted, and the manifest gets their checksums."""
     key = artifact.key
-    if not store.has(key):  # a record: numbers whose files are elsewhere
+    if not store.has(key):  # a record: a manifest without files
         manifest["files"] = {}
         return
     whole = store.read(key)
     more = sorted(set(manifest["files"]) - set(form.RESULTS))
     if more:
-        contents.left_out.append(f"{redaction.text(artifact.label)}: {len(more)} more files of it, like {more[0]}")
+        contents.left_out.append(f"{redaction.text(artifact.label)}: {len(more)} other files, such as {more[0]}")
     files = {name: (whole.path / name).read_bytes() for name in form.RESULTS if name in manifest["files"]}
     if "notes.json" in files:
         files["notes.json"] = _redacted_notes(files["notes.json"], redaction)
     if "per_query.npz" in files and (wrong := form.npz_fault(files["per_query.npz"])):
-        contents.left_out.append(f"{redaction.text(artifact.label)}: its results of each query: {wrong}")
+        contents.left_out.append(f"{redaction.text(artifact.label)}: its per-query results: {wrong}")
         del files["per_query.npz"]
     manifest["files"] = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)} for name, content in files.items()
@@ -207,7 +207,7 @@ def _add_failures(contents: _Contents, plan: Plan, store: Store, redaction: Reda
 
 # ---------------------------------------------------------------------- features
 def _add_features(contents: _Contents, store: Store, folder: Path, without: Collection[str], through: Through) -> None:
-    """The features behind each evaluation, and what they give; none of it where rounding them gives no numbers."""
+    """Add the features behind each evaluation and their metrics, unless the evaluation of rounded features fails."""
     from .rescoring import evaluate_again, rounded_columns
 
     for number, (key, manifest) in enumerate(through("rounding features", list(contents.evaluations.items()))):
@@ -215,9 +215,9 @@ def _add_features(contents: _Contents, store: Store, folder: Path, without: Coll
         try:
             columns = {parent: rounded_columns(dict(_columns(store, parent))) for parent in parents}
             again = evaluate_again(manifest, columns, without)
-        except Exception as error:  # noqa: BLE001 - an evaluator may raise anything: its row has no features then
+        except Exception as error:  # noqa: BLE001 - an evaluator may raise anything; skip its features
             reason = shown(str(error)) or type(error).__name__
-            contents.left_out.append(f"the features of {manifest['stage']['label']}: {reason}")
+            contents.left_out.append(f"features of {manifest['stage']['label']}: {reason}")
             continue
         contents.files[f"rounded/{key}.json"] = form.to_json(dict(sorted(again.means.items())))
         for parent, given in columns.items():
@@ -233,14 +233,14 @@ def _columns(store: Store, key: str) -> Mapping[str, np.ndarray]:
     try:
         artifact = store.read(key)
     except KeyError:
-        raise ReidbenchError("they are not in the store") from None
+        raise ReidbenchError("not in the store") from None
     with np.load(artifact.path / "features.npz") as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
 # ---------------------------------------------------------------------- the file
 def _check(contents: _Contents, redaction: Redaction, board: Mapping[str, Any]) -> None:
-    """Raise ReidbenchError where a name would leave, or where a file is larger than readers take."""
+    """Raise ReidbenchError if a name of a user or host would be included, or if a file exceeds its limit."""
     words = {one["name"] for one in board["components"]}
     texts = {name: content for name, content in contents.files.items() if isinstance(content, bytes)}
     packages = (json.loads(content) for name, content in texts.items() if name.startswith("environments/"))
@@ -249,12 +249,12 @@ def _check(contents: _Contents, redaction: Redaction, board: Mapping[str, Any]) 
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         limit = form.limit_of(name)
         if limit is None or size > limit:
-            raise ReidbenchError(f"{name} has {size} bytes, and a pack takes at most {limit or 0} of such a file")
+            raise ReidbenchError(f"{name} has {size} bytes, and the limit of a pack is {limit or 0}")
         if name in texts and not name.startswith("environments/"):
             redaction.check(name, texts[name], frozenset(words))
     total = sum(len(content) for name, content in texts.items() if name.startswith(("manifests/", "environments/")))
     if total > form.MOST_JSON:
-        raise ReidbenchError(f"its manifests have {total} bytes, and a pack has at most {form.MOST_JSON}: use --only")
+        raise ReidbenchError(f"the manifests have {total} bytes, and the limit is {form.MOST_JSON}: use --only")
 
 
 def _write(contents: _Contents, out: Path, title: str, sign: Sign | None) -> str:
@@ -267,7 +267,7 @@ def _write(contents: _Contents, out: Path, title: str, sign: Sign | None) -> str
         files[form.SIGNATURE] = sign(digest)
     known |= {name: sums(files[name]) for name in files.keys() - known.keys()}
     try:
-        with written_whole(out) as beside, beside.open("wb") as stream:
+        with written_whole(out) as temporary, temporary.open("wb") as stream:
             write_archive(stream, files, known)
     except OSError as error:
         raise ReidbenchError(f"{out}: cannot be written: {error.strerror}") from None

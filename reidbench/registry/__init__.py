@@ -1,4 +1,4 @@
-"""Find plugins, check what they declare, and keep a broken one from stopping the others.
+"""Find plugins, check their declarations, and isolate broken ones.
 
 Imports components, words, hookspecs and data. Begin with `plugins.py`, then `declarations.py`.
 """

@@ -1,4 +1,4 @@
-"""Whether a value from a file fits the type of a parameter: pydantic alone takes true for 1, and "1_000" for 1000."""
+"""Strict checks of values against parameter types: pydantic alone accepts true as 1 and "1_000" as 1000."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pydantic import BaseModel, BeforeValidator, PlainValidator, RootModel, Wrap
 from reidbench.components import Params
 
 Place = tuple[str | int, ...]
-Misfit = tuple[Place, str, Any]  # where in the parameters, what it must be, what it is
+Misfit = tuple[Place, str, Any]  # path in the parameters, requirement, value
 
 WHOLE = "must be a whole number, like 2"
 DECIMAL = "must be a number, like 2 or 0.5"
 TRUTH = "must be true or false"
-# An author who looks at a value before pydantic does may take text where a number is meant, like 1/3.
+# A validator that runs before pydantic's own may accept text for a number, such as 1/3.
 EARLY = (BeforeValidator, PlainValidator, WrapValidator)
 
 
 def misfits(params: type[Params], values: Mapping[str, Any]) -> list[Misfit]:
-    """Values of a wrong kind among those given: true, false or text for a number, a number for true or false.
+    """Return values of the wrong kind: true, false or text for a number, or a number for true or false.
 
-    Held by the types of the fields, however deep, so that no author of parameters has to think of it.
+    Checked by the fields' types at every depth, so authors of parameters need not do it.
     """
     return list(_of_model(params, values, ()))
 
@@ -48,7 +48,7 @@ def _of_model(model: type[BaseModel], values: Mapping[str, Any], place: Place) -
 
 
 def _of_type(annotation: Any, value: Any, place: Place, text_too: bool = False) -> Iterator[Misfit]:
-    """The misfits of a value; `text_too`: text is the author's business."""
+    """Yield the misfits of a value; `text_too`: text is left to the author's validator."""
     annotation, text_too = _bare(annotation, text_too)
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if _may_take(member, value)]
@@ -66,7 +66,7 @@ def _of_type(annotation: Any, value: Any, place: Place, text_too: bool = False) 
 
 
 def _may_take(member: Any, value: Any) -> bool:
-    """Whether a value has the form of a member of a union; numbers, true and false, and text are told apart later."""
+    """Return whether a value has the form of a union member; numbers, booleans and text are distinguished later."""
     member, _ = _bare(member, text_too=False)
     kind = get_origin(member) or member
     if kind is Literal:
@@ -82,7 +82,7 @@ def _may_take(member: Any, value: Any) -> bool:
 
 
 def _bare(annotation: Any, text_too: bool) -> tuple[Any, bool]:
-    """A type without annotations and other names for it."""
+    """Return a type without annotations and aliases."""
     while True:
         if get_origin(annotation) is typing.Annotated:
             annotation, *marks = get_args(annotation)
@@ -113,7 +113,7 @@ def _of_scalar(kind: type, value: Any, place: Place, text_too: bool) -> Iterator
 
 
 def _of_choices(choices: Sequence[Any], value: Any, place: Place) -> Iterator[Misfit]:
-    """To Python true is 1 and 2.0 is 2: a choice must be of the same type."""
+    """Yield a choice of the wrong type: in Python, true equals 1 and 2.0 equals 2."""
     equal = [type(choice) for choice in choices if choice == value]
     if isinstance(value, bool | int | float) and equal and type(value) not in equal:
         yield place, f"must be one of {', '.join(map(_said, choices))}", value
@@ -124,7 +124,7 @@ def _said(choice: Any) -> str:
 
 
 def _items(annotation: Any, values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """Each item with its type; Any where the annotation says nothing of items."""
+    """Yield each item with its type; Any if the annotation does not give one."""
     given = get_args(annotation)
     if not given and inspect.isclass(annotation) and issubclass(annotation, tuple):  # a NamedTuple
         given = tuple(_hints(annotation).values())
@@ -144,6 +144,6 @@ def _of_map(annotation: Any, values: Mapping[str, Any], place: Place, text_too: 
 
 
 def _hints(annotation: Any) -> dict[str, Any]:
-    """The fields of a dataclass, a TypedDict or a NamedTuple, else nothing."""
+    """Return the fields of a dataclass, TypedDict or NamedTuple, otherwise {}."""
     known = dataclasses.is_dataclass(annotation) or hasattr(annotation, "__total__") or hasattr(annotation, "_fields")
     return typing.get_type_hints(annotation, include_extras=True) if known else {}

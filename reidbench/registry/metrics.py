@@ -1,4 +1,4 @@
-"""Whether the metrics that an evaluator declares make sense, and whether its numbers fit them."""
+"""Validation of declared metrics, and of an evaluator's values against them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ BETTER = ("higher", "lower")
 NAME = re.compile(r"\w[\w.@+-]*")
 COLUMNS = frozenset(
     {"method", "task", "evaluator", "seed", "pretrain_seed", "status", "error", "protocol", "notes", "key"}
-)  # of the rows in CSV, where every metric is one more
+)  # columns of the CSV rows, where each metric adds a column
 
 USUAL = re.compile(r"mAP|mINP|cmc[0-9]+")
 
 
 def usual(name: str) -> Metric | None:
-    """What the field means by mAP, mINP and cmcK: a fraction, whether or not its evaluator declares it."""
+    """Return the usual definition of mAP, mINP and cmcK, fractions whether or not the evaluator declares them."""
     return Metric(name, unit="%", range=(0, 1)) if USUAL.fullmatch(name) else None
 
 
 def range_fault(values: Mapping[str, float], declared: Mapping[str, Metric]) -> str:
-    """The first value that is outside of its declared range, or is no fraction where its name means one; or nothing."""
+    """Return the error about the first value outside its declared range, or not a fraction where its name implies one;
+    or "".
+    """
     for name, value in values.items():
         if name in declared:
             fault = declared[name].fault(value)
@@ -38,9 +40,9 @@ def range_fault(values: Mapping[str, float], declared: Mapping[str, Metric]) -> 
 
 
 def stored_fault(metrics: object, declared: Mapping[str, Metric]) -> str:
-    """Why these cannot be the numbers of an evaluator, as they come out of a store that anybody may have written."""
+    """Return the reason why values from a store, which is untrusted, cannot be an evaluator's metrics; or ""."""
     if not isinstance(metrics, dict) or not all(map(_is_finite, metrics.values())):
-        return "something else than finite numbers"
+        return "values other than finite numbers"
     return range_fault(metrics, declared)
 
 
@@ -49,7 +51,7 @@ def _is_finite(value: object) -> bool:
 
 
 def metrics_fault(kind: str, metrics: object) -> str:
-    """What is wrong with the `metrics` of a component of that kind, or nothing."""
+    """Return the error in the `metrics` of a component of that kind, or ""."""
     if not isinstance(metrics, tuple | list) or not all(isinstance(metric, Metric) for metric in metrics):
         return f"metrics must be a tuple of reidbench.Metric, not {metrics!r}"
     if metrics and kind != "evaluator":
@@ -65,7 +67,7 @@ def _fault(metric: Metric) -> str:
     if not isinstance(metric.name, str) or not NAME.fullmatch(metric.name):
         return f"{what} must have a name of letters, digits, '_', '-', '.', '@' and '+'"
     if metric.name in COLUMNS:
-        return f"{what} has the name of a column that every table has; choose another"
+        return f"{what} has the name of a column of every table; choose another"
     if metric.better not in BETTER:
         near = difflib.get_close_matches(str(metric.better), BETTER, n=1, cutoff=0.3)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -81,7 +83,7 @@ def _range_fault(metric: Metric) -> str:
         return f"{what} must be (lowest, highest), each a finite number or None"
     low, high = metric.ends
     if low >= high:
-        return f"{what} must begin below its end"
+        return f"{what} must have its lower end first"
     if metric.unit == "%" and math.isfinite(high) and high > 1:
         return (
             f"{what} does not fit the unit '%', which marks fractions: 63.4 % is the value 0.634, and the range (0, 1)"

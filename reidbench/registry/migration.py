@@ -1,4 +1,4 @@
-"""What a plugin written for an older reidbench must change: a sentence with the line, in place of a traceback."""
+"""Upgrade hints for plugins written for an older reidbench: an error with the line, instead of a traceback."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ MOVED: Mapping[str, str] = {
     "reidbench.supervision": "reidbench.words",
     "reidbench.training.parallel": "reidbench.training.devices",
 }
-LIGHT = ("reidbench", "reidbench.components")  # modules whose names are looked up: importing them costs nothing
-RENAMED: Mapping[str, str] = {"Features": "Embedded"}  # of reidbench.components
+LIGHT = ("reidbench", "reidbench.components")  # modules whose names are checked: importing them is cheap
+RENAMED: Mapping[str, str] = {"Features": "Embedded"}  # in reidbench.components
 UNEXPECTED = re.compile(r"Component.*unexpected keyword argument '(provides|uses)'")
 
 
 class OutdatedPlugin(PluginError):
-    """A plugin names what this reidbench does not have; the message says what to write."""
+    """Raised when a plugin uses a name that this reidbench does not have; the message gives the replacement."""
 
 
 def refuse_outdated(module: str) -> None:
-    """Raise OutdatedPlugin, with each place, where a plugin's files name what this reidbench does not have."""
+    """Raise OutdatedPlugin, with all places, if a plugin's files use names that this reidbench does not have."""
     spec = importlib.util.find_spec(module)
     file = Path(spec.origin) if spec and spec.origin else None
-    if file is None or not file.is_file():  # importing it says what is wrong
+    if file is None or not file.is_file():  # importing it gives the error
         return
     package = file.name == "__init__.py"
     files = sorted(file.parent.rglob("*.py")) if package else [file]
@@ -55,19 +55,19 @@ def refuse_outdated(module: str) -> None:
 
 
 def unexpected_field(error: BaseException) -> str:
-    """The cure where a Component was given a field by a name of an older reidbench; "" for all other errors."""
+    """Return the fix for a Component field named as in an older reidbench; "" for all other errors."""
     match = UNEXPECTED.search(str(error)) if isinstance(error, TypeError) else None
     return FIELDS[match[1]] if match else ""
 
 
 def _outdated(file: Path) -> Iterator[tuple[int, str]]:
-    """Line and cure of what one file names, outside of `try` and `if`, where it may be meant for several versions."""
+    """Yield line and fix for each outdated name in a file; skip `try` and `if`, which may support several versions."""
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     if "reidbench" not in text:
         return
     try:
         waiting: deque[ast.AST] = deque([ast.parse(text)])
-    except (SyntaxError, ValueError):  # importing it says what is wrong
+    except (SyntaxError, ValueError):  # importing it gives the error
         return
     while waiting:
         node = waiting.popleft()
@@ -93,22 +93,22 @@ def _cures(node: ast.AST) -> Iterator[str]:
 
 
 def _missing_name(module: str, name: str) -> Iterator[str]:
-    """The cure where a module does not have a name, as far as that can be seen without importing torch."""
+    """Yield the fix for a name that a module does not have, as far as known without importing torch."""
     if name == "*" or _exists(f"{module}.{name}"):
         return
-    if module in MOVED:  # now a package, whose parts hold what the module held
+    if module in MOVED:  # now a package, whose submodules have its contents
         yield f"import {name} from {MOVED[module]}, not from {module}"
     elif module in LIGHT and not hasattr(importlib.import_module(module), name):
         new = RENAMED.get(name, name)
         yield (
             f"import {new} from reidbench, not {name} from {module}"
             if hasattr(reidbench, new)
-            else f"{module} has no {name}; CONTRIBUTING.md says what a plugin may import"
+            else f"{module} has no {name}; see CONTRIBUTING.md for what a plugin may import"
         )
 
 
 def _exists(module: str) -> bool:
-    """Whether there is such a module of reidbench; of all others it is none of our business."""
+    """Return whether reidbench has such a module; True for modules outside reidbench."""
     first, *parts = module.split(".")
     place = HERE.joinpath(*parts)
     return first != "reidbench" or place.is_dir() or place.with_suffix(".py").is_file()
@@ -117,4 +117,4 @@ def _exists(module: str) -> bool:
 def _missing(module: str) -> str:
     if module in MOVED:
         return f"import {MOVED[module]}, not {module}"
-    return f"there is no module {module}; CONTRIBUTING.md says what a plugin may import"
+    return f"there is no module {module}; see CONTRIBUTING.md for what a plugin may import"

@@ -1,4 +1,4 @@
-"""A plugin that is not installed: written to disk, or found for as long as a block lasts."""
+"""Plugins that are not installed: written to disk, or importable within a block."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .plugins import GROUP
 
 
 def make_plugin(site: Path, name: str, source: str, *, distribution: str | None = None) -> Path:
-    """Write a module and its entry point into `site`, as if it had been pip installed there.
+    """Write a module and its entry point into `site`, as if installed by pip.
 
-    Put `site` on `sys.path` (or PYTHONPATH, for subprocesses) to have it found. Returns the module's file.
+    Put `site` on `sys.path` (or PYTHONPATH, for subprocesses) to make it discoverable. Returns the module's file.
     """
     distribution = distribution or f"reidbench-{name.replace('_', '-')}"
     site.mkdir(parents=True, exist_ok=True)
@@ -32,11 +32,11 @@ def make_plugin(site: Path, name: str, source: str, *, distribution: str | None 
 
 @contextmanager
 def installed(path: Path | str) -> Iterator[str]:
-    """Have a plugin on disk found inside the block, as if it were installed; gives its name, `distribution:entry`.
+    """Make a plugin on disk discoverable inside the block, as if installed; yields its name, `distribution:entry`.
 
-    `path` is a project with a pyproject.toml (flat or `src` layout), a package folder or a module's file. Stages in
-    worker processes find it too. Afterwards the import path is as before and the plugin's modules are forgotten.
-    Raises PluginError for a path that holds no plugin.
+    `path` is a project with a pyproject.toml (flat or `src` layout), a package folder or a module's file. Worker
+    processes find it too. Afterwards the import path is restored and the plugin's modules are removed from
+    `sys.modules`. Raises PluginError for a path without a plugin.
     """
     place = Path(path).resolve()
     distribution, entry, module, folder = _entry_point(place)
@@ -60,7 +60,7 @@ def installed(path: Path | str) -> Iterator[str]:
 
 
 def _entry_point(place: Path) -> tuple[str, str, str, Path]:
-    """(distribution, entry, module, folder to import from) of what lies at a path."""
+    """Return (distribution, entry, module, folder to import from) of the plugin at a path."""
     project = place / "pyproject.toml"
     if project.is_file():
         declared = tomllib.loads(project.read_text()).get("project", {})

@@ -1,4 +1,4 @@
-"""Find plugins, register them one by one, and never let one break another."""
+"""Find plugins and register them one by one, so that a broken one does not affect the others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BUILTIN = (
 
 @dataclass(frozen=True)
 class Plugin:
-    """A loaded plugin: its name (`distribution:entry` for third parties), version and file."""
+    """Loaded plugin: name (`distribution:entry` for third parties), version and file."""
 
     name: str
     version: str
@@ -58,7 +58,7 @@ class Plugin:
 
 @dataclass
 class Registry:
-    """All components by (kind, name), who offers them, and what could not be loaded."""
+    """Components by (kind, name), their plugins, and plugins that failed to load."""
 
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
     source: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Registry:
     disabled: frozenset[str] = frozenset()
 
     def add(self, plugin: str, offered: list[tuple[str, Component]]) -> None:
-        """Take all of a plugin's components, or raise and take none."""
+        """Add all of a plugin's components, or raise and add none."""
         mine: dict[tuple[str, str], Component] = {}
         for kind, component in offered:
             _check(kind, component)
@@ -80,11 +80,11 @@ class Registry:
         self.source |= dict.fromkeys(mine, plugin)
 
     def names(self, kind: str) -> list[str]:
-        """The known names of one kind, sorted."""
+        """Return the sorted names of one kind."""
         return sorted(name for of_kind, name in self.components if of_kind == kind)
 
     def get(self, kind: str, name: str) -> Component:
-        """The component of that name. Raises UnknownComponent with the nearest names."""
+        """Return the component of that name. Raises UnknownComponent with the closest names."""
         try:
             return self.components[kind, name]
         except KeyError:
@@ -94,7 +94,7 @@ class Registry:
         names = self.names(kind)
         near = difflib.get_close_matches(name, names, n=1)
         elsewhere = [of_kind for of_kind, known in self.components if known == name]
-        text = f"no {kind} named {name!r}"
+        text = f"unknown {kind} {name!r}"
         text += f"; did you mean {near[0]!r}?" if near else f"; it is of kind {elsewhere[0]}" if elsewhere else ""
         text += f" (known: {', '.join(names) or 'none'})"
         if self.broken:
@@ -102,7 +102,7 @@ class Registry:
         return text
 
     def complaints(self) -> list[str]:
-        """One line for each plugin that could not be loaded."""
+        """Return one line for each plugin that failed to load."""
         return [
             f"plugin {printable(name)} not loaded: {one_line(trace)}; `reidbench plugins` shows why"
             for name, trace in self.broken.items()
@@ -110,22 +110,22 @@ class Registry:
 
 
 def one_line(trace: str) -> str:
-    """The last line of a traceback, without what a terminal would obey."""
+    """Return the last line of a traceback, without control characters."""
     lines = [line for line in trace.strip().splitlines() if line.strip()]
     return printable(lines[-1] if lines else "unknown error")[:300]
 
 
 def printable(text: str) -> str:
-    """Text of plugins and files with control characters made visible."""
+    """Return text of plugins and files with control characters escaped."""
     return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILTIN, *, others: bool = True) -> Registry:
-    """Load the built-in plugins, then third parties by entry point, each on its own.
+    """Load the built-in plugins, then third-party plugins by entry point, each separately.
 
-    `without` names plugins (or the distributions of entry points) to leave out. `REIDBENCH_PLUGINS`, when set,
-    names the third-party plugins to load; empty means none, and so does `others=False`. `REIDBENCH_STRICT_PLUGINS=1`
-    makes each failure an error. Raises PluginError for a broken built-in: that is our own bug.
+    `without` names plugins (or distributions of entry points) to skip. `REIDBENCH_PLUGINS`, if set, names the
+    third-party plugins to load; an empty value loads none, like `others=False`. `REIDBENCH_STRICT_PLUGINS=1` raises
+    every failure. Raises PluginError for a broken built-in, which is a bug of reidbench.
     """
     manager = pluggy.PluginManager("reidbench")
     manager.add_hookspecs(hookspecs)
@@ -136,7 +136,7 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
             continue
         try:
             module = importer()
-            _refuse_unknown_hooks(manager, module)  # a misspelt hook is an error, not silence
+            _refuse_unknown_hooks(manager, module)  # report misspelt hooks instead of ignoring them
             manager.register(module, name)
             registry.add(name, _offered_by(manager, name))
             registry.plugins[name] = Plugin(name, version, str(getattr(module, "__file__", "")), _module_name(module))
@@ -145,13 +145,13 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
                 raise PluginError(f"plugin {name} failed to load: {error}") from error
             cure = str(error) if isinstance(error, OutdatedPlugin) else unexpected_field(error)
             registry.broken[name] = cure or traceback.format_exc()
-            if manager.has_plugin(name):  # pluggy 1.6 keeps a plugin that failed its checks
+            if manager.has_plugin(name):  # pluggy 1.6 keeps a plugin whose validation failed
                 manager.unregister(name=name)
     return registry
 
 
 def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: Any) -> None:
-    """Raise PluginError for an implementation of no hook, and for a function of a hook's name without @hookimpl."""
+    """Raise PluginError for an implementation of an unknown hook, or a function with a hook's name but no @hookimpl."""
     hooks = list(HOOKS.values())
     for name in dir(module):
         marked = manager.parse_hookimpl_opts(module, name)
@@ -161,7 +161,7 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: Any) -> None:
         elif (hook := marked.get("specname") or name) not in hooks and not marked.get("optionalhook"):
             near = difflib.get_close_matches(hook, hooks, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise PluginError(f"there is no hook {hook!r}{hint} (known: {', '.join(hooks)})")
+            raise PluginError(f"unknown hook {hook!r}{hint} (known: {', '.join(hooks)})")
 
 
 def _module_name(module: Any) -> str:
@@ -188,13 +188,13 @@ def _entry_points() -> Iterator[tuple[str, str, EntryPoint]]:
             distribution = entry.dist
             owner = distribution.metadata["Name"] if distribution else None
             version = distribution.version if distribution else ""
-        except Exception:  # a half-removed distribution fails in many ways; its entry is tried all the same
+        except Exception:  # a half-removed distribution fails in many ways; try its entry anyway
             owner, version = None, ""
         yield f"{owner or 'unknown'}:{entry.name}", version or "?", entry
 
 
 def _offered_by(manager: pluggy.PluginManager, name: str) -> list[tuple[str, Component]]:
-    """One plugin's components: its hooks are called alone, so blame is certain."""
+    """Return one plugin's components; its hooks are called separately, to attribute failures."""
     others = [plugin for other, plugin in manager.list_name_plugin() if other != name and plugin is not None]
     offered = []
     for kind, hook in HOOKS.items():
@@ -209,13 +209,13 @@ def _offered_by(manager: pluggy.PluginManager, name: str) -> list[tuple[str, Com
 
 def _check(kind: str, component: object) -> None:
     if not isinstance(component, Component):
-        raise PluginError(f"{HOOKS[kind]} must give Component, got {component!r}")
+        raise PluginError(f"{HOOKS[kind]} must return Component objects, not {component!r}")
     for sentence in filter(None, faults(kind, component)):
         raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
 
 
 def report(registry: Registry) -> dict[str, Any]:
-    """What `reidbench plugins --json` prints."""
+    """Return the content of `reidbench plugins --json`."""
     offered: dict[str, list[dict[str, str]]] = {name: [] for name in registry.plugins}
     for (kind, name), plugin in registry.source.items():
         component = registry.components[kind, name]
@@ -231,7 +231,7 @@ def report(registry: Registry) -> dict[str, Any]:
 
 
 def source_hash(registry: Registry, kind: str, name: str) -> str:
-    """Hash of the Python files of the plugin that offers a component; "" where they cannot be read."""
+    """Return the hash of the Python files of a component's plugin; "" if they cannot be read."""
     plugin = registry.plugins.get(registry.source.get((kind, name), ""))
     if plugin is None:
         return ""
@@ -257,13 +257,13 @@ def _hash_sources(plugin: Plugin) -> str:
 
 
 def packages(registry: Registry) -> Mapping[str, str]:
-    """Top-level package of each loaded plugin -> the plugin; code named in an artifact must come from one of these."""
+    """Map the top-level package of each loaded plugin to the plugin; code named in artifacts must be in one of them."""
     known = {plugin.module.partition(".")[0]: plugin.name for plugin in registry.plugins.values()}
     return MappingProxyType({"reidbench": "reidbench", **known})
 
 
 def describe(error: BaseException) -> str:
-    """One line that says what happened, for the table; whatever an exception of a plugin makes of its own text."""
+    """Return an exception as one line for the table, even if an exception of a plugin fails to format itself."""
     text = " ".join(str.split(_text(error)))
     if not isinstance(error, ReidbenchError) or not text:
         text = f"{type(error).__name__}: {text}".removesuffix(": ")
@@ -274,4 +274,4 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)
     except BaseException as second:
-        return f"(its text cannot be shown: __str__ raises {type(second).__name__})"
+        return f"(its text is not available: __str__ raises {type(second).__name__})"

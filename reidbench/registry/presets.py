@@ -1,4 +1,4 @@
-"""Presets of a component: whether they fit its parameters, and how they are printed."""
+"""Presets of components: validation against the parameters, and printing."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from reidbench.components import STEP_SETTINGS, Component, Params, Preset
 from reidbench.data.pictures.size import setting_fault
 from reidbench.words import METHODS
 
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(:[a-z0-9]+(-[a-z0-9]+)*)?")  # with a data set's name: paper:msmt17-v1
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(:[a-z0-9]+(-[a-z0-9]+)*)?")  # with the name of a data set: paper:msmt17-v1
 
 
 def preset_fault(kind: str, component: Component) -> str:
-    """What is wrong with the presets of a component of this kind, or nothing."""
+    """Return the error in the presets of a component of this kind, or ""."""
     if not isinstance(component.presets, Mapping):
         return f"presets must be a map of a name to parameters, not {component.presets!r}"
     if "preset" in component.params.model_fields:
         for name, values in component.presets.items():
             if isinstance(values, Mapping) and "preset" not in values:
-                return f"preset {name!r} must give a value to the component's parameter of the name 'preset'"
+                return f"preset {name!r} must set the component's own parameter 'preset'"
     found = (_fault(kind, component.params, name, values) for name, values in component.presets.items())
     return next(filter(None, found), "") or next(filter(None, map(_other_setting, _for_data(component))), "")
 
 
 def _for_data(component: Component) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """The presets of single data sets that have one for all others: name, values, the other's values."""
+    """Yield the presets for single data sets that have a general preset: name, values, values of the general preset."""
     for name, values in component.presets.items():
         plain, _, data = name.partition(":")
         if data and plain in component.presets:
@@ -37,15 +37,17 @@ def _for_data(component: Component) -> Iterator[tuple[str, Mapping[str, Any], Ma
 
 
 def _other_setting(presets: tuple[str, Mapping[str, Any], Mapping[str, Any]]) -> str:
-    """A row is tested at one size on all data sets, so that the presets that stand for each other must agree."""
+    """Return the error if presets of one family differ in a setting: a row has one test size for all data sets."""
     name, values, plain = presets
     other = [setting for setting in STEP_SETTINGS if values.get(setting) != plain.get(setting)]
-    return f"preset {name!r} must say the same {other[0]} as {name.partition(':')[0]!r}" if other else ""
+    return f"preset {name!r} must have the same {other[0]} as {name.partition(':')[0]!r}" if other else ""
 
 
 def _fault(kind: str, params: type[Params], name: object, values: object) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        return f"preset {name!r} must be named by words of a-z and 0-9 joined by '-', perhaps with ':DATA-SET' behind"
+        return (
+            f"preset {name!r} must be named by words of a-z and 0-9 joined by '-', optionally followed by ':DATA-SET'"
+        )
     if not isinstance(values, Mapping):
         return f"preset {name!r} must be a map of parameters, not {values!r}"
     known = list(params.model_fields)
@@ -58,19 +60,19 @@ def _fault(kind: str, params: type[Params], name: object, values: object) -> str
         if field not in known:
             near = difflib.get_close_matches(str(field), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            return f"preset {name!r}: there is no parameter {field!r}{hint} (known: {', '.join(known) or 'none'})"
+            return f"preset {name!r}: unknown parameter {field!r}{hint} (known: {', '.join(known) or 'none'})"
     try:
         params(**values)
     except ValidationError as error:
         for problem in error.errors():
-            if problem["type"] != "missing":  # what has no default is given beside the preset
+            if problem["type"] != "missing":  # parameters without a default are given next to the preset
                 where = ".".join(map(str, problem["loc"]))
                 return f"preset {name!r}: {where}{': ' if where else ''}{problem['msg'].removeprefix('Value error, ')}"
     return ""
 
 
 def described(component: Component) -> Iterator[str]:
-    """A line for each preset: its source, and what differs from the defaults."""
+    """Yield a line for each preset: its source and its differences from the defaults."""
     for name, values in component.presets.items():
         changes = [
             f"{field} {_default(component.params, field)} -> {value!r}"
@@ -81,7 +83,7 @@ def described(component: Component) -> Iterator[str]:
 
 
 def source(component: Component, name: str) -> str:
-    """Where a preset's values come from: what it says itself, or the paper or its code, by the preset's name."""
+    """Return the source of a preset's values: its own, or the paper or its code, by the preset's name."""
     values, paper = component.presets[name], component.paper
     if isinstance(values, Preset):
         return values.source

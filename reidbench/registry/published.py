@@ -1,4 +1,4 @@
-"""Published numbers: whether a plugin's are well formed, and how they are printed, line by line."""
+"""Published numbers: validation and printing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from reidbench import words
 from reidbench.components import Paper, Published
 
 RULES = get_args(get_type_hints(Published)["ap"])  # of average precision
-# A data set by the name of its component, with the parameters that make it another set.
+# Data set by the name of its component, with parameters that change its content.
 _SET = r"[a-z0-9]+(?:-[a-z0-9]+)*(?:\([a-z_0-9]+=[^(),=]+(?:, [a-z_0-9]+=[^(),=]+)*\))?"
 TASK = re.compile(rf"(?:{_SET}(?:\+{_SET})*->)?{_SET}")
-DISTANCE = "distance"  # metrics whose names begin so are no fractions
+DISTANCE = "distance"  # prefix of metrics that are not fractions
 RANK = re.compile(r"(?:r|rank|top|cmc)[-_@ ]?(\d+)", re.IGNORECASE)
 
 
 def complaint(paper: object) -> str:
-    """What is wrong with the paper of a component, and how to mend it; "" when nothing is."""
+    """Return the error in the paper of a component, with a fix; "" if there is none."""
     if paper is None:
         return ""
     if not isinstance(paper, Paper):
@@ -29,7 +29,7 @@ def complaint(paper: object) -> str:
     if isinstance(numbers, str) or not isinstance(numbers, Sequence):
         return (
             f"paper.published must be a sequence of reidbench.Published, not {type(numbers).__name__}: "
-            "give Published(metric, value, task, row, source, ap) for each number"
+            "write Published(metric, value, task, row, source, ap) for each number"
         )
     for place, number in enumerate(numbers):
         wrong = _complaint(number)
@@ -48,7 +48,7 @@ def _complaint(number: object) -> str:
     wrong = _wrong_metric(number.metric) or _wrong_value(number)
     if not wrong and not TASK.fullmatch(number.task):
         wrong = (
-            f".task {number.task!r} must be TARGET or SOURCE->TARGET in the names of data sets' components, "
+            f".task {number.task!r} must be TARGET or SOURCE->TARGET with names of dataset components, "
             "such as market1501 or market1501->dukemtmc-reid"
         )
     if not wrong and number.ap not in RULES:
@@ -66,20 +66,20 @@ def _wrong_rules(rules: object) -> str:
 
 
 def rules_complaint(rules: Sequence[str]) -> str:
-    """What is wrong with the words on how a published number was ranked; "" when nothing is."""
+    """Return the error in the ranking rules of a published number; "" if there is none."""
     if aps := [word for word in rules if word.startswith("AP ")]:
-        return f"{aps[0]!r} is the AP rule, which is given as ap"
+        return f"{aps[0]!r} is the AP rule, which belongs in ap"
     return words.complaint("protocol", rules, "evaluator").removeprefix("protocol ")
 
 
 def usual_name(metric: str) -> str:
-    """The name by which evaluators give a metric that may be written in another way, as Rank-1 or map."""
+    """Return the evaluators' name of a metric with several spellings, such as Rank-1 or map."""
     rank = RANK.fullmatch(metric)
     return f"cmc{int(rank[1])}" if rank else {"map": "mAP", "minp": "mINP"}.get(metric.lower(), metric)
 
 
 def _wrong_metric(metric: str) -> str:
-    """A metric that no evaluator of ours gives under this name would silently never stand beside a row."""
+    """Return an error for a metric name that no built-in evaluator uses, since it would match no row."""
     right = usual_name(metric)
     return f".metric {metric!r}: write {right}" if right != metric else ""
 
@@ -106,18 +106,18 @@ def _twice(numbers: Sequence[Published]) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """Published numbers that stand in one line: all but metric and value is the same; `first` is one of them."""
+    """Published numbers of one line, which differ only in metric and value; `first` is one of them."""
 
     first: Published
     values: dict[str, float]  # by metric
 
     def rule(self) -> str:
-        """The rule of average precision, or "" where no average precision is among the numbers."""
+        """The rule of average precision, or "" if no average precision is among the numbers."""
         return self.first.ap if "mAP" in self.values else ""
 
 
 def lines(numbers: Sequence[Published]) -> list[Line]:
-    """Published numbers line by line, in the order given."""
+    """Return published numbers by line, in the given order."""
     found: dict[tuple[object, ...], Line] = {}
     for number in numbers:
         key = (number.task, number.row, number.source, number.ap, number.note, number.beside, number.rules)
@@ -126,9 +126,9 @@ def lines(numbers: Sequence[Published]) -> list[Line]:
 
 
 def is_wanted(number: Published, wanted: Mapping[str, str]) -> bool:
-    """Whether a number is of the `row` (its name, or the end of it after a comma) and `source` that are wanted.
+    """Return whether a number matches `row` (its name, or the part after the last comma) and `source`.
 
-    Where no row is named, those are that may stand beside a measured one.
+    Without `row`, numbers comparable with measured ones match.
     """
     row = wanted.get("row")
     named = number.beside if row is None else number.row == row or number.row.endswith(f", {row}")
@@ -136,7 +136,7 @@ def is_wanted(number: Published, wanted: Mapping[str, str]) -> bool:
 
 
 def percent(metric: str, value: float) -> str:
-    """A published value with the digits that were published, fractions in %."""
+    """Return a published value with its published digits, fractions in %."""
     if metric.startswith(DISTANCE):
         return f"{value:g}"
     whole, _, digits = f"{100 * value:.4f}".partition(".")
@@ -144,7 +144,7 @@ def percent(metric: str, value: float) -> str:
 
 
 def _by_source(numbers: Sequence[Published]) -> list[list[Line]]:
-    """Lines that stand in one table: of one source, its mAP under one rule, and ranked by the same rules."""
+    """Group lines into tables: one source, one AP rule for mAP, and the same ranking rules."""
     groups: dict[tuple[object, ...], list[Line]] = {}
     for line in lines(numbers):
         groups.setdefault((line.first.source, line.first.ap, line.first.rules), []).append(line)
@@ -159,14 +159,14 @@ def _heading(members: Sequence[Line]) -> str:
 
 
 def contents(numbers: Sequence[Published]) -> list[str]:
-    """One line for each table of published numbers: its source, its rules and how many rows it has."""
+    """Return one line for each table of published numbers: its source, rules and number of rows."""
     return [f"{_heading(members)}; rows: {len(members)}" for members in _by_source(numbers)]
 
 
 def tables(numbers: Sequence[Published], names: dict[str, str]) -> list[str]:
-    """Published numbers as text: a table for each source, with its rules above it and its notes below.
+    """Return published numbers as text: a table for each source, with its rules above and its notes below.
 
-    `names` are the words by which metrics are printed.
+    `names` are the printed names of metrics.
     """
     return [line for members in _by_source(numbers) for line in _table(members, names)]
 
@@ -174,9 +174,9 @@ def tables(numbers: Sequence[Published], names: dict[str, str]) -> list[str]:
 def _table(members: Sequence[Line], names: dict[str, str]) -> list[str]:
     from tabulate import tabulate
 
-    fullest_first = sorted(members, key=lambda line: -len(line.values))  # its order is that of the columns
+    fullest_first = sorted(members, key=lambda line: -len(line.values))  # its order is the order of columns
     given = dict.fromkeys(metric for line in fullest_first for metric in line.values)
-    metrics = sorted(given, key=lambda metric: metric != "mAP")  # first in every table, whatever the paper's order
+    metrics = sorted(given, key=lambda metric: metric != "mAP")  # first in every table, regardless of the paper's order
     notes = list(dict.fromkeys(note for line in members for note in _notes(line.first)))
     rows = [
         [
@@ -193,11 +193,11 @@ def _table(members: Sequence[Line], names: dict[str, str]) -> list[str]:
 
 
 def _cells(members: Sequence[Line], metrics: Sequence[str]) -> list[list[str]]:
-    """Values as they are printed, all with as many decimals as the one that has most: 91.70 beside 90.35."""
+    """Return printed values, all with the largest number of decimals among them: 91.70 next to 90.35."""
     texts = [[percent(m, line.values[m]) if m in line.values else "-" for m in metrics] for line in members]
     decimals = max(len(text.partition(".")[2]) for row in texts for text in row)
     return [[text if text == "-" else f"{float(text):.{decimals}f}" for text in row] for row in texts]
 
 
 def _notes(number: Published) -> list[str]:
-    return [*filter(None, [number.note]), *([] if number.beside else ["never set beside a measured row"])]
+    return [*filter(None, [number.note]), *([] if number.beside else ["not comparable with measured rows"])]

@@ -1,4 +1,4 @@
-"""Whether what a component declares for rehearsals fits its parameters."""
+"""Validation of a component's declarations for rehearsals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FUNCTION = re.compile(r"([\w.]+:\w+)?")
 
 
 def rehearsal_fault(component: Component) -> str:
-    """What is wrong with `rehearsal`, `workload` or `stand_in` of a component, or nothing."""
+    """Return the error in `rehearsal`, `workload` or `stand_in` of a component, or ""."""
     for field in ("workload", "stand_in"):
         if not FUNCTION.fullmatch(str(getattr(component, field))):
             return f"{field} {getattr(component, field)!r} must be 'module:function'"
@@ -25,14 +25,14 @@ def rehearsal_fault(component: Component) -> str:
         if name not in known:
             near = difflib.get_close_matches(str(name), list(known), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            return f"rehearsal: there is no parameter {name!r}{hint} (known: {', '.join(known) or 'none'})"
+            return f"rehearsal: unknown parameter {name!r}{hint} (known: {', '.join(known) or 'none'})"
         if any(isinstance(mark, NestedKind) for mark in known[name].metadata):
-            return f"rehearsal: {name!r} is a component, whose own `rehearsal` holds"
+            return f"rehearsal: {name!r} is a component, whose own `rehearsal` applies"
     return _misfit(component)
 
 
 def _misfit(component: Component) -> str:
-    """Why the values do not fit, or nothing; parameters without a default come from the matrix file."""
+    """Return the error if the values do not fit, or ""; parameters without a default come from the matrix file."""
     try:
         component.params(**component.rehearsal)
     except ValidationError as error:

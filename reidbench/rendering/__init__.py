@@ -1,4 +1,4 @@
-"""What draws bodies: a rasteriser, a skeleton and its skins, contact sheets; for plugins that render persons.
+"""Rendering of bodies: a rasteriser, a skeleton with meshes, and contact sheets, for plugins that render persons.
 
-Imports data, files and metrics, never plans, stores or plugins. Begin with `raster.py`.
+Imports data, files and metrics, but no plans, stores or plugins. Begin with `raster.py`.
 """

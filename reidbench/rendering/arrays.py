@@ -1,4 +1,4 @@
-"""Names for the array types of this package: what a number stands for is said where it is used."""
+"""Array types of this package; units are documented where they are used."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A parametric body of our own, of lofted limbs: pose and shape to joints and triangles, differentiable.
+"""Parametric body of lofted limbs: pose and shape to joints and triangles, differentiable.
 
-No SMPL and nothing of it: thirteen rigid bones, nineteen measures and eight shape coefficients, drawn up for this
-suite. Lengths are in heights of the body, which stays one tall whatever its shape. At rest it stands on its feet with
-hanging arms, the pelvis at 0. A turn about y by `angle` brings the front towards positive x.
+It is independent of SMPL: thirteen rigid bones, nineteen measures and eight shape coefficients, designed for this
+suite. Lengths are in body heights; the body has height 1 for any shape. At rest it is upright with hanging arms, the
+pelvis at 0. A rotation about y by `angle` moves the front towards positive x.
 
-Bones, joints and axes are those of `skeleton.py`, as of the dressed persons of `mesh.py`. Their skins stay two: this
-one is float32, differentiable and undressed; that one is float64 and the pixels of rendered sets come from it.
+Bones, joints and axes are those of `skeleton.py`, as for the dressed persons of `mesh.py`. Their meshes differ: this
+one is float32, differentiable and undressed; `mesh.py` is float64, and the pixels of rendered sets come from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .skeleton import PARENTS, Bone
 
 Measures = dict[str, torch.Tensor]
 
-# Measures of the mean body, and by how many percent one unit of a shape coefficient changes them.
+# Measures of the mean body, and their change in per cent for one unit of each shape coefficient.
 _MEAN = {
     "pelvis height": 0.51, "neck height": 0.825, "thigh": 0.245, "hip side": 0.046, "hip drop": 0.035, "head up": 0.1,
     "shoulder side": 0.112, "shoulder drop": 0.035, "upper arm": 0.165, "forearm": 0.15, "hand": 0.05,
@@ -38,15 +38,15 @@ SHAPES: dict[str, dict[str, float]] = {
     "arms": {"upper arm": 3.0, "forearm": 3.0, "hand": 3.0},
 }
 GIRTHS = ("trunk", "hips", "depth", "thigh girth", "arm girth", "head half")
-ANKLE = 0.015  # height of the ankles above the floor when the body stands
-_MOST = 3.0  # units that a coefficient can reach, however large the number
-SIDES = 12  # corners of a ring
+ANKLE = 0.015  # height of the ankles above the floor in a upright body
+_MOST = 3.0  # upper limit of a coefficient, in units
+SIDES = 12  # vertices per ring
 
 
 def measures(shape: torch.Tensor) -> Measures:
-    """The lengths [B] of bodies with shape coefficients [B, 8], each about one standard deviation, 0 for the mean.
+    """Lengths [B] of bodies with shape coefficients [B, 8], each about one standard deviation, 0 for the mean.
 
-    Lengths grow by a factor for each unit, so that none is ever negative; beyond 3 units nothing grows.
+    Lengths grow by a factor per unit, so that none is ever negative; coefficients are limited to 3 units.
     """
     bounded = _MOST * torch.tanh(shape / _MOST)
     weights = torch.zeros(len(SHAPES), len(_MEAN), device=shape.device, dtype=shape.dtype)
@@ -56,7 +56,7 @@ def measures(shape: torch.Tensor) -> Measures:
             weights[row, names.index(name)] = percent / 100
     values = torch.tensor(list(_MEAN.values()), device=shape.device, dtype=shape.dtype) * (bounded @ weights).exp()
     found = dict(zip(names, values.unbind(1), strict=True))
-    # What is left of the whole: long legs make a short trunk.
+    # The rest of the height: long legs make a short trunk.
     found["shin"] = found["pelvis height"] - found["hip drop"] - found["thigh"] - ANKLE
     found["neck"] = found["neck height"] - found["pelvis height"]
     return found
@@ -77,21 +77,21 @@ def rotations(six: torch.Tensor) -> torch.Tensor:
 
 
 def turn(angle: torch.Tensor) -> torch.Tensor:
-    """Rotations [B, 3, 3] about y by angles [B] in radians that bring the front towards positive x."""
+    """Rotations [B, 3, 3] about y by angles [B] in radians that move the front towards positive x."""
     c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     return torch.stack([c, zero, s, zero, one, zero, -s, zero, c], -1).view(*angle.shape, 3, 3)
 
 
 def tilt(angle: torch.Tensor) -> torch.Tensor:
-    """Rotations [B, 3, 3] about x by angles [B]: what a camera sees that looks down by that much."""
+    """Rotations [B, 3, 3] about x by angles [B]: the view of a camera that looks down by that angle."""
     c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     return torch.stack([one, zero, zero, zero, c, -s, zero, s, c], -1).view(*angle.shape, 3, 3)
 
 
 def yaw(root: torch.Tensor) -> torch.Tensor:
-    """From where bodies with root rotations [B, 3, 3] are seen [B]: 0 the front, pi the back.
+    """Viewing angle [B] of bodies with root rotations [B, 3, 3]: 0 is the front, pi the back.
 
-    Of tilt(p) @ turn(y) it is y, for any tilt below a right angle.
+    For tilt(p) @ turn(y) it is y, for any tilt below a right angle.
     """
     front = root[..., 2]
     towards = torch.hypot(front[..., 1], front[..., 2])
@@ -100,9 +100,9 @@ def yaw(root: torch.Tensor) -> torch.Tensor:
 
 # ---------------------------------------------------------------------- the skeleton
 def skeleton(pose: torch.Tensor, found: Measures) -> tuple[torch.Tensor, torch.Tensor]:
-    """World rotations [B, 13, 3, 3] and origins [B, 13, 3] of the bones, the pelvis at 0.
+    """World rotations [B, 13, 3, 3] and origins [B, 13, 3] of the bones, with the pelvis at 0.
 
-    `pose` [B, 13, 3, 3] turns each bone against its parent, the root against the camera.
+    `pose` [B, 13, 3, 3] rotates each bone relative to its parent, the root relative to the camera.
     """
     offsets = _offsets(found)
     turns: list[torch.Tensor] = []
@@ -118,7 +118,7 @@ def skeleton(pose: torch.Tensor, found: Measures) -> tuple[torch.Tensor, torch.T
 
 
 def joints(pose: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-    """Where the joints are [B, 15, 3], the pelvis at 0, for poses [B, 13, 3, 3] and shapes [B, 8]."""
+    """Joint positions [B, 15, 3], with the pelvis at 0, for poses [B, 13, 3, 3] and shapes [B, 8]."""
     found = measures(shape)
     turns, places = skeleton(pose, found)
     head = places[:, Bone.HEAD] + _moved(turns[:, Bone.HEAD], _point(0.0, found["head up"]))
@@ -153,13 +153,13 @@ def _point(x: torch.Tensor | float, y: torch.Tensor) -> torch.Tensor:
 
 
 def _moved(turns: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Rotations [B, 3, 3] of points [B, 3]."""
+    """Apply rotations [B, 3, 3] to points [B, 3]."""
     return (turns @ points[..., None])[..., 0]
 
 
 # ---------------------------------------------------------------------- the skin
 def vertices(pose: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-    """The skin [B, V, 3], the pelvis at 0; `faces()` joins it."""
+    """Vertices of the mesh [B, V, 3], with the pelvis at 0; `faces()` connects them."""
     found = measures(shape)
     turns, places = skeleton(pose, found)
     return torch.cat([
@@ -169,7 +169,7 @@ def vertices(pose: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
 
 @functools.cache
 def faces() -> np.ndarray:
-    """Triangles [F, 3] of the skin, counter-clockwise seen from outside."""
+    """Triangles [F, 3] of the mesh, counter-clockwise seen from outside."""
     found, start, parts = measures(torch.zeros(1, len(SHAPES))), 0, []
     for _, skin in _pieces(found):
         ring, side = np.meshgrid(np.arange(skin.shape[1] // SIDES - 1), np.arange(SIDES), indexing="ij")
@@ -185,17 +185,22 @@ _LIMB = (
     (-0.10, 0.0, 0.0), (-0.06, 0.7, 0.0), (0.0, 1.0, 0.0), (0.35, 0.62, 0.38), (0.7, 0.3, 0.7), (1.0, 0.0, 1.0),
     (1.05, 0.0, 0.7), (1.08, 0.0, 0.0),
 )  # fmt: skip
-# The trunk from the foot of the neck to the seat: (share of the way, share of the trunk, of the hips, of the depth).
+# The trunk from the base of the neck to the seat: (share of the way, share of the trunk, of the hips, of the depth).
 _TRUNK = (
     (-0.02, 0.0, 0.0, 0.0), (0.02, 0.38, 0.0, 0.6), (0.08, 0.8, 0.0, 0.85), (0.18, 1.0, 0.0, 1.0),
     (0.45, 0.88, 0.0, 0.98), (0.65, 0.4, 0.5, 0.95), (0.88, 0.0, 0.97, 0.98), (1.0, 0.0, 1.0, 1.0),
     (1.1, 0.0, 0.98, 0.95), (1.18, 0.0, 0.8, 0.75), (1.22, 0.0, 0.0, 0.0),
 )  # fmt: skip
-_LOWER = {"thigh": 0.72, "shin": 0.5, "upper arm": 0.8, "forearm": 0.6}  # lower girth of a limb, of its upper one
+_LOWER = {
+    "thigh": 0.72,
+    "shin": 0.5,
+    "upper arm": 0.8,
+    "forearm": 0.6,
+}  # lower girth of a limb, of its upper one
 
 
 def _pieces(found: Measures) -> list[tuple[Bone, torch.Tensor]]:
-    """Every piece of skin [B, rings x SIDES, 3] in the frame of its bone."""
+    """Vertices of every piece [B, rings x SIDES, 3] in the frame of its bone."""
     thigh, arm = found["thigh girth"], found["arm girth"]
     pieces = [(Bone.SPINE, _trunk(found)), (Bone.HEAD, _neck(found)), (Bone.HEAD, _head(found))]
     for first, upper in (
@@ -216,7 +221,7 @@ def _pieces(found: Measures) -> list[tuple[Bone, torch.Tensor]]:
 
 
 def _tube(height: torch.Tensor, wide: torch.Tensor, deep: torch.Tensor, front: torch.Tensor) -> torch.Tensor:
-    """Rings from top to bottom at heights [B, K], of half-widths and half-depths [B, K], moved to the front [B, K]."""
+    """Rings from top to bottom at heights [B, K], half-widths and half-depths [B, K], shifted to the front [B, K]."""
     angle = torch.arange(SIDES, device=height.device, dtype=height.dtype) * (2 * torch.pi / SIDES)
     x = wide[..., None] * angle.sin()
     z = deep[..., None] * angle.cos() + front[..., None]
@@ -254,7 +259,7 @@ def _head(found: Measures) -> torch.Tensor:
 
 
 def _foot(found: Measures) -> torch.Tensor:
-    """From behind the ankle to the toes, lying: a limb whose length runs to the front."""
+    """A foot from behind the ankle to the toes: a horizontal limb whose length points to the front."""
     girth = 0.25 * found["foot"]
     x, y, z = _limb(found["foot"], girth, 0.8 * girth).unbind(-1)
     return torch.stack([x, z * 0.7, -y - girth[:, None]], -1)

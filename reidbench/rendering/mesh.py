@@ -1,7 +1,7 @@
-"""Triangle meshes of stacked ellipses, each vertex in the frame of the bone that carries it.
+"""Triangle meshes of stacked ellipses, each vertex in the frame of its bone.
 
-All pieces hang down from their joint, in the axes of `skeleton.py`. So a limb is built once per person and a pose only
-turns and moves bones.
+All pieces hang down from their joint, in the axes of `skeleton.py`, so that a limb is built once per person and a pose
+only rotates and moves bones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Radii = tuple[Floats, Floats]  # of ellipses, in x and in z
 
 
 class Part(IntEnum):
-    """What a face belongs to; it decides which garment colours it."""
+    """Body part of a face, which determines the garment that colours it."""
 
     HEAD = 0
     NECK = 1
@@ -51,8 +51,8 @@ class Part(IntEnum):
 class Mesh:
     """`vertices`, `normals` [V,3] in bone frames, `uv` [V,2], `bones` [V]; `faces` [F,3], `parts` [F].
 
-    Faces run counter-clockwise seen from outside; normals have length 1 and point outwards. u goes round a
-    piece from -0.5 to 0.5 with 0 in front and 0.25 at positive x, v goes down it from 0 to 1.
+    Faces run counter-clockwise seen from outside; normals have length 1 and point outwards. u runs around a piece from
+    -0.5 to 0.5, with 0 in front and 0.25 at positive x; v runs down it from 0 to 1.
     """
 
     vertices: Floats
@@ -80,7 +80,7 @@ class MeshBuilder:
     def loft(
         self, bone: Bone, part: Part, centres: Floats, radii: Radii, segments: int, v: Floats | None = None
     ) -> None:
-        """A skin over K ellipses from top to bottom: `centres` [K,3], `radii` [K] each, texture rows `v` [K]."""
+        """Add a surface over K ellipses from top to bottom: `centres` [K,3], `radii` [K] each, texture rows `v` [K]."""
         rings = len(centres)
         faces, sine, cosine, u = _grid(rings, segments)
         points = np.repeat(centres[:, None, :], segments + 1, axis=1)
@@ -110,7 +110,7 @@ class MeshBuilder:
         slant: float = 0.0,
         flatness: float = 1.0,
     ) -> None:
-        """A rounded tube down from `start`; `slant` moves its lower end to the front, radii taper."""
+        """Add a rounded tube down from `start`; `slant` moves its lower end to the front, radii taper."""
         belly = 0.5 * (top + bottom) if middle is None else middle
         along = top * _CAP_ABOVE + length * _LENGTHS + bottom * _CAP_BELOW
         radii = top * _TOP_SHARES + belly * _BELLY_SHARES + bottom * _BOTTOM_SHARES
@@ -131,7 +131,7 @@ class MeshBuilder:
         rings: int = 7,
         boxiness: float = 1.0,
     ) -> None:
-        """An ellipsoid; a `boxiness` under 1 makes it squarer from the side."""
+        """Add an ellipsoid; a `boxiness` below 1 makes it squarer from the side."""
         polar = np.linspace(0.05, math.pi - 0.05, rings)
         width = np.sin(polar) ** boxiness
         height = np.sign(np.cos(polar)) * np.abs(np.cos(polar)) ** boxiness
@@ -140,14 +140,14 @@ class MeshBuilder:
         self.loft(bone, part, centres, (radii[0] * width, radii[2] * width), segments)
 
     def build(self) -> Mesh:
-        """All pieces so far as one mesh."""
+        """Join all pieces so far into one mesh."""
         columns = ([getattr(piece, column.name) for piece in self._pieces] for column in fields(Mesh))
         return Mesh(*map(np.concatenate, columns))
 
 
 @functools.cache
 def _grid(rings: int, segments: int) -> tuple[Ints, Floats, Floats, Floats]:
-    """Faces of a tube, and sine, cosine and u of its columns; the seam is behind, where u jumps."""
+    """Faces of a tube, and sine, cosine and u of its columns; u jumps at the seam, which is at the back."""
     ring, column = np.meshgrid(np.arange(rings - 1), np.arange(segments), indexing="ij")
     first = (ring * (segments + 1) + column).ravel()
     below = first + segments + 1
@@ -159,7 +159,7 @@ def _grid(rings: int, segments: int) -> tuple[Ints, Floats, Floats, Floats]:
 
 
 def _smooth_normals(points: Floats, faces: Ints) -> Floats:
-    """Unit normals [K,N+1,3]: the area-weighted mean of the faces around, across the seam too."""
+    """Unit normals [K,N+1,3]: the area-weighted mean of the adjacent faces, also across the seam."""
     grid = summed_normals(points.reshape(-1, 3), faces).reshape(points.shape)
     seam = grid[:, 0] + grid[:, -1]
     grid[:, 0] = seam

@@ -1,8 +1,8 @@
-"""Which triangle is in front at each pixel, and what it shows there; without a Python loop over faces.
+"""Visible triangle and interpolated values at each pixel, without a Python loop over faces.
 
-Two fill rules stand behind one function, since pixels of both are kept: rendered sets and their truth were drawn with
-`barycentric`, structure maps of bodies with `scanline`. They differ where an edge runs through a pixel's middle, in
-which side of a triangle is seen, and in the last digits of depths and values.
+One function offers two fill rules, since pixels of both are stored: rendered sets and their truth use `barycentric`,
+structure maps of bodies use `scanline`. They differ if an edge runs through a pixel's centre, in the visible side of a
+triangle, and in the last digits of depths and values.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Fill = Literal["barycentric", "scanline"]
 _DEPTH_STEPS = 1e6  # depth resolution of `barycentric`: a millionth of a body height
 _DEPTH_SHIFT = 4.0  # its depths are well within -4 .. 4
 _FRAGMENT_BITS = 24
-_CHUNK = 2_000_000  # pixels of boxes that `scanline` fills at a time: bounds memory, whatever the mesh
+_CHUNK = 2_000_000  # pixels of boxes that `scanline` fills at a time: limits memory for any mesh
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """The visible surface: P covered pixels (flat indices), their faces [P], and values [P, K] interpolated there."""
+    """Visible surface: P covered pixels (flat indices), their faces [P], and the values [P, K] interpolated there."""
 
     pixels: Ints
     faces: Ints
@@ -34,13 +34,13 @@ class Fragments:
 def rasterise(
     points: Floats, depth: Floats, values: Floats, faces: Ints, shape: tuple[int, int], fill: Fill
 ) -> Fragments:
-    """Cover a grid of `shape` = (height, width) with triangles [F, 3].
+    """Rasterise triangles [F, 3] on a grid of `shape` = (height, width).
 
-    `points` [V, 2] are x to the right and y down, in pixels; pixel (row, column) is sampled at its middle
-    (column + 0.5, row + 0.5). `depth` [V] grows towards the viewer; `values` [V, K] are interpolated linearly.
+    `points` [V, 2] are x to the right and y down, in pixels; pixel (row, column) is sampled at its centre (column +
+    0.5, row + 0.5). `depth` [V] grows towards the viewer; `values` [V, K] are interpolated linearly.
 
-    fill: ``barycentric`` takes faces that run counter-clockwise on the screen, with their edges, and compares depths
-    (within 4 of 0) in millionths. ``scanline`` takes both sides, and gives a pixel on an edge that two faces share to
+    fill: ``barycentric`` draws faces that run counter-clockwise on the screen, including their edges, and compares
+    depths (within 4 of 0) in millionths. ``scanline`` draws both sides, and assigns a pixel on an edge of two faces to
     one of them; depths may have any unit.
     """
     if fill == "barycentric":
@@ -49,14 +49,14 @@ def rasterise(
 
 
 def _unroll(count: Ints) -> tuple[Ints, Ints]:
-    """One entry for each of `count` [N] things: which of the N it belongs to, and its number there from 0."""
+    """Expand counts [N] to one entry per item: the index of its group, and its number in the group from 0."""
     owner = np.repeat(np.arange(len(count)), count)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
 
 
 # ---------------------------------------------------------------------- barycentric
 def _nearest_in_boxes(points: Floats, depth: Floats, values: Floats, faces: Ints, shape: tuple[int, int]) -> Fragments:
-    """All pixels of all faces' boxes are tested at once; a maximum over packed (depth, fragment) is the nearest."""
+    """Test all pixels of all faces' boxes at once; a maximum over packed (depth, fragment) is the nearest."""
     height, width = shape
     corners = points[faces]
     area = _doubled_area(corners[:, 0], corners[:, 2], corners[:, 1])
@@ -88,7 +88,7 @@ def _doubled_area(a: Floats, b: Floats, c: Floats) -> Floats:
 
 
 def _barycentric(corners: Floats, area: Floats, owner: Ints, x: Floats, y: Floats) -> Floats:
-    """Weights [3, N] of the corners at points that belong to faces `owner`; none negative means inside."""
+    """Barycentric weights [3, N] of points that belong to faces `owner`; all non-negative means inside."""
     (x0, y0), (x1, y1), (x2, y2) = corners.transpose(1, 2, 0)
     slope_x1, slope_y1 = (y0 - y2) / area, (x2 - x0) / area
     slope_x2, slope_y2 = (y1 - y0) / area, (x0 - x1) / area
@@ -102,11 +102,11 @@ def _barycentric(corners: Floats, area: Floats, owner: Ints, x: Floats, y: Float
 
 # ---------------------------------------------------------------------- scanline
 def _nearest_in_rows(points: Floats, depth: Floats, values: Floats, faces: Ints, shape: tuple[int, int]) -> Fragments:
-    """Each face is filled row by row between the two edges that a row cuts."""
+    """Fill each face row by row between the two edges that a row intersects."""
     nearest = np.full(shape[0] * shape[1], -np.inf)
     face = np.empty(len(nearest), dtype=np.int64)
     shown = np.empty((len(nearest), values.shape[1]))
-    table = np.column_stack([points[:, 0], depth, values])  # what is interpolated along edges, then along rows
+    table = np.column_stack([points[:, 0], depth, values])  # values to interpolate along edges, then along rows
     for part in _portions(points, faces, shape):
         owner, pixels, mixed = _spans(table, points[:, 1], faces[part], shape)
         np.maximum.at(nearest, pixels, mixed[:, 0])
@@ -118,7 +118,7 @@ def _nearest_in_rows(points: Floats, depth: Floats, values: Floats, faces: Ints,
 
 
 def _portions(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[Ints]:
-    """The faces that touch the picture, in portions of about _CHUNK pixels of their boxes."""
+    """Faces that touch the picture, in portions of about _CHUNK pixels of their boxes."""
     corners = points[faces]
     limit = np.array([shape[1], shape[0]], dtype=np.float64)
     low, high = np.clip(corners.min(1), 0, limit), np.clip(corners.max(1), 0, limit)
@@ -129,7 +129,7 @@ def _portions(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[I
 
 
 def _spans(table: Floats, y: Floats, faces: Ints, shape: tuple[int, int]) -> tuple[Ints, Ints, Floats]:
-    """Faces [P], pixels [P], and depths and values [P, 1 + K] of all that the faces cover."""
+    """Faces [P], pixels [P], and depths and values [P, 1 + K] of all covered pixels."""
     face, row = _ranges(y[faces].min(1), y[faces].max(1), shape[0])
     left, right = _cuts(table, y, faces[face], row.astype(np.float64) + 0.5)
     span, column = _ranges(left[:, 0], right[:, 0], shape[1])
@@ -140,16 +140,16 @@ def _spans(table: Floats, y: Floats, faces: Ints, shape: tuple[int, int]) -> tup
 
 
 def _ranges(begin: Floats, end: Floats, limit: int) -> tuple[Ints, Ints]:
-    """For each stretch [begin, end) the pixels whose middles are in it: the stretch, and the pixel's number."""
+    """For each interval [begin, end), the pixels whose centres are in it: index of the interval, and pixel number."""
     first, last = (np.clip(np.ceil(edge - 0.5), 0, limit).astype(np.int64) for edge in (begin, end))
     owner, place = _unroll(np.maximum(last - first, 0))
     return owner, first[owner] + place
 
 
 def _cuts(table: Floats, height: Floats, corners: Ints, level: Floats) -> tuple[Floats, Floats]:
-    """Rows of `table` [V, K] where level [R] cuts the triangles `corners` [R, 3]: left and right end [R, K].
+    """Rows of `table` [V, K] where level [R] intersects the triangles `corners` [R, 3]: left and right end [R, K].
 
-    An edge is cut when one end is at the level or above and the other below: of three edges always two.
+    An edge intersects if one end is at the level or above and the other below: always two of three edges.
     """
     ends = np.empty((len(corners), 3, table.shape[1]))
     cut = np.empty((len(corners), 3), dtype=bool)

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in rows and columns, to look at."""
+"""Contact sheets: pictures in rows and columns, for inspection."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from PIL import Image, ImageDraw
 from .arrays import Bytes
 
 MARGIN = 12  # pixels above the sheet, for the columns' names
-TALL = 128  # rows of pixels that a picture has at least
+TALL = 128  # minimum height of a picture in pixels
 
 
 def contact_sheet(rows: Sequence[Sequence[Bytes]], names: Sequence[str] = ()) -> Image.Image:
-    """One picture of many of one size [H, W, 3], enlarged to 128 rows of pixels or more, under the columns' names."""
+    """Contact sheet of pictures of one size [H, W, 3], enlarged to at least 128 rows of pixels, with the columns'
+    names.
+    """
     scale = max(1, -(-TALL // rows[0][0].shape[0]))
     grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)

@@ -1,4 +1,4 @@
-"""Bones and joints of a body: the same for dressed persons and for the bare humanoid, whose skins differ.
+"""Bones and joints of a body, shared by dressed persons and the bare humanoid, whose meshes differ.
 
 Everywhere y is up, z is the front, x completes the right-handed frame, and LEFT is towards negative x: left for a
 viewer in front.
@@ -13,7 +13,7 @@ from .arrays import Floats
 
 
 class Bone(IntEnum):
-    """Rigid pieces. A bare body has all but the last two, which carry what a hand holds."""
+    """Rigid bones. A bare body has all except the last two, which hold carried objects."""
 
     ROOT = 0
     SPINE = 1
@@ -37,7 +37,7 @@ BONES = len(PARENTS)
 
 
 class Joint(IntEnum):
-    """Rows of every array of joints [15, 3]. NECK is its foot, HEAD the middle of the head."""
+    """Rows of every array of joints [15, 3]. NECK is its base, HEAD the centre of the head."""
 
     PELVIS = 0
     NECK = 1
@@ -56,12 +56,12 @@ class Joint(IntEnum):
     RIGHT_WRIST = 14
 
 
-MIRRORED_JOINTS = (0, 1, 2, 9, 10, 11, 12, 13, 14, 3, 4, 5, 6, 7, 8)  # rows as a mirror sees them
+MIRRORED_JOINTS = (0, 1, 2, 9, 10, 11, 12, 13, 14, 3, 4, 5, 6, 7, 8)  # rows after mirroring
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Where the bones are: `rotations` [B, 3, 3] (columns are the bone's axes) and `origins` [B, 3]."""
+    """Positions of the bones: `rotations` [B, 3, 3] (columns are the bone's axes) and `origins` [B, 3]."""
 
     rotations: Floats
     origins: Floats

@@ -1,4 +1,4 @@
-"""From the store to a leaderboard: results, summaries, and the formats they are written in.
+"""From the store to a leaderboard: results, summaries and output formats.
 
 Imports matrix, store and metrics. Begin with `results.py`, then `standings.py`; `output.py` writes.
 """

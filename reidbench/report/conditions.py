@@ -1,4 +1,4 @@
-"""What stands behind a row: notes and protocol words of its stages, and what they were made with, to be compared."""
+"""Notes, protocol words and run conditions of the stages behind a row."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from reidbench.store.artifacts import Store
 
 UNKNOWN = "unknown"
 READ = ("versions", "platform", "processor", "plugin", "source", "settings")  # fields of a manifest
-SHOWN = ("protocol", "notes", "checked", *READ)  # what a table shows of every stage behind a row
+SHOWN = ("protocol", "notes", "checked", *READ)  # fields of every stage behind a row that tables use
 ARCHITECTURE = re.compile(r"(?i)\b(?:x86_64|amd64|aarch64|arm64|i[3-6]86|ppc64le|s390x|riscv64)\b")
 
-Slot = tuple[str, str, int]  # kind and component of a stage, and its place among the equal ones behind a row
-Conditions = tuple[tuple[str, str], ...]  # what, and its value
-Made = Mapping[Slot, tuple[str, Conditions]]  # the stages behind one result: key, and what it was made with
+Slot = tuple[str, str, int]  # kind and component of a stage, and its number among equal ones behind a row
+Conditions = tuple[tuple[str, str], ...]  # condition and value
+Made = Mapping[Slot, tuple[str, Conditions]]  # stages behind one result: key and conditions
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """One condition that differs among the results of one mean: a word for the protocol, and a sentence."""
+    """A condition that differs among the results of one mean: a protocol word and a sentence."""
 
     word: str
     sentence: str
 
 
 def conditions(manifest: Mapping[str, Any]) -> Conditions:
-    """Conditions, from its manifest, that can change a stage's numbers and are no part of its key."""
+    """Return the conditions in a manifest that can change a stage's numbers and are not part of its key."""
     versions = [(f"{name} versions", version) for name, version in sorted(manifest.get("versions", {}).items())]
     platform = manifest.get("platform", "")
     found = ARCHITECTURE.search(platform)
@@ -45,7 +45,7 @@ def conditions(manifest: Mapping[str, Any]) -> Conditions:
 
 
 def mixtures(members: Sequence[tuple[str, Made]]) -> list[Mixture]:
-    """Conditions that differ among the results of one mean; `members` are seeds in words, and their stages."""
+    """Return the conditions that differ among the results of one mean; `members` are seeds as text and their stages."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
     slots = dict.fromkeys(slot for _, made in members for slot in made)
     for slot in slots:
@@ -60,15 +60,15 @@ def mixtures(members: Sequence[tuple[str, Made]]) -> list[Mixture]:
 def _differing(
     stages: Sequence[tuple[str, tuple[str, Conditions] | None]],
 ) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Each condition of one stage that differs among seeds, with its value by seed."""
+    """Yield each condition of one stage that differs among seeds, with its values by seed."""
     known = [stage[1] for _, stage in stages if stage]
-    if len(known) == len(stages) and all(one == known[0] for one in known):  # as nearly always
+    if len(known) == len(stages) and all(one == known[0] for one in known):  # the usual case
         return
     if len({stage for _, stage in stages}) < 2:
         return
     given = [(label, dict(stage[1]) if stage else {}) for label, stage in stages]
     kept = tuple((label, "known" if known else UNKNOWN) for label, known in given)
-    if len({word for _, word in kept}) > 1:  # an artifact was removed: nothing of it can be compared
+    if len({word for _, word in kept}) > 1:  # an artifact was removed and cannot be compared
         yield "origins", kept
         given = [(label, known) for label, known in given if known]
     for what in dict.fromkeys(what for _, known in given for what in known):
@@ -86,7 +86,7 @@ def _said(values: Sequence[tuple[str, str]]) -> str:
     )
 
 
-# ---------------------------------------------------------------------- the stages behind rows
+# ---------------------------------------------------------------------- stages behind rows
 class Behind:
     """Notes, conditions and protocol words of the stages behind a row."""
 
@@ -97,16 +97,16 @@ class Behind:
         self.checked: dict[str, str] = {}
         self.conditions: dict[str, Conditions] = {}
         self.sources: dict[tuple[str, str], frozenset[str]] = {}
-        self._read: dict[str, Mapping[str, Any]] = {}  # of rows, until they are asked for
-        self._equal: dict[int, tuple[Mapping[str, Any], Conditions]] = {}  # by identity of what was read
+        self._read: dict[str, Mapping[str, Any]] = {}  # of rows, until requested
+        self._equal: dict[int, tuple[Mapping[str, Any], Conditions]] = {}  # by id of the manifest
 
     def words(self, key: str) -> tuple[str, ...]:
-        """The protocol words of one stage alone."""
+        """Return the protocol words of one stage alone."""
         self.of(key)
         return self.own[key]
 
     def of(self, key: str) -> tuple[dict[str, None], dict[str, None]]:
-        """Protocol words and notes of a stage and of all that it was made from, without repetition."""
+        """Return protocol words and notes of a stage and all stages behind it, without duplicates."""
         if key not in self.found:
             stage = self.plan.stages[key]
             earlier = [self.of(parent) for parent in stage.needs]
@@ -118,12 +118,12 @@ class Behind:
         return self.found[key]
 
     def metrics(self, key: str) -> Mapping[str, float]:
-        """The numbers of a row's stage. Raises as `Store.manifest`."""
+        """Return the metrics of a row's stage. Raises as `Store.manifest`."""
         artifact, self._read[key] = self.store.with_facts(key, SHOWN)
         return artifact.metrics
 
     def _own(self, stage: Stage) -> tuple[dict[str, None], dict[str, None]]:
-        """Protocol words and notes of one stage alone, and its conditions kept; none where nothing is there."""
+        """Return protocol words and notes of one stage and record its conditions; empty if its artifact is missing."""
         self.own[stage.key] = ()
         try:
             manifest = self._read.pop(stage.key, None) or self.store.facts(stage.key, SHOWN)
@@ -134,7 +134,7 @@ class Behind:
         return dict.fromkeys(self.own[stage.key]), notes
 
     def _keep(self, stage: Stage, manifest: Mapping[str, Any]) -> None:
-        if id(manifest) not in self._equal:  # thousands of stages are made with the same, and share it
+        if id(manifest) not in self._equal:  # thousands of stages share one manifest
             self._equal[id(manifest)] = manifest, conditions(manifest)
         self.own[stage.key] = tuple(manifest.get("protocol", ()))
         if manifest.get("checked"):
@@ -144,7 +144,7 @@ class Behind:
         self.sources[own] = self.sources.get(own, frozenset()) | {manifest.get("source", "")}
 
     def made(self, key: str) -> Made:
-        """The stages behind a result, parents first, by kind and component, with what they were made with."""
+        """Return the stages behind a result by kind and component, with their keys and conditions."""
         found: dict[Slot, tuple[str, Conditions]] = {}
         waiting, seen = [key], {key}
         while waiting:
@@ -158,6 +158,6 @@ class Behind:
 
 
 def _joined(parts: Sequence[dict[str, None]]) -> dict[str, None]:
-    """All words in order, each once. Nobody changes what this gives: stages share it with those behind them."""
+    """Join words in order without duplicates. Callers must not modify the result: stages share it."""
     some = [part for part in parts if part]
     return dict.fromkeys(word for part in some for word in part) if len(some) > 1 else next(iter(some), {})

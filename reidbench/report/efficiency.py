@@ -1,6 +1,6 @@
-"""Efficiency beside accuracy: what the networks behind rows cost, as the `profile` stages of a run measured it.
+"""Efficiency columns: cost of the networks behind rows, as measured by the `profile` stages of a run.
 
-What a clock or a memory says is compared on one machine only; parameters, multiply-adds and bytes are the same on all.
+Times and memory are compared on one machine only; parameters, multiply-adds and bytes do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -26,59 +26,59 @@ Place = tuple[str, str]  # method, task
 
 @dataclass(frozen=True)
 class Column:
-    """A number of a network, in the unit of the measurement; tables print it in `printed`, times `scale`."""
+    """A property of a network in its measured unit; tables print it in `printed`, times `scale`."""
 
     name: str
     printed: str
-    words: str  # what is counted or measured
+    words: str  # description
     unit: str = ""
     scale: float = 1.0
     better: Literal["lower", "higher"] = "lower"
-    measured: bool = False  # it depends on the machine
-    spread: bool = False  # it has quartiles
+    measured: bool = False  # depends on the machine
+    spread: bool = False  # has quartiles
 
     @property
     def heading(self) -> str:
-        """Its name with the unit in which it is printed."""
+        """The name with its printed unit."""
         return f"{self.name}, {self.printed}"
 
 
 COLUMNS = {
     column.name: column
     for column in (
-        Column("params", "M", "parameters of the network that embeds, in millions", scale=1e-6),
+        Column("params", "M", "parameters of the embedding network, in millions", scale=1e-6),
         Column(
             "macs",
             "G",
-            "multiply-adds of its convolutions and matrix products for one image, in 10^9 (norms, activations and "
-            "pooling are not counted)",
+            "multiply-adds of convolutions and matrix products for one image, in 10^9 (without norms, activations and "
+            "pooling)",
             scale=1e-9,
         ),
         Column("latency", "ms", "median time of one image", "ms", measured=True, spread=True),
-        Column("latency64", "ms", "median time of 64 images together", "ms", measured=True, spread=True),
+        Column("latency64", "ms", "median time of a batch of 64 images", "ms", measured=True, spread=True),
         Column(
-            "throughput", "images/s", "images a second, one at a time", "images/s",
+            "throughput", "images/s", "images per second, one at a time", "images/s",
             better="higher", measured=True, spread=True,
         ),
         Column(
-            "throughput64", "images/s", "images a second, 64 at a time", "images/s",
+            "throughput64", "images/s", "images per second in batches of 64", "images/s",
             better="higher", measured=True, spread=True,
         ),
         Column(
-            "memory", "MiB", "peak memory of the weights and 64 images (on a CPU, what the process grew by)", "MiB",
+            "memory", "MiB", "peak memory with weights and 64 images (on a CPU: growth of the process)", "MiB",
             measured=True,
         ),
-        Column("bytes", "B", "bytes of the feature of one image", "B"),
+        Column("bytes", "B", "bytes of one image's feature", "B"),
     )
 }  # fmt: skip
-SUMMED = ("params", "macs", "memory", "bytes")  # as they stand in a profile
+SUMMED = ("params", "macs", "memory", "bytes")  # names in a profile
 BATCHES = {"": 1, "64": 64}
 PARTS = ("_low", "", "_high")  # quartiles and median of a time
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a row costs on one machine: by column, its value between its quartiles where it has some."""
+    """Cost of a row on one machine: (lower quartile, value, upper quartile) by column."""
 
     machine: str
     values: Mapping[str, tuple[float, float, float]]
@@ -86,7 +86,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Shown:
-    """One cell: its text, whether it is among the best, and the number; None where there is none to compare."""
+    """One cell: its text, whether it is among the best, and its value; None if it cannot be compared."""
 
     text: str
     bold: bool = False
@@ -98,9 +98,9 @@ NOTHING = Shown("-")
 
 @dataclass(frozen=True)
 class Efficiency:
-    """The columns that a table shows, and what each method costs on each task, where that is known.
+    """The columns of a table, and the known costs by method and task.
 
-    `machine` is the one whose numbers are compared, `missing` says why some are not there.
+    `machine` is the one whose measurements are compared; `missing` gives the reasons for missing costs.
     """
 
     columns: tuple[Column, ...]
@@ -109,7 +109,7 @@ class Efficiency:
     missing: tuple[str, ...] = ()
 
     def shown(self, method: str, task: str, column: Column) -> Shown:
-        """The cell of a method on a task; a measurement of another machine is printed with that, and no number."""
+        """Return the cell of a method on a task; a measurement on another machine names it and has no value."""
         cost = self.costs.get((method, task))
         if cost is None:
             return NOTHING
@@ -120,7 +120,7 @@ class Efficiency:
         return Shown(text, (method, task) in self._best[column.name], value)
 
     def of_method(self, method: str, tasks: Sequence[str], column: Column) -> Shown:
-        """The cell of a method on these tasks, which agree where the network is the same."""
+        """Return the cell of a method on these tasks; different costs are joined by " / "."""
         cells = dict.fromkeys(self.shown(method, task, column) for task in tasks if (method, task) in self.costs)
         return next(iter(cells)) if len(cells) == 1 else Shown(" / ".join(cell.text for cell in cells) or "-")
 
@@ -129,9 +129,9 @@ class Efficiency:
         return {column.name: self._best_of(column) for column in self.columns}
 
     def _best_of(self, column: Column) -> set[Place]:
-        """The best cells of a column and those whose quartiles reach theirs; none where nothing is worse."""
+        """Return the best cells of a column and those with overlapping quartiles; none if no cell is worse."""
         if column.measured and not column.spread:
-            return set()  # one look: nobody knows its noise
+            return set()  # a single measurement without spread
         sign = -1 if column.better == "higher" else 1
         fair = {
             place: sorted(sign * value for value in cost.values[column.name])
@@ -145,26 +145,26 @@ class Efficiency:
         return found if len(found) < len(fair) else set()
 
     def sentences(self) -> Iterator[str]:
-        """What the columns are, where they were measured, what bold means, and why some cells are empty."""
+        """Yield descriptions of the columns, the machine, the meaning of bold, and reasons for empty cells."""
         yield "; ".join(f"{column.name}: {column.words}" for column in self.columns) + "."
         if any(column.measured for column in self.columns) and self.machine:
             yield (
-                f"Measured on {self.machine}: forward passes in float32, the median of up to 30 after up to 3 to warm "
-                "up; reading pictures is not timed. Numbers of other machines are printed with their machine, and are "
-                "not compared."
+                f"Measured on {self.machine}: forward passes in float32, median of up to 30 after up to 3 warm-up "
+                "passes; reading images is not timed. Measurements on other machines name the machine and are not "
+                "compared."
             )
         if any(self._best.values()):
-            yield "Bold in these columns: the best, and what cannot be told from it (quartiles that overlap)."
+            yield "Bold in these columns: the best, and all with overlapping quartiles."
         yield from self.missing
 
 
 def printed(value: float) -> str:
-    """Three digits, and all before the point."""
+    """Return a number with three digits, or all digits before the decimal point."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """The columns that a list like "params,latency" names; "all" is each of them. Raises ReidbenchError."""
+    """Return the columns in a list like "params,latency" or "all". Raises ReidbenchError for unknown columns."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     if names == ("all",):
         return tuple(COLUMNS)
@@ -172,22 +172,22 @@ def names_of(text: str) -> tuple[str, ...]:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ReidbenchError(f"--columns: no column named {name!r}{hint} (known: {', '.join(COLUMNS)}, or all)")
+            raise ReidbenchError(f"--columns: unknown column {name!r}{hint} (known: {', '.join(COLUMNS)}, or all)")
     return names
 
 
 def efficiency(plan: Plan, store: Store, names: Sequence[str]) -> Efficiency:
-    """What the rows of a plan cost. Raises ReidbenchError where its file asks for no profiles."""
+    """Return the costs of a plan's rows. Raises ReidbenchError if its file has no `profile: true`."""
     if not plan.benchmark.profile:
         raise ReidbenchError(
-            f"--columns: {plan.benchmark.file} measures no costs; write `profile: true` at its top, and "
-            f"`reidbench run {plan.benchmark.file}` adds them"
+            f"--columns: {plan.benchmark.file} does not measure costs; add `profile: true` at the top and run "
+            f"`reidbench run {plan.benchmark.file}`"
         )
     return _Reading(plan, store).read(tuple(COLUMNS[name] for name in names))
 
 
 class _Reading:
-    """Reads the profiles of a plan's rows, each once."""
+    """Reads and caches the profiles of a plan's rows."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan = plan
@@ -214,30 +214,30 @@ class _Reading:
         return Efficiency(columns, chosen, costs, tuple(missing))
 
     def _chosen(self, found: Mapping[Place, Mapping[str, Cost]]) -> str:
-        """The machine that is compared: this one, or else that of most rows."""
+        """Return the machine to compare: this one if it was measured, else the one with most rows."""
         counts = Counter(name for by_machine in found.values() for name in by_machine)
         here = machine(self.plan.benchmark.threads)
         return here if here in counts else min(counts, key=lambda name: (-counts[name], name), default="")
 
     def _why_none(self, rows: Sequence[Row]) -> str:
-        """Why the costs of a cell are not known; empty where they are."""
+        """Return the reason why the costs of a cell are unknown, or ""."""
         profiles = rows[0].profiles
         if not all(profiles):
-            return "its features are no network's"
+            return "its features do not come from a network"
         for key in profiles:
             if not self.profiles(key):
                 failure = self.store.failure(key)
                 return f"failed: {failure}" if failure else "not measured yet; run again"
             if not any(one["metrics"] for one in self.profiles(key).values()):
-                return "its features are no network's"
+                return "its features do not come from a network"
         if not self._costs(rows[0]):
             return "its parts were measured on different machines"
         if any(self._other(row) for row in rows):
-            return "its network is not the one that was measured"
+            return "its network differs from the measured one"
         return ""
 
     def _other(self, row: Row) -> bool:
-        """Whether an embedder of a row is in the store, and differs from what was measured in its class or shapes."""
+        """Return whether an embedder of a row in the store differs from the measured one in class or shapes."""
         pairs = zip(row.profiles, self.plan.embedders(row), strict=True)
         return any(
             bool(own := self.network(embedder)) and own not in {one["network"] for one in self.profiles(key).values()}
@@ -245,34 +245,34 @@ class _Reading:
         )
 
     def network(self, key: str) -> str:
-        """What `network_hash` says of an embedder; empty where it is not there."""
+        """Return the `network_hash` of an embedder; empty if it is missing."""
         if key not in self._networks:
             self._networks[key] = network_hash(self.store.path(key))
         return self._networks[key]
 
     def profiles(self, planned: str) -> dict[str, Mapping[str, Any]]:
-        """The whole profiles of a network, by machine."""
+        """Return the complete profiles of a network, by machine."""
         if planned not in self._profiles:
             found: dict[str, Mapping[str, Any]] = {}
             for key in of_network(planned, self.published):
                 try:
                     manifest = self.store.manifest(key).manifest
                 except (KeyError, BadArtifact):
-                    continue  # a run makes it again
+                    continue  # a run restores it
                 if manifest.get("machine") and "network" in manifest and _whole(manifest.get("metrics", {})):
                     found.setdefault(manifest["machine"], manifest)
             self._profiles[planned] = found
         return self._profiles[planned]
 
     def _costs(self, row: Row) -> dict[str, Cost]:
-        """The costs of a row by machine: those of its embedder, or the sums over an ensemble's."""
+        """Return the costs of a row by machine; an ensemble has the sums over its embedders."""
         parts = [self.profiles(key) for key in row.profiles]
         machines = [name for name in parts[0] if all(part.get(name, {}).get("metrics") for part in parts)]
         return {name: Cost(name, _summed([part[name]["metrics"] for part in parts])) for name in machines}
 
 
 def _whole(metrics: Mapping[str, float]) -> bool:
-    """Whether a profile has all numbers, and times above 0; or none, of what is no network."""
+    """Return whether a profile has all numbers and positive times, or none at all (not a network)."""
     if not metrics:
         return True
     times = [f"latency{suffix}{part}" for suffix in BATCHES for part in PARTS]
@@ -281,7 +281,7 @@ def _whole(metrics: Mapping[str, float]) -> bool:
 
 
 def _summed(profiles: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float, float]]:
-    """Value and quartiles of each column: the sums over the parts, which work one after the other."""
+    """Return value and quartiles of each column: sums over the parts, which run one after the other."""
     found = {name: (math.fsum(one[name] for one in profiles),) * 3 for name in SUMMED}
     for suffix, batch in BATCHES.items():
         low, median, high = (math.fsum(one[f"latency{suffix}{part}"] for one in profiles) for part in PARTS)

@@ -1,4 +1,4 @@
-"""Choices of `reidbench table`: one of the formats, and what its page shows."""
+"""Options of `reidbench table`: format and contents."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ Breakdown = Literal["camera-pair", "camera", "persons"]
 
 @dataclass(frozen=True)
 class Options:
-    """`ranked` best and worst queries of each row and whose `pictures` are for the HTML page.
+    """Options of a table.
 
-    `metric` None is mAP or, where no evaluator of the table gives it, the first metric that there is.
-    `arguments` are those of the command line that changed the matrix file, for the command that makes a row again.
-    `published` writes the cells that the file expects a published number of instead, or on the page as well.
-    `columns` are what the networks cost, beside what they reach (see `efficiency.COLUMNS`).
-    `breakdown` writes every row in parts instead (see `breakdown.parts.KINDS`), of persons the `worst`.
-    `ranks` over tasks stand below the table in text; the HTML page has them anyway.
-    `strict` refuses a table in which one mean is over results of different versions, sources or processors.
+    `metric`: None is mAP or, if no evaluator gives it, the first metric.
+    `ranked`, `pictures`: number of best and worst queries per row on the HTML page, and whose images it shows.
+    `arguments`: command-line arguments that changed the matrix file, for the commands that reproduce rows.
+    `strict`: refuses means over results of different versions, sources or processors.
+    `published`: writes cells with their published numbers instead of the table; the page shows both.
+    `columns`: efficiency columns (see `efficiency.COLUMNS`).
+    `breakdown`: writes a breakdown of every row instead (see `breakdown.parts.KINDS`), for persons the `worst`.
+    `ranks`: adds ranks over tasks below a text table; the HTML page always has them.
     """
 
     metric: str | None = None

@@ -25,14 +25,14 @@ from .results import SCORE, Leaderboard, collect
 
 TEXTS = {"md": markdown, "csv": as_csv, "json": as_json, "latex": latex}
 FORMATS = (*TEXTS, "html")
-RANKS = {"md": ranks_texts.markdown, "latex": ranks_texts.latex}  # JSON has them among the rest
-ELSEWHERE = "; the rows of `published:` stand below the table without --published"
+RANKS = {"md": ranks_texts.markdown, "latex": ranks_texts.latex}  # JSON includes them
+ELSEWHERE = "; without --published, the rows of `published:` are listed below the table"
 
 
 def table(
     plan: Plan, store: Store, form: str, options: Options, against: Sequence[str] = (), figures: Path | None = None
 ) -> str:
-    """The leaderboard as text in one of `FORMATS`, or as "html"; charts as files into the folder `figures`.
+    """Return the leaderboard in one of `FORMATS`, and write charts to the folder `figures`.
 
     Raises ReidbenchError for an unknown metric or method, a folder that cannot be written, or a missing extra.
     """
@@ -42,10 +42,10 @@ def table(
 
 
 def refuse_mixed(board: Leaderboard) -> None:
-    """Raise ReidbenchError where a mean is over results of different versions, plugin sources or processors."""
+    """Raise ReidbenchError if a mean is over results of different versions, plugin sources or processors."""
     if board.mixed:
         more = f" (and {len(board.mixed) - 1} more)" if len(board.mixed) > 1 else ""
-        cure = "remove the older results (`reidbench clean`, or another --store) and run again, or leave --strict out"
+        cure = "remove the older results (`reidbench clean`, or another --store) and run again, or omit --strict"
         raise ReidbenchError(f"{board.mixed[0]}{more}: {cure}")
 
 
@@ -58,11 +58,11 @@ def write_board(
     against: Sequence[str] = (),
     figures: Path | None = None,
 ) -> str:
-    """As `table`, of a leaderboard that was collected before."""
+    """As `table`, for a leaderboard that was already collected."""
     if options.published and not plan.benchmark.expect:
         raise ReidbenchError(
-            f"{plan.benchmark.file} has no `expect:`, which names the published row of a cell, as in "
-            "`expect: {METHOD: {TASK: ROW}}`; `reidbench show KIND NAME --published` prints the rows"
+            f"{plan.benchmark.file} has no `expect:`; add one that names the published row of a cell, such as "
+            "`expect: {METHOD: {TASK: ROW}}` (`reidbench show KIND NAME --published` lists the rows)"
             f"{ELSEWHERE * bool(plan.benchmark.published)}"
         )
     if options.strict:
@@ -87,18 +87,18 @@ def write_board(
 
 
 def _in_parts(board: Leaderboard, evidence: Evidence, form: str, options: Options, kind: Breakdown) -> str:
-    """Every row in parts. Raises ReidbenchError for a format that has no such tables."""
+    """Return the breakdown of every row. Raises ReidbenchError for a format without breakdowns."""
     if form not in breakdown.TEXTS:
-        raise ReidbenchError(f"a breakdown is written as {', '.join(breakdown.TEXTS)}, not as {form}")
+        raise ReidbenchError(f"a breakdown cannot be written as {form}: choose {', '.join(breakdown.TEXTS)}")
     metric = chosen(board, options.metric)
     found = list(breakdowns(board, evidence, kind, metric, options.worst))
     return breakdown.TEXTS[form](board, found, kind, metric)
 
 
 def write(board: Leaderboard, form: str, metric: str | None = None, against: Sequence[str] = ()) -> str:
-    """The leaderboard as text; Markdown and JSON also have paired differences to the methods in `against`.
+    """Return the leaderboard as text; Markdown and JSON add paired differences to the methods in `against`.
 
-    `metric` None is the board's main one. Raises ReidbenchError for an unknown metric or method.
+    `metric` None is the board's main metric. Raises ReidbenchError for an unknown metric or method.
     """
     metric = chosen(board, metric) if form in ("md", "latex") or against else ""
     if form == "json":

@@ -1,4 +1,4 @@
-"""Trace a number: recipe, versions, seeds, data, the command that makes it again, published numbers."""
+"""Trace a number: recipe, versions, seeds, data, the command that reproduces it, published numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set that a row used; `fingerprint` is its key, which changes with its content."""
+    """A data set of a row; `fingerprint` is its key, which changes with its content."""
 
     name: str
     use: str
@@ -48,7 +48,7 @@ class Data:
 
 @dataclass(frozen=True)
 class FeaturesFrom:
-    """A file or folder that a row has its features from: its name, with its part, and the hash of its content."""
+    """A file or folder with a row's features: its name with its part, and the hash of its content."""
 
     name: str
     fingerprint: str
@@ -56,7 +56,7 @@ class FeaturesFrom:
 
 @dataclass(frozen=True)
 class Made:
-    """One stage behind a row, as its manifest says; `seconds` of its own work, None when the artifact is gone."""
+    """One stage behind a row from its manifest; `seconds` of work without start-up, None if the artifact is missing."""
 
     label: str
     plugin: str
@@ -67,7 +67,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Everything that stands behind one cell: a method on a task by an evaluator."""
+    """Recipe, data, versions and published numbers of one cell: a method on a task by an evaluator."""
 
     command: str
     steps: tuple[Step, ...]
@@ -76,25 +76,23 @@ class Provenance:
     versions: Mapping[str, str]
     platforms: tuple[str, ...]
     made: tuple[Made, ...]
-    compared: tuple[Compared, ...] = ()  # published lines that may stand beside the cell
-    circumstances: tuple[str, ...] = ()  # how the cell was made, where the published lines may have been otherwise
-    files: tuple[FeaturesFrom, ...] = ()  # of rows that were made elsewhere
+    compared: tuple[Compared, ...] = ()  # published lines that compare with the cell
+    circumstances: tuple[str, ...] = ()  # of the cell, which may differ from the published ones
+    files: tuple[FeaturesFrom, ...] = ()  # of rows with features from files
     own: tuple[str, Component] | None = None  # kind and component of the last training step
 
 
 class Evidence:
-    """Reads the manifests behind rows, each once."""
+    """Reads and caches the manifests behind rows."""
 
     def __init__(self, plan: Plan, store: Store, arguments: Sequence[str] = ()) -> None:
         self.plan = plan
         self.store = store
-        self.arguments = tuple(
-            plan.benchmark.public_words(arguments)
-        )  # of the command line that read the file, like --set seeds=[0]
+        self.arguments = tuple(plan.benchmark.public_words(arguments))  # of the command line, such as --set seeds=[0]
         self._manifests: dict[str, Mapping[str, Any] | None] = {}
 
     def manifest(self, key: str) -> Mapping[str, Any] | None:
-        """The manifest of a stage, or None when it was not run, was cleaned away, or is damaged."""
+        """Return the manifest of a stage, or None if it was not run, was removed, or is damaged."""
         if key not in self._manifests:
             try:
                 found = self.store.manifest(key).manifest
@@ -104,7 +102,7 @@ class Evidence:
         return self._manifests[key]
 
     def behind(self, key: str) -> list[Stage]:
-        """The stage of that key and all that it needs, parents first."""
+        """Return a stage and all stages behind it, parents first."""
         wanted, waiting = {key}, [key]
         while waiting:
             new = set(self.plan.stages[waiting.pop()].needs) - wanted
@@ -117,13 +115,13 @@ class Evidence:
         return {key: number for number, key in enumerate(self.plan.stages)}
 
     def training_seconds(self, key: str) -> float | None:
-        """Seconds of all training behind a row, what it shares with others in full; None if some are unknown.
+        """Return the seconds of all training behind a row, including shared stages in full; None if some are unknown.
 
-        Seconds of the components' own work: no start of processes, no imports, no waiting.
+        Process start-up, imports and waiting are not included.
         """
         total = 0.0
         for stage in self.behind(key):
-            if OF_STAGE[stage.kind].given:  # it learns from images
+            if OF_STAGE[stage.kind].given:  # learns from images
                 manifest = self.manifest(stage.key)
                 if manifest is None:
                     return None
@@ -131,21 +129,21 @@ class Evidence:
         return total
 
     def mean_seconds(self, results: Sequence[Result]) -> float | None:
-        """Training seconds of a cell, the mean over its results that have a number."""
+        """Return the training seconds of a cell, averaged over its results with a number."""
         keys = [result.row.key for result in results if result.status == "ok" and result.row.key]
         seconds = [found for key in keys if (found := self.training_seconds(key)) is not None]
         return sum(seconds) / len(seconds) if keys and len(seconds) == len(keys) else None
 
     # ------------------------------------------------------------------ one cell
     def provenance(self, board: Leaderboard, method: str, task: str, evaluator: str) -> Provenance:
-        """Evidence for a cell; stages and versions are those of its first result that has a number."""
+        """Return the provenance of a cell; stages and versions are those of its first result with a number."""
         results = board.cell(method, task, evaluator)
         key = next((r.row.key for r in results if r.status == "ok"), results[0].row.key)
         stages = self.behind(key) if key else []
         manifests = [found for stage in stages if (found := self.manifest(stage.key)) is not None]
         recipe, column = self.recipes[method], self.tasks[task]
         data = tuple(self._data(stages))
-        cell = board.summarised(method, task, evaluator)  # of metrics in %, as published ones are
+        cell = board.summarised(method, task, evaluator)  # metrics in %, like published ones
         means = {name: found.mean for name, found in cell.items() if is_percent(board.metric(evaluator, name))}
         own = own_method(recipe)
         return Provenance(
@@ -155,7 +153,7 @@ class Evidence:
             data,
             _versions(manifests),
             tuple(dict.fromkeys(str(manifest["platform"]) for manifest in manifests)),
-            _told_apart([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
+            _label_uniquely([_made(stage, self.manifest(stage.key)) for stage in stages if stage.kind != "data"]),
             tuple(compared(self.plan.benchmark, recipe, column, self.judge(evaluator), means)),
             (self._made_with(recipe, stages), *circumstances(recipe), *map(_counted, data)),
             tuple(found for stage in stages for found in _files(stage)),
@@ -164,26 +162,26 @@ class Evidence:
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
-        """The recipes of the matrix file by name."""
+        """Recipes of the matrix file by name."""
         return {recipe.name: recipe for recipe in self.plan.benchmark.methods}
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """The tasks of the matrix file by name."""
+        """Tasks of the matrix file by name."""
         return {task.name: task for task in self.plan.benchmark.tasks}
 
     def judge(self, evaluator: str) -> Choice:
-        """The evaluator of that label."""
+        """Return the evaluator with that label."""
         benchmark = self.plan.benchmark
         return benchmark.evaluate[evaluator_labels(benchmark.evaluate).index(evaluator)]
 
     def command(self, method: str, task: str) -> str:
-        """The command that makes a cell again, in the folder of the matrix file."""
+        """Return the command that reproduces a cell, in the folder of the matrix file."""
         only = glob.escape(f"{method}/{task}")
         return shlex.join(["reidbench", "run", self.plan.benchmark.file.name, "--only", only, *self.arguments])
 
     def steps(self, method: str, evaluator: str) -> Iterator[Step]:
-        """Backbone, steps with what is nested in them, evaluator; an ensemble has the steps of its parts."""
+        """Yield backbone, steps with nested components, and evaluator; an ensemble has the steps of its parts."""
         yield from self.own_steps(method)
         judge = self.judge(evaluator)
         yield Step("evaluate", judge.component, _params(judge))
@@ -196,7 +194,7 @@ class Evidence:
             yield from (Step(prefix + kind, choice.component, _params(choice)) for kind, choice in self.choices(part))
 
     def choices(self, recipe: Recipe) -> Iterator[tuple[str, Choice]]:
-        """Its backbone and steps, also as a preset makes them on one of the file's data sets."""
+        """Yield backbone and steps, including presets for the file's data sets."""
         if recipe.backbone and any(choice.backbone is None for _, choice in recipe.steps):
             yield "backbone", recipe.backbone
         data = sorted({source.choice.name for source in self.plan.benchmark.data.values()})
@@ -207,21 +205,21 @@ class Evidence:
             yield from ((f"{kind} on {name}", choice.for_data[name]) for name in data if name in choice.for_data)
 
     def settings(self) -> str:
-        """Facts about the whole matrix."""
+        """Return the settings of the whole matrix as text."""
         benchmark = self.plan.benchmark
         threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
         return f"images {benchmark.size.words}, {threads}, precision {benchmark.precision}"
 
     def _own_settings(self, stages: Sequence[Stage]) -> list[str]:
-        """The stages whose images come to another size than the matrix says, or in another way, each with its own."""
+        """Return the stages whose image size or resizing differs from the matrix's, each with its own."""
         common = self.plan.benchmark.size.words
         own = [s for s in stages if s.kind not in ("data", "evaluate") and s.size.words != common]
         names = [stage.kind if stage.use == stage.kind else f"{stage.kind} {stage.use}" for stage in own]
-        told = (f"{name}: images {stage.size.words}" for name, stage in zip(names, own, strict=True))
-        return list(dict.fromkeys(told))
+        texts = (f"{name}: images {stage.size.words}" for name, stage in zip(names, own, strict=True))
+        return list(dict.fromkeys(texts))
 
     def _made_with(self, recipe: Recipe, stages: Sequence[Stage]) -> str:
-        """The network of a row's last step, and the settings."""
+        """Return the network of a row's last step and the settings as text."""
         network = (recipe.steps[-1][1].backbone if recipe.steps else None) or recipe.backbone
         name = network.name if network else "features from a file"
         return "; ".join([f"{name}, {self.settings()}", *self._own_settings(stages)])
@@ -244,7 +242,7 @@ class Evidence:
 
 
 def _files(stage: Stage) -> Iterator[FeaturesFrom]:
-    """The files that a stage reads features from."""
+    """Yield the files from which a stage reads features."""
     if stage.files:
         for part, fingerprint in zip(sorted(stage.files), stage.content.split(", "), strict=True):
             name = Path(stage.files[part]).name
@@ -252,17 +250,17 @@ def _files(stage: Stage) -> Iterator[FeaturesFrom]:
 
 
 def _counted(data: Data) -> str:
-    """Settings and sizes of a data set: a copy may be smaller than the published set."""
+    """Return settings and counts of a data set as text: a copy may be smaller than the published set."""
     return f"data {data.name} ({data.use}: {data.params}): {data.counts or 'counts unknown'}"
 
 
 def work_seconds(manifest: Mapping[str, Any]) -> float:
-    """Seconds of a component's own work; an artifact of an older version knows only those of the whole stage."""
+    """Return the seconds of a component's work; manifests of older versions only have those of the whole stage."""
     return float(manifest.get("work_seconds", manifest["seconds"]))
 
 
 def _well_formed(manifest: Mapping[str, Any]) -> bool:
-    """Whether a manifest tells what a stage writes; one from elsewhere may tell anything."""
+    """Return whether a manifest has the fields that stages write; untrusted ones may not."""
     numbers = (int, float)
     kinds: dict[str, Any] = {
         "seconds": numbers,
@@ -299,12 +297,12 @@ def _params(choice: Choice) -> str:
 
 
 def compact(params: Mapping[str, Any]) -> str:
-    """Parameters as one line."""
+    """Return parameters as one line."""
     return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in params.items())
 
 
 def _versions(manifests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Versions by distribution; several where the stages of a row were made with different ones."""
+    """Return versions by distribution; several if the stages of a row used different ones."""
     found: dict[str, dict[str, None]] = {}
     for manifest in manifests:
         for name, version in manifest["versions"].items():
@@ -312,8 +310,8 @@ def _versions(manifests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {name: ", ".join(versions) for name, versions in found.items()}
 
 
-def _told_apart(made: Sequence[Made]) -> tuple[Made, ...]:
-    """Stages whose labels are equal are named with the beginning of their keys as well."""
+def _label_uniquely(made: Sequence[Made]) -> tuple[Made, ...]:
+    """Add the beginning of the key to labels that several stages share."""
     labels = [one.label for one in made]
     return tuple(
         replace(one, label=f"{one.label} ({one.key[:8]})") if labels.count(one.label) > 1 else one for one in made

@@ -1,4 +1,4 @@
-"""Results of each query, as evaluators keep them: read from artifacts, and used only where they give the metric."""
+"""Per-query results that evaluators store; used only if their mean is the metric."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Arrays = Mapping[str, Any]
 Reader = Callable[[str], Arrays]  # key of an evaluation -> its arrays
 CMC = re.compile(r"cmc([1-9][0-9]{0,6})")
 NAMES = {"mAP": "ap", "mINP": "inp"}
-IN_SOME_DRAWS = "in_some_draws"  # [Q]: queries that have a true match in some of several drawn galleries only
-CLOSE = 1e-6  # how near the mean over queries must be to the metric
+IN_SOME_DRAWS = "in_some_draws"  # [Q]: queries with a true match in only some of the drawn galleries
+CLOSE = 1e-6  # relative tolerance between the mean over queries and the metric
 
 
 def no_arrays(key: str) -> Arrays:
-    """No arrays: there is no store."""
+    """Return no arrays, for boards without a store."""
     return {}
 
 
 def reader(store: Store) -> Reader:
-    """The per-query arrays of an evaluation in a store; none where it is not there or damaged."""
+    """Return a reader of the per-query arrays in a store; it returns none if an evaluation is missing or damaged."""
 
     def read(key: str) -> Arrays:
         try:
@@ -41,23 +41,23 @@ def reader(store: Store) -> Reader:
 
 
 def better_by_queries(rows: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
-    """[M, M] bool: whether row i is better than row j beyond noise, more being better; and where that can be told.
+    """Return [M, M] bool: whether row i is significantly better than row j, and whether both compare.
 
-    Two rows are compared where both are known for the same valid queries.
+    Higher values are better. Two rows compare if both are known for the same valid queries.
     """
-    better, told = np.zeros((2, len(rows), len(rows)), dtype=bool)
+    better, comparable = np.zeros((2, len(rows), len(rows)), dtype=bool)
     groups: dict[bytes, list[int]] = {}
     for number, row in enumerate(rows):
         if row is not None and not np.isinf(row).any() and np.isfinite(row).any():
             groups.setdefault(np.isnan(row).tobytes(), []).append(number)
     for members in groups.values():
         places = np.ix_(members, members)
-        better[places], told[places] = beyond_noise([rows[number] for number in members]), True
-    return better, told
+        better[places], comparable[places] = beyond_noise([rows[number] for number in members]), True
+    return better, comparable
 
 
 def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | None:
-    """One result's queries, if their mean is the metric: without the invalid ones, or with these as zero."""
+    """Return one result by query if the mean is the metric; invalid queries are NaN, or 0 if they count as 0."""
     raw = raw_per_query(metric, arrays)
     if IN_SOME_DRAWS in arrays or raw is None or raw.ndim != 1 or raw.dtype.kind not in "fiub" or not len(raw):
         return None
@@ -70,15 +70,15 @@ def metric_per_query(metric: str, value: float, arrays: Arrays) -> np.ndarray | 
 
 
 def why_unknown(metric: str, arrays: Arrays) -> str:
-    """Why `metric_per_query` gives nothing for arrays that an evaluator kept."""
+    """Return the reason why `metric_per_query` returns None for an evaluator's arrays."""
     if IN_SOME_DRAWS in arrays:
         count = f"{int(np.count_nonzero(arrays[IN_SOME_DRAWS]))} of its queries"
-        return f"{count} have a true match in some of the drawn galleries only, so that their mean is not {metric}"
-    return f"what its evaluator keeps of the queries does not give {metric}"
+        return f"{count} have a true match in only some of the drawn galleries, so their mean is not {metric}"
+    return f"the per-query results that its evaluator stores do not give {metric}"
 
 
 def raw_per_query(metric: str, arrays: Arrays) -> np.ndarray | None:
-    """What an evaluator kept of its queries for a metric, whether or not that gives it; None where it kept nothing."""
+    """Return an evaluator's per-query values for a metric without checking their mean, or None if it stored none."""
     if metric == "score":
         parts = [raw_per_query(name, arrays) for name in ("cmc1", "mAP")]
         known = [part for part in parts if part is not None]
@@ -94,7 +94,7 @@ def raw_per_query(metric: str, arrays: Arrays) -> np.ndarray | None:
 
 
 def read_arrays(artifact: Artifact, name: str) -> dict[str, Any]:
-    """The arrays of an .npz of an artifact; none when it has no such file, or it holds something else."""
+    """Return the arrays of an .npz file of an artifact; empty if it is missing or not readable."""
     file = artifact.path / name
     if not file.is_file():
         return {}
@@ -102,11 +102,11 @@ def read_arrays(artifact: Artifact, name: str) -> dict[str, Any]:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as loaded:
             return {key: loaded[key] for key in loaded.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError):
-        return {}  # Python objects, a single array, or no .npz at all
+        return {}  # Python objects, a single array, or not an .npz file
 
 
 def read_notes(artifact: Artifact) -> Mapping[str, Any]:
-    """Notes that an evaluator kept beside its numbers."""
+    """Return the notes.json of an evaluation; empty if it is missing or not readable."""
     file = artifact.path / "notes.json"
     try:
         notes = json.loads(file.read_text()) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""Rows and their summaries over seeds, read from manifests and from nothing else."""
+"""Rows and their summaries over seeds, read only from manifests."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from .ranks.cells import Ranks
 
 METRICS = ("mAP", "mINP", "cmc1", "cmc5", "cmc10", "cmc20")
-SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; shown where it is asked for
+SCORE = "score"  # of competitions: 0.5 rank 1 + 0.5 mAP; only on request
 USUAL = {metric.name: metric for metric in fractions(*METRICS, SCORE)}
-RULE = "AP "  # begins the word for the rule by which an evaluator computes average precision
+RULE = "AP "  # prefix of the word for an evaluator's rule of average precision
 
 Declared = Mapping[str, Mapping[str, Metric]]  # evaluator -> name of a metric -> its declaration
 
 
 @dataclass(frozen=True)
 class Result:
-    """One row with its outcome: ok, failed, blocked, not-applicable or missing.
+    """One row with its status: ok, failed, blocked, not-applicable or missing.
 
-    `notes` are what the stages behind the row noted (dropped, skipped, assumed), each as "STAGE: sentence".
+    `notes` are the notes of the stages behind the row (dropped, skipped, assumed), each as "STAGE: sentence".
     """
 
     row: Row
@@ -57,10 +57,10 @@ class Result:
 class Summary:
     """One metric of a method on a task by an evaluator, over `n` seeds.
 
-    `mean`, `sd` (of a sample, n - 1) and `ci95` (Student's t, cut at the metric's range) are in the evaluator's own
-    values, fractions where its unit is "%"; `sd` and `ci95` are None for one seed. With several pre-trainings the mean
-    is first taken over them, seed by seed: they are no further seeds. Where nothing behind the row depends on `seeds`,
-    `n` is 1 and `seedless` True: no seed is missing, since the value is that of every seed.
+    `mean`, `sd` (sample, n - 1) and `ci95` (Student's t, clipped to the metric's range) are in the evaluator's own
+    values, fractions if the unit is "%"; `sd` and `ci95` are None for one seed. Values of several pre-trainings are
+    averaged for each seed first; they do not count as seeds. If no stage behind the row depends on `seeds`, `n` is 1
+    and `seedless` is True.
     """
 
     method: str
@@ -77,13 +77,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that a table shows.
+    """All contents of a table.
 
-    `declared` are the metrics that evaluators declare, by the evaluator's name in the table; None, for a table that is
-    put together by hand, takes the usual metrics as the built-in evaluators declare them. `rules` the words of a
-    protocol that come from evaluators; `queries` gives what an evaluation kept of each query, by its key. `mixed` are
-    sentences about means over results of different versions, plugin sources, processors or precisions; `sources` the
-    hashes of the plugin sources that results were made with, by kind of stage and component.
+    `declared` are the declared metrics by the evaluator's name in the table; None uses the declarations of the built-in
+    evaluators for the usual metrics. `rules` are the protocol words that come from evaluators; `queries` returns the
+    per-query arrays of an evaluation by its key. `mixed` are sentences about means over results of different versions,
+    plugin sources, processors or precisions; `sources` are hashes of the plugin sources behind results, by stage kind
+    and component.
     """
 
     title: str
@@ -94,12 +94,12 @@ class Leaderboard:
     queries: Reader = field(default=no_arrays, repr=False, compare=False)
     mixed: tuple[str, ...] = ()
     sources: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
-    efficiency: Efficiency | None = None  # where columns of it are asked for
-    published: tuple[Published, ...] = ()  # that the matrix file has below the table; nothing is ranked with them
-    history: tuple[Past, ...] | None = None  # where it is asked for
-    targets: Mapping[str, str] = field(default_factory=dict, repr=False)  # what names the test images of a task
-    ranks: Ranks | None = None  # where they are asked for
-    groups: tuple[Derived, ...] = ()  # numbers of several tasks, which `report/formats/groups` computes
+    efficiency: Efficiency | None = None  # if its columns are requested
+    published: tuple[Published, ...] = ()  # rows of the matrix file below the table, never ranked
+    history: tuple[Past, ...] | None = None  # on request
+    targets: Mapping[str, str] = field(default_factory=dict, repr=False)  # identity of the test images by task
+    ranks: Ranks | None = None  # on request
+    groups: tuple[Derived, ...] = ()  # numbers over several tasks, computed by `report/formats/groups`
 
     @cached_property
     def methods(self) -> list[str]:
@@ -118,48 +118,48 @@ class Leaderboard:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """The usual metrics first, then whatever else evaluators gave."""
+        """The usual metrics, then all others that evaluators gave."""
         return [name for name in METRICS if name in self._gave] + sorted(self._gave.keys() - set(METRICS))
 
     def metric(self, evaluator: str, name: str) -> Metric | None:
-        """An evaluator's declaration of a metric, or None."""
+        """Return an evaluator's declaration of a metric, or None."""
         return self.declarations(evaluator).get(name)
 
     def declarations(self, evaluator: str) -> Mapping[str, Metric]:
-        """An evaluator's declarations by name."""
+        """Return an evaluator's declarations by name."""
         return USUAL if self.declared is None else self.declared.get(evaluator, {})
 
     def giving(self, name: str) -> list[str]:
-        """The evaluators that gave a metric, or that declare it where nobody gave it yet."""
+        """Return the evaluators that gave a metric, or those that declare it if none gave it yet."""
         gave = self._gave.get(name, ())
         return [e for e in self.evaluators if e in gave] or [e for e in self.evaluators if self.metric(e, name)]
 
     def known(self, name: str) -> bool:
-        """Whether a metric was given or is declared."""
+        """Return whether a metric was given or is declared."""
         return name in self.metrics or any(name in self.declarations(evaluator) for evaluator in self.evaluators)
 
     @cached_property
     def main_metric(self) -> str:
-        """mAP, or where no evaluator of the table gives or declares it, the first metric: a declared one if any."""
+        """mAP, or the first metric (declared ones first) if no evaluator gives or declares mAP."""
         declared = [name for evaluator in self.evaluators for name in self.declarations(evaluator)]
         both = [name for name in self.metrics if name in declared]
         return next(iter([] if self.known("mAP") else [*both, *self.metrics, *declared]), "mAP")
 
     def rule_words(self, protocol: str) -> tuple[str, ...]:
-        """The words of a protocol that are rules of its evaluator."""
+        """Return the words of a protocol that are evaluator rules."""
         return tuple(word for word in protocol.split(", ") if word in self.rules or word.startswith(RULE))
 
     def cell(self, method: str, task: str, evaluator: str) -> list[Result]:
-        """The results of all seeds of one cell."""
+        """Return the results of all seeds of one cell."""
         return self._cells.get((method, task, evaluator), [])
 
     def summarised(self, method: str, task: str, evaluator: str) -> dict[str, Summary]:
-        """The summaries of one cell by metric."""
+        """Return the summaries of one cell by metric."""
         return self._summaries.get((method, task, evaluator), {})
 
     @cached_property
     def _gave(self) -> dict[str, set[str]]:
-        """The evaluators that gave a metric, by its name."""
+        """The evaluators that gave each metric."""
         gave: dict[str, set[str]] = {}
         for result in self.results:
             for name in result.metrics:
@@ -182,9 +182,9 @@ class Leaderboard:
 
 
 def collect(plan: Plan, store: Store, *, score: bool = False, through: Through = quietly) -> Leaderboard:
-    """Read the results of a plan from the store; with `score` also the mean of rank 1 and mAP.
+    """Read the results of a plan from the store; `score` adds the mean of rank 1 and mAP.
 
-    `through` shows how far the reading is.
+    `through` shows progress.
     """
     choices = plan.benchmark.evaluate
     evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
@@ -206,7 +206,7 @@ def collect(plan: Plan, store: Store, *, score: bool = False, through: Through =
 
 
 def _targets(plan: Plan) -> dict[str, str]:
-    """By task: what names its query and gallery, the same where two tasks are tested on the same images."""
+    """Return the identity of query and gallery by task, equal for tasks with the same test images."""
     found: dict[str, str] = {}
     for row in plan.rows:
         if row.key and row.task not in found:
@@ -217,7 +217,7 @@ def _targets(plan: Plan) -> dict[str, str]:
 
 
 def _with_mixtures(results: tuple[Result, ...], behind: Behind) -> tuple[tuple[Result, ...], tuple[str, ...]]:
-    """The results, each with what differs among those of its mean as protocol words and notes; and all sentences."""
+    """Return results with protocol words and notes on conditions that differ within their mean, and all sentences."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         if result.status == "ok":
@@ -231,9 +231,9 @@ def _with_mixtures(results: tuple[Result, ...], behind: Behind) -> tuple[tuple[R
 
 
 def _with_checks(results: tuple[Result, ...], behind: Behind) -> tuple[Result, ...]:
-    """The results, with how far numbers were checked that no run of this store made, as a word of the protocol.
+    """Return results with the level of verification as a protocol word, for results that no run of this store made.
 
-    All results of one mean have the words of all of them.
+    All results of one mean get the words of all of them.
     """
     words: dict[tuple[str, str, str], Counter[str]] = {}
     for result in results:
@@ -266,7 +266,7 @@ def _mixed(result: Result, found: Mapping[tuple[str, str, str], list[Mixture]]) 
 
 
 def _within_range(result: Result, declared: Declared) -> Result:
-    """A value that its metric cannot have is no result: the range may have been declared after it was computed."""
+    """Treat a value outside its metric's range as missing: the range may have been declared later."""
     metrics = declared.get(result.row.evaluator, {})
     fault = range_fault(result.metrics, metrics)
     if fault:
@@ -276,7 +276,7 @@ def _within_range(result: Result, declared: Declared) -> Result:
 
 
 def _scored(result: Result) -> Result:
-    """With the score, unless the evaluator gives one of its own."""
+    """Add the score, unless the evaluator gives one."""
     parts = [result.metrics[name] for name in ("cmc1", "mAP") if name in result.metrics]
     if len(parts) < 2 or SCORE in result.metrics:
         return result
@@ -301,14 +301,14 @@ def _result(row: Row, plan: Plan, store: Store, behind: Behind) -> Result:
 
 
 def _numbers(key: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Metrics by name. Raises DamagedArtifact for what no evaluator of ours can have published."""
+    """Return metrics by name. Raises DamagedArtifact for NaN."""
     if any(math.isnan(value) for value in metrics.values()):
-        raise DamagedArtifact(key, f"{key}: its metrics contain values that are not numbers")
+        raise DamagedArtifact(key, f"{key}: its metrics contain NaN")
     return {name: float(value) for name, value in sorted(metrics.items())}
 
 
 def summarise(results: Sequence[Result], declared: Declared | None = None) -> list[Summary]:
-    """Mean, standard deviation and 95 % interval over seeds, for each cell and metric that has a number."""
+    """Return mean, standard deviation and 95 % interval over seeds for each cell and metric."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         if result.status == "ok":
@@ -328,14 +328,14 @@ def summarise(results: Sequence[Result], declared: Declared | None = None) -> li
 
 
 def without_seed(results: Sequence[Result]) -> bool:
-    """Whether these results of one cell do not depend on `seeds`, so that their one value is that of every seed."""
+    """Return whether these results of one cell do not depend on `seeds`."""
     return bool(results) and all(result.row.seed is None for result in results)
 
 
 def by_seed(results: Sequence[Result], metric: str) -> dict[int | None, float]:
-    """A metric by seed in ascending order, the mean over pre-trainings: they are no further seeds.
+    """Return a metric by seed in ascending order, averaged over pre-trainings.
 
-    The one value of a cell that does not depend on `seeds` is that of the seed None.
+    A cell that does not depend on `seeds` has one value under the seed None.
     """
     values: dict[int | None, list[float]] = {}
     for result in results:
@@ -348,7 +348,7 @@ def by_seed(results: Sequence[Result], metric: str) -> dict[int | None, float]:
 def mean_interval(
     values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED
 ) -> tuple[float, float | None, tuple[float, float] | None]:
-    """Mean, sample standard deviation and the 95 % Student-t interval of the mean, cut at `bounds`."""
+    """Return mean, sample standard deviation and 95 % Student-t interval of the mean, clipped to `bounds`."""
     interval = over_seeds(values, bounds=bounds)
     if interval.n < 2:
         return interval.value, None, None

@@ -1,4 +1,4 @@
-"""Rank the methods of a column: only what noise cannot explain sets two of them apart."""
+"""Rank the methods of a column: only significant differences separate methods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_COMPARABLE = (
     "transductive",
     "truth",
     "test-images",
-    UNDECLARED,  # nobody knows whether it is any of these
+    UNDECLARED,  # may be any of these
     TEST_IN_TRAIN,
     PERSONS_IN_TRAIN,
     STAND_IN,
@@ -33,10 +33,10 @@ NOT_COMPARABLE = (
 class Place:
     """Place of a method in one column.
 
-    `rank` is one more than the number of methods that are better beyond noise, `tied` how many share it, and `beats`
-    the number that are worse beyond noise, of `rivals` with itself. `kind` names what sets them apart from others
-    (transductive, truth, test images in train, stand-in data, another rule of the evaluator), or is empty. `behind` are
-    the methods that are better beyond noise.
+    `rank` is one more than the number of significantly better methods, `tied` the number of methods that share it, and
+    `beats` the number of significantly worse methods, out of `rivals` including itself. `kind` are the words that
+    separate them from other rows (transductive, truth, test images in train, stand-in data, another rule of the
+    evaluator), or empty. `behind` are the significantly better methods.
     """
 
     rank: int
@@ -48,14 +48,14 @@ class Place:
 
 
 def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
-    """The best method of one column, and those that it is not better than beyond noise: none by an undeclared metric.
+    """Return the best method of one column and all methods tied with it; none for an undeclared metric.
 
-    Paired over seeds; where one of two has only two seeds, over queries. The one value of a method that does not depend
-    on `seeds` stands for every seed of the other: it is better or worse where both the other's seeds and the queries
-    say so, and two such methods are compared by the queries alone, since no seed is left to vary. A method of one seed,
-    or of two or no seeds without results of the queries, is never among them. Rows that saw the test images or persons,
-    or the truth, or that were scored by another rule, are compared only with their like; those whose parameters were
-    chosen on test labels with none.
+    Methods are compared over paired seeds, or over queries if one has only two seeds. A method that does not depend on
+    `seeds` has the same value for every seed of the other: it is better or worse if both the other's seeds and the
+    queries agree. Two such methods are compared over queries alone. Methods with one seed, or with two or no seeds and
+    no per-query results, are left out. Rows that saw the test images or persons or the truth, or that were scored by
+    another rule, are compared only with rows of the same kind; rows with parameters chosen on test labels are never
+    compared.
     """
     found: set[str] = set()
     for column in _columns(board, task, evaluator, metric):
@@ -65,7 +65,7 @@ def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[s
 
 
 def places(board: Leaderboard, task: str, evaluator: str, metric: str) -> dict[str, Place]:
-    """The place of every method that can be ranked in one column; two are compared as in `leaders`."""
+    """Return the place of every method that can be ranked in one column; comparisons are those of `leaders`."""
     found: dict[str, Place] = {}
     for column in _columns(board, task, evaluator, metric):
         ranks = (1 + column.beaten.sum(0)).tolist()
@@ -79,7 +79,7 @@ def places(board: Leaderboard, task: str, evaluator: str, metric: str) -> dict[s
 
 @dataclass(frozen=True)
 class _Column:
-    """Methods that are ranked together: their means, more being better, and [M, M] whether i is better than j."""
+    """Methods ranked together: means (higher is better), and [M, M] whether i is significantly better than j."""
 
     kind: tuple[str, ...]
     methods: tuple[str, ...]
@@ -88,7 +88,7 @@ class _Column:
 
 
 def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list[_Column]:
-    """One column, apart by the words of protocols that keep rows from being ranked together."""
+    """Split one column by the protocol words that exclude rows from a common ranking."""
     known = board.metric(evaluator, metric)
     if known is None:
         return []
@@ -110,9 +110,9 @@ def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list
 
 @dataclass(frozen=True)
 class _Entry:
-    """A method's values by seed, and the mean over them of each query where it is known; more is better.
+    """A method's values by seed, and their mean for each query if known; higher is better.
 
-    Without seeds there is one value, which is that of every seed.
+    Without seeds there is one value for every seed.
     """
 
     seeds: tuple[int, ...]
@@ -123,11 +123,11 @@ class _Entry:
 def _groups(
     board: Leaderboard, cells: Mapping[str, Sequence[Result]], metric: str, sign: float
 ) -> dict[tuple[str, ...], dict[str, _Entry]]:
-    """The methods that can be ranked, by the words that keep them from being ranked with others."""
+    """Group the methods that can be ranked by the words that exclude them from the ranking of others."""
     seeds = {method: values for method, results in cells.items() if (values := by_seed(results, metric))}
     few = any(len(values) == 2 or None in values for values in seeds.values())
     groups: dict[tuple[str, ...], dict[str, _Entry]] = {}
-    left_out = set()  # kinds of which a row has seeds, but too few
+    left_out = set()  # kinds with a row that has too few seeds
     for method, values in seeds.items():
         own = tuple(seed for seed in values if seed is not None)
         queries = per_query(cells[method], metric, board.queries) if few and len(own) != 1 else None
@@ -137,71 +137,71 @@ def _groups(
             groups.setdefault(kind, {})[method] = entry
         elif own:
             left_out.add(kind)
-    # Where no row with seeds can be ranked, the best of those without one is not the best of the column.
+    # If no row with seeds can be ranked, the best row without a seed is not the best of the column.
     ranked = {kind for kind, rows in groups.items() if any(entry.seeds for entry in rows.values())}
     return {kind: rows for kind, rows in groups.items() if kind in ranked or kind not in left_out}
 
 
 def kind_of(board: Leaderboard, protocol: str) -> tuple[str, ...]:
-    """The words of a protocol, and rules of its evaluator, by which rows are ranked with their like only."""
+    """Return the protocol words and evaluator rules that limit a row to rankings of its kind."""
     return (*apart(protocol), *sorted(board.rule_words(protocol)))
 
 
 def _better(rows: list[_Entry]) -> np.ndarray:
-    """[M, M] bool: whether row i is better than row j beyond noise."""
+    """Return [M, M] bool: whether row i is significantly better than row j."""
     counts = np.array([len(row.seeds) for row in rows])
     seeded = np.flatnonzero(counts)
     found = np.zeros((len(rows), len(rows)), dtype=bool)
     found[np.ix_(seeded, seeded)] = better_by_seeds([rows[i].values for i in seeded])
-    if len({row.seeds for row in rows}) > len(set(counts.tolist())):  # equally many seeds and others: nothing to pair
+    if len({row.seeds for row in rows}) > len(set(counts.tolist())):  # same number of different seeds: not paired
         for i, j in itertools.permutations(range(len(rows)), 2):
             if counts[i] == counts[j] and rows[i].seeds != rows[j].seeds:
                 found[i, j] = welch(rows[i].values, rows[j].values).low > 0
-    for j in np.flatnonzero(counts == 0).tolist():  # its one value is that of every seed
+    for j in np.flatnonzero(counts == 0).tolist():  # the same value for every seed
         for i in seeded.tolist():
             ahead = over_seeds(np.array(rows[i].values) - rows[j].values[0])
             found[i, j], found[j, i] = ahead.low > 0, ahead.high < 0
     if (counts == 2).any() or (counts == 0).any():
-        by_queries, told = better_by_queries([row.queries for row in rows])
+        by_queries, comparable = better_by_queries([row.queries for row in rows])
         fewer, more = np.minimum.outer(counts, counts), np.maximum.outer(counts, counts)
-        alone = (fewer == 2) | (more <= 2)  # else two seeds would decide, or none
-        found = np.where(alone, by_queries & told, found & (by_queries & told | (fewer > 0)))
+        alone = (fewer == 2) | (more <= 2)  # otherwise two seeds, or none, would decide
+        found = np.where(alone, by_queries & comparable, found & (by_queries & comparable | (fewer > 0)))
     return found
 
 
 def per_query(results: Sequence[Result], metric: str, read: Reader) -> np.ndarray | None:
-    """[Q]: a metric of each query, the mean over results; NaN where a query is not valid. None where nobody kept it."""
+    """Return [Q]: a metric by query, averaged over results; NaN for invalid queries. None if not stored."""
     each = [
         metric_per_query(metric, result.metrics[metric], read(result.row.key or ""))
         for result in results
         if metric in result.metrics
     ]
     known = [values for values in each if values is not None]
-    alike = {(values.shape, np.isnan(values).tobytes()) for values in known}
-    return np.mean(known, axis=0) if len(known) == len(each) and len(alike) == 1 else None
+    kinds = {(values.shape, np.isnan(values).tobytes()) for values in known}
+    return np.mean(known, axis=0) if len(known) == len(each) and len(kinds) == 1 else None
 
 
 def better_by_seeds(rows: list[list[float]]) -> np.ndarray:
-    """[M, M] bool: whether row i is better than row j beyond noise, by the rule of `tied_with_best`.
+    """Return [M, M] bool: whether row i is significantly better than row j, by the rule of `tied_with_best`.
 
-    Rows over equally many seeds, as all are where nothing failed, are compared at once: a pair of its own costs a
-    tenth of a millisecond, and there are M x M.
+    Rows with the same number of seeds (the usual case) are compared at once: a single pair takes 0.1 ms, and there are
+    M x M.
     """
     found = np.zeros((len(rows), len(rows)), dtype=bool)
     counts = np.array([len(row) for row in rows])
     for count in np.unique(counts[counts > 1]).tolist():
-        alike = np.flatnonzero(counts == count)
-        values = np.array([rows[i] for i in alike])
+        members = np.flatnonzero(counts == count)
+        values = np.array([rows[i] for i in members])
         quantile = student(0.975, count - 1) / math.sqrt(count)
-        for i, row in zip(alike.tolist(), values, strict=True):
+        for i, row in zip(members.tolist(), values, strict=True):
             ahead = row - values
-            found[i, alike] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > 0
+            found[i, members] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > 0
     for i, j in np.argwhere(counts[:, None] != counts).tolist():
         found[i, j] = tied_with_best([rows[i], rows[j]]) == [True, False]
     return found
 
 
 def apart(protocol: str) -> tuple[str, ...]:
-    """The words of a protocol, measured or declared, that keep it from being ranked with protocols that lack them."""
+    """Return the words of a protocol, measured or declared, that exclude it from rankings of protocols without them."""
     words = {word.removeprefix(DECLARED) for word in protocol.split(", ")}
     return tuple(word for word in NOT_COMPARABLE if word in words)

@@ -1,4 +1,4 @@
-"""Print, colour and name the numbers of a metric: as its evaluator declares it, or plainly."""
+"""Format, scale and name values of a metric as its evaluator declares it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from reidbench.components import Metric
 from .results import Leaderboard, Summary
 
 NAMES = {"cmc1": "R1", "cmc5": "R5", "cmc10": "R10", "cmc20": "R20"}
-PLAIN_FROM, PLAIN_TO = 1e3, 1e15  # between them a number is printed as a whole one
+PLAIN_FROM, PLAIN_TO = 1e3, 1e15  # numbers in this range are printed without decimals
 
 
 def number(value: float, metric: Metric | None, sign: str = "") -> str:
-    """A value as text, without its unit: a fraction in % with one decimal, anything else with four digits.
+    """Return a value as text without unit: fractions in % with one decimal, others with four digits.
 
-    `sign` is "+" to have one before positive numbers too.
+    `sign` "+" adds a sign to positive numbers.
     """
     if is_percent(metric):
         return f"{100 * value:{sign}.1f}"
@@ -26,28 +26,28 @@ def number(value: float, metric: Metric | None, sign: str = "") -> str:
 
 
 def is_percent(metric: Metric | None) -> bool:
-    """Whether the values are fractions that are printed times 100."""
+    """Return whether values are fractions printed in %."""
     return metric is not None and metric.unit == "%"
 
 
 def scaled(value: float, metric: Metric | None) -> float:
-    """A value as an axis shows it: in % or in its own unit."""
+    """Return a value as shown on an axis: in % or in its own unit."""
     return 100 * value if is_percent(metric) else value
 
 
 def axis(name: str, metric: Metric | None) -> str:
-    """The title of an axis: "mAP, %"."""
+    """Return the title of an axis, such as "mAP, %"."""
     unit = metric.unit if metric else ""
     return ", ".join(filter(None, (NAMES.get(name, name), unit)))
 
 
 def from_zero(metric: Metric | None) -> bool:
-    """Whether an axis of this metric begins at 0: where its range does."""
+    """Return whether an axis of this metric starts at 0, as its range does."""
     return metric is not None and metric.ends[0] == 0
 
 
 def heading(board: Leaderboard, name: str) -> str:
-    """A metric with its unit and direction: "mAP in %"; by evaluator where they declare it differently."""
+    """Return a metric with unit and direction, such as "mAP in %"; by evaluator if declarations differ."""
     by_kind: dict[Metric | None, list[str]] = {}
     for evaluator in board.giving(name):
         by_kind.setdefault(board.metric(evaluator, name), []).append(evaluator)
@@ -57,32 +57,32 @@ def heading(board: Leaderboard, name: str) -> str:
 
 
 def described(name: str, metric: Metric | None) -> str:
-    """A metric with its unit and direction, as one evaluator declares it."""
+    """Return a metric with unit and direction, as one evaluator declares it."""
     label = NAMES.get(name, name)
     if metric is None:
-        return f"{label}, shown as it is (its evaluator declares nothing of it: never ranked)"
+        return f"{label}, unscaled (its evaluator does not declare it: never ranked)"
     unit_words = f" in {metric.unit}" if metric.unit else ""
     return label + unit_words + (", lower is better" if metric.better == "lower" else "")
 
 
 def own_unit(board: Leaderboard, name: str, evaluator: str) -> str:
-    """The unit to print behind a number, where the evaluators of a table have several for this metric."""
+    """Return the unit to print after a number if the evaluators of a table use several for this metric, else ""."""
     kinds = [board.metric(giving, name) for giving in board.giving(name)]
     return unit(board.metric(evaluator, name)) if len({unit(kind) for kind in kinds}) > 1 else ""
 
 
 def unit(metric: Metric | None) -> str:
-    """The unit with the space before it, or nothing."""
+    """Return the unit after a space, or ""."""
     return f" {metric.unit}" if metric is not None and metric.unit else ""
 
 
 def all_percent(board: Leaderboard, names: Iterable[str]) -> bool:
-    """Whether every evaluator that gives one of these metrics declares fractions in %."""
+    """Return whether all evaluators that give these metrics declare fractions in %."""
     return all(is_percent(board.metric(evaluator, name)) for name in names for evaluator in board.giving(name))
 
 
 def lower_is_better(board: Leaderboard, names: Iterable[str]) -> list[str]:
-    """The metrics, as they are printed, of which less is better; with the evaluators, where others differ in that."""
+    """Return the printed names of metrics where lower is better, with evaluators if only some declare it."""
     found = []
     for name in names:
         giving = board.giving(name)
@@ -95,9 +95,9 @@ def lower_is_better(board: Leaderboard, names: Iterable[str]) -> list[str]:
 
 # ---------------------------------------------------------------------- bars and colours
 def nearness(values: Mapping[str, float], metric: Metric | None) -> dict[str, float]:
-    """Nearness of each value of a column to the best one, from 0 to 1: the colour of a heat map.
+    """Return the closeness of each value of a column to the best, from 0 to 1, as the colour of a heat map.
 
-    0 is the worse end of the metric's range or, where that is open, the worst value. All 0 for an undeclared metric.
+    0 is the worse end of the metric's range, or the worst value if the range is open. All 0 for an undeclared metric.
     """
     if metric is None or not values:
         return dict.fromkeys(values, 0.0)
@@ -115,18 +115,18 @@ def nearness(values: Mapping[str, float], metric: Metric | None) -> dict[str, fl
 
 @dataclass(frozen=True)
 class Scale:
-    """From where to where bars run, in the metric's own values."""
+    """Ends of bars, in the metric's own values."""
 
     low: float
     high: float
 
     def part(self, value: float) -> float:
-        """Share of the bar that a value fills, from 0 to 1."""
+        """Return the share of the bar that a value fills, from 0 to 1."""
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
 
 def scale(summaries: Sequence[Summary], metric: Metric | None) -> Scale | None:
-    """The ends of the bars that hold these means and intervals; None where there is none, or no declaration."""
+    """Return the ends of bars for these means and intervals; None if there are none or the metric is undeclared."""
     if metric is None or not summaries:
         return None
     least, greatest = metric.ends
@@ -138,7 +138,7 @@ def scale(summaries: Sequence[Summary], metric: Metric | None) -> Scale | None:
 
 
 def _round_up(value: float) -> float:
-    """The next number of two digits, or of one below 1: 12.3 to 13, 0.0123 to 0.02."""
+    """Round up to two digits, or to one digit below 1: 12.3 to 13, 0.0123 to 0.02."""
     if value <= 0:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(value)) - (value >= 1))

@@ -1,4 +1,4 @@
 """Search a gallery for the images nearest to a query, and show them on an HTML page.
 
-Imports export, report, scoring, metrics and data. Start with `search.py`.
+Imports export, report, scoring, metrics and data. Begin with `search.py`.
 """

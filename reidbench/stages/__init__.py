@@ -1,4 +1,4 @@
-"""Run one stage: a spec in, an artifact out.
+"""Run one stage: reads a spec, publishes an artifact.
 
 Imports matrix, store, registry, training and data. Begin with `spec.py`, then `run.py`.
 """

@@ -1,4 +1,4 @@
-"""What is done for each kind of stage: its component is called, the answer checked and kept, and metrics returned."""
+"""Work of each kind of stage: call its component, check and save the answer, return metrics."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Manifest = dict[str, Any]
 
 
 def perform(run: StageRun, manifest: Manifest) -> dict[str, Any]:
-    """Do a stage's work in its folder; adds to the manifest and returns the metrics."""
+    """Do a stage's work in its folder; add to the manifest and return the metrics."""
     if run.spec.kind.torch:
         run.inputs.check_cameras()
         seed_torch(run.stage.seed)
@@ -80,7 +80,7 @@ def _data(run: StageRun, manifest: Manifest) -> dict[str, Any]:
         split.save(run.folder / f"{part}.json")
     dataset.train.hide().save(run.folder / "train-hidden.json")
     if "query" in parts and "gallery" in parts:
-        # Query and gallery of one set share pids and cameras, so they are joined as they are.
+        # Query and gallery of one set share pids and cameras, so they are joined unchanged.
         test = Split(dataset.root, [*parts["query"].samples, *parts["gallery"].samples])
         test.hide().save(run.folder / "test-hidden.json")
     counts = {part: (len(split), split.num_pids, split.num_cameras) for part, split in parts.items()}
@@ -89,14 +89,14 @@ def _data(run: StageRun, manifest: Manifest) -> dict[str, Any]:
 
 
 def _number_images(run: StageRun, dataset: Dataset) -> tuple[str, ...]:
-    """Publish a number for each picture's content; what to note about pictures that come more than once."""
+    """Publish a number for each image's content; return notes about images that occur more than once."""
     numbers = image_numbers(dataset, run.spec.cache)
     if numbers:
         save_arrays(run.folder / IMAGES, numbers)
     elif dataset.truth is None:
         return ("its pictures, in an lmdb, are not compared with the test images of other sets",)
     if "queries" in run.stage.held_out:
-        numbers = {**numbers, "train": numbers["train"][:0]}  # which is the gallery too
+        numbers = {**numbers, "train": numbers["train"][:0]}  # which is also the gallery
     found = find_overlaps(dataset, numbers)
     return (*found.problems, *found.notes)
 
@@ -148,13 +148,13 @@ def _keep_embedder(run: StageRun, embedder: Any) -> dict[str, Any]:
 def _keep(
     run: StageRun, network: Any, save: Callable[[Path, Any], None], load: Callable[[Registry, Path], object]
 ) -> None:
-    """Save a network and read it back: what cannot be rebuilt must not be published."""
+    """Save a network and load it again: a network that cannot be rebuilt must not be published."""
     try:
         save(run.folder, network)
         load(run.inputs.registry, run.folder)
     except Exception as error:
         why = describe(error).removeprefix(f"{shown(run.folder / run.spec.kind.leaves)}: ")
-        raise StageError(f"{run.name} returned {type(network).__name__}, which cannot be kept: {why}") from error
+        raise StageError(f"{run.name} returned {type(network).__name__}, which cannot be saved: {why}") from error
 
 
 def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
         features = found[part]
         if not np.isfinite(features).all():
             row = int(np.flatnonzero(~np.isfinite(features).all(1))[0])
-            raise StageError(f"features that are no numbers, first for {split.paths[row]}")
+            raise StageError(f"features that are not numbers, first for {split.paths[row]}")
         columns |= {f"{part}_features": features, f"{part}_pids": split.pids, f"{part}_camids": split.camids}
     columns |= more_columns(parts)
     save_arrays(run.folder / "features.npz", columns)  # the layout that `reidbench score` reads
@@ -184,7 +184,7 @@ def _embed(run: StageRun, manifest: Manifest) -> dict[str, Any]:
 
 
 def _computed_features(run: StageRun, parts: dict[str, Split]) -> Mapping[str, np.ndarray]:
-    """Features by part, from the embedder of the stage before."""
+    """Return features by part from the embedder of the previous stage."""
     from reidbench.training import SplitEmbedder, embed, modality_numbers
 
     embedder = run.inputs.start()
@@ -200,7 +200,7 @@ def _computed_features(run: StageRun, parts: dict[str, Split]) -> Mapping[str, n
 
 
 def _criterion(run: StageRun, manifest: Manifest) -> dict[str, Any]:
-    """What a criterion without labels says of the embedder, on the target's train images."""
+    """Return the value of a criterion without labels for the embedder, on the target's train images."""
     from reidbench.metrics import MetricError
     from reidbench.metrics.unsupervised import CRITERIA
 
@@ -214,13 +214,13 @@ def _criterion(run: StageRun, manifest: Manifest) -> dict[str, Any]:
 
 
 def _hidden_features(run: StageRun, params: Mapping[str, Any]) -> np.ndarray:
-    """Features of the target's images that a stage is given without labels, in their order."""
+    """Return features of the target's unlabelled images, in order."""
     from reidbench.training import SplitEmbedder, embed, modality_numbers
 
     embedder = run.inputs.start()
     at_once = isinstance(embedder, SplitEmbedder)
     if at_once and params:
-        raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; leave it out")
+        raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; omit it")
     images = run.inputs.images("target")
     modality_numbers(embedder, images.modality, f"images of {run.stage.data[0].data}")
     settings: Any = {"device": default_device(), "workers": run.spec.workers, "progress": run.inputs.progress}
@@ -231,9 +231,9 @@ def _hidden_features(run: StageRun, params: Mapping[str, Any]) -> np.ndarray:
 
 
 def _embedded_at_once(run: StageRun, embedder: Any, parts: Mapping[str, Split]) -> Mapping[str, np.ndarray]:
-    """Features by part from an embedder that is given both as one hidden set, and cannot know which is which."""
+    """Return features by part; the embedder receives both parts as one hidden set and cannot distinguish them."""
     if run.stage.params:
-        raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; leave it out")
+        raise StageError(f"flip_test: {type(embedder).__name__} has no features of mirror images; omit it")
     with run.record.clock.running():
         found = np.asarray(embedder.embed_split(run.split_context()))
     joined = np.empty_like(found)
@@ -242,7 +242,7 @@ def _embedded_at_once(run: StageRun, embedder: Any, parts: Mapping[str, Split]) 
 
 
 def _read_features(run: StageRun, data: str, parts: dict[str, Split]) -> Mapping[str, np.ndarray]:
-    """Features by part, from the files that the matrix file names."""
+    """Return features by part, read from the files named in the matrix file."""
     files = {part: Path(file) for part, file in run.stage.files.items()}
     with run.record.clock.running():
         placed = place_features(files, parts, data, lambda split: part_numbers(split, run.spec.cache))
@@ -257,10 +257,10 @@ def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:
     parents = [run.inputs.artifact(key) for _, key in run.stage.parents]
     query, gallery = joined_features([parent.path / "features.npz" for parent in parents])
     if (query.camids < 0).all() or (gallery.camids < 0).all():
-        manifest["protocol"] = ["no cameras"]  # the camera rule had nothing to go by
+        manifest["protocol"] = ["no cameras"]  # no cameras for the camera rule
     try:
         answer = run.call(run.context(query=query, gallery=gallery))
-    except MetricError as error:  # a sentence for the table, without the name of its class
+    except MetricError as error:  # a sentence for the table, without its class name
         raise StageError(str(error)) from error
     wrong = answer_fault(answer, len(query.pids))
     if wrong:
@@ -268,7 +268,7 @@ def _evaluate(run: StageRun, manifest: Manifest) -> dict[str, Any]:
     values, fault = metric_values(answer.values)
     fault, note = (fault, "") if fault else compare_with_declared(values, run.inputs.component.declared)
     if fault:
-        raise StageError(f"{run.name} gave {fault}")
+        raise StageError(f"{run.name} returned {fault}")
     if note:
         run.record.note(note)
     save_arrays(run.folder / "per_query.npz", by_plain_name(answer.per_query))
@@ -285,14 +285,14 @@ def _profile(run: StageRun, manifest: Manifest) -> dict[str, Any]:
     manifest["machine"] = machine(threads)
     manifest["network"] = network_hash(inputs.store.path(parent))
     if not is_network(embedder):
-        return {}  # whatever gives its features, nobody can call it with an image
+        return {}  # no embedder to call with an image
     settings: Any = {"device": default_device(), "progress": inputs.progress, **run.stage.params}  # flip
     with run.record.clock.running(), limited_threads(threads):
         return measure(embedder, **settings)
 
 
 def _judge_clusters(run: StageRun) -> dict[str, float]:
-    """Purity of the last clustering against the labels that its method never saw."""
+    """Return the purity of the last clustering, measured with labels hidden from its method."""
     clusters = run.record.clusters[-1][1]
     by_epoch = {str(epoch): np.array(labels) for epoch, labels in run.record.clusters}
     save_arrays(run.folder / "clusters.npz", by_epoch)

@@ -1,10 +1,9 @@
-"""One stage on several devices of this machine: a process for each, all running the same code, and one that watches.
+"""Run one stage on several devices of this machine: one process per device runs the same code, and one watches.
 
-The watching process holds the stage's claim, its folder and its place in the table; it imports no torch and computes
-nothing. The first rank writes the artifact and the checkpoints and tells what happens; the others write what they
-write into a folder of their own, which is thrown away, and say nothing but why they failed. They meet through a file
-and talk over the loopback interface only. When one of them fails or dies, all end, and the stage fails with the reason
-of the first; when the watching process dies, they end with it.
+The watching process owns the stage's claim, folder and place in the table; it imports no torch and computes nothing.
+The first rank writes the artifact and the checkpoints and reports events; the others write into temporary folders and
+report only why they failed. They meet through a file and communicate over the loopback interface only. If one fails or
+dies, all end and the stage fails with the reason of the first; if the watching process dies, they end too.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ from reidbench.store.artifacts import Store
 from . import worker
 from .spec import StageSpec
 
-GRACE = 2.0  # seconds in which other ranks may still say why they failed, before they are ended
-DEATH_IS_OLDER = 1.0  # seconds by which a death without a word counts as earlier than it was noticed
+GRACE = 2.0  # seconds in which other ranks may still report why they failed, before they are killed
+DEATH_IS_OLDER = 1.0  # seconds by which a death without a report counts as earlier than its detection
 LAST_WORDS = ("failed", "damaged")
-LONGEST_WAIT = timedelta(hours=1)  # of a rank for the others, as while the first measures; the dead are noticed at once
+LONGEST_WAIT = timedelta(hours=1)  # of a rank for the others, as while the first measures; deaths are noticed at once
 
 
 class Place(BaseModel):
-    """Which of the processes of a stage one is, the file through which they find each other, and its folder."""
+    """One of the processes of a stage: its rank, the file through which they meet, and its folder."""
 
     model_config = ConfigDict(frozen=True)
     rank: int
@@ -56,12 +55,12 @@ Work = Callable[[StageSpec, Place, worker.Emit], dict[str, Any]]
 
 
 class RankFailed(ReidbenchError):
-    """One process of a stage on several devices has failed; the sentence is its own."""
+    """Raised when one process of a stage on several devices failed; the message is its own."""
 
 
 @dataclass
 class _Rank:
-    """A process that is watched, and what it has said."""
+    """Watched process and the events that it reported."""
 
     number: int
     process: subprocess.Popen[bytes]
@@ -78,13 +77,13 @@ class _Watch:
 
 
 def run(spec: StageSpec, devices: int, folder: Path, emit: worker.Emit) -> dict[str, Any]:
-    """Run the stage of `spec` on so many devices; the artifact's files are in `folder` afterwards.
+    """Run the stage of `spec` on this number of devices; `folder` receives the artifact's files.
 
-    Returns what `work` answered: its metrics, notes and seconds of work. Raises DamagedArtifact as the ranks do, and
-    RankFailed with the first rank's reason.
+    Returns the answer of `work`: metrics, notes and seconds of work. Raises DamagedArtifact like the ranks, and
+    RankFailed with the reason of the first rank that failed.
     """
     scratch = Store(spec.store).scratch(spec.stage.key)
-    meeting = scratch / f"meeting-{os.getpid()}-{time.time_ns()}"  # a file; what a kill leaves goes with the scratch
+    meeting = scratch / f"meeting-{os.getpid()}-{time.time_ns()}"  # a file; removed with the scratch folder
     watch = _Watch()
     try:
         for number in range(devices):
@@ -115,9 +114,9 @@ def _start(spec: StageSpec, place: Place, watch: _Watch) -> _Rank:
     rank = _Rank(place.rank, process)
     threading.Thread(target=_hear, args=(rank, reading, watch), daemon=True).start()
     assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it is gone already, which the watch is told
+    with suppress(BrokenPipeError):  # it has died; the watch thread reports it
         process.stdin.write(json.dumps([spec.dump(), place.model_dump(mode="json")]).encode() + b"\n")
-        process.stdin.flush()  # and stays open: its end is the rank's
+        process.stdin.flush()  # stays open: the rank ends when it closes
     return rank
 
 
@@ -128,14 +127,14 @@ def _loopback() -> dict[str, str]:
 
 
 def _one_node(rank: int) -> dict[str, str]:
-    """Fabric's place of a process, whatever launcher this one was started by."""
+    """Return Fabric's variables for a process, regardless of the launcher that started this one."""
     return {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}
 
 
 def _hear(rank: _Rank, reading: int, watch: _Watch) -> None:
     with os.fdopen(reading) as events:
         for line in events:
-            with suppress(ValueError):  # a line that its death cut short
+            with suppress(ValueError):  # a line cut short by its death
                 watch.heard.put((rank, json.loads(line)))
     rank.code = rank.process.wait()
     rank.left_at = time.monotonic()
@@ -143,7 +142,7 @@ def _hear(rank: _Rank, reading: int, watch: _Watch) -> None:
 
 
 def _listen(watch: _Watch, emit: worker.Emit) -> dict[str, Any]:
-    """Pass the first rank's events on until all have answered."""
+    """Forward the first rank's events until all ranks have answered."""
     while not all(rank.answer is not None and rank.left_at is not None for rank in watch.ranks):
         rank, event = watch.heard.get()
         _note(rank, event, emit)
@@ -171,7 +170,7 @@ def _failed(rank: _Rank) -> bool:
 
 
 def _last_words(watch: _Watch, emit: worker.Emit) -> None:
-    """One failure makes others: hear them, for the first of them is the reason."""
+    """Collect reports after a failure: one failure causes others, and the first is the reason."""
     until = time.monotonic() + GRACE
     while any(rank.left_at is None for rank in watch.ranks) and (left := until - time.monotonic()) > 0:
         with suppress(queue.Empty):
@@ -180,11 +179,13 @@ def _last_words(watch: _Watch, emit: worker.Emit) -> None:
 
 
 def _reason(ranks: Sequence[_Rank]) -> ReidbenchError:
-    """What the first that failed said, or how it died."""
+    """Return the reason of the first rank that failed, or how it died."""
     first = min((rank for rank in ranks if _failed(rank)), key=_failed_at)
     if first.failure is None:
-        how = f"killed by {signal.Signals(-first.code).name}" if first.code < 0 else f"gone with exit code {first.code}"
-        return RankFailed(f"the process of device {first.number + 1} of {len(ranks)} was {how}")
+        how = (
+            f"killed by {signal.Signals(-first.code).name}" if first.code < 0 else f"ended with exit code {first.code}"
+        )
+        return RankFailed(f"the process of device {first.number + 1} of {len(ranks)} {how}")
     if first.failure["event"] == "damaged":
         return DamagedArtifact(first.failure["key"], first.failure["error"])
     error = RankFailed(first.failure["error"])
@@ -193,7 +194,7 @@ def _reason(ranks: Sequence[_Rank]) -> ReidbenchError:
 
 
 def _failed_at(rank: _Rank) -> float:
-    """By the monotonic clock, which all processes of this machine share."""
+    """Return the time of failure on the monotonic clock, which all processes of a machine share."""
     if rank.failure is not None:
         return float(rank.failure["at"])
     return (rank.left_at or 0.0) - DEATH_IS_OLDER
@@ -211,9 +212,9 @@ def _end(ranks: Sequence[_Rank]) -> None:
 
 # ---------------------------------------------------------------------- in a rank's process
 def serve(work: Work) -> int:
-    """Be one rank: `work(spec, place, emit)` gives metrics, notes and seconds of work.
+    """Run as one rank: `work(spec, place, emit)` returns metrics, notes and seconds of work.
 
-    Spec and place are the first line of standard input.
+    The first line of standard input contains spec and place.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the watching process, which ends this one
     emit = worker.writer(os.fdopen(int(os.environ.pop(worker.EVENTS)), "w"))
@@ -228,25 +229,25 @@ def serve(work: Work) -> int:
     except DamagedArtifact as error:
         emit({"event": "damaged", "key": error.key, "error": str(error), "at": time.monotonic()})
         code = 1
-    except BaseException as error:  # noqa: BLE001 - whatever a plugin raises costs one cell
+    except BaseException as error:  # noqa: BLE001 - any exception of a plugin affects one cell only
         text = traceback.format_exc()
         emit({"event": "failed", "error": worker.describe(error), "traceback": text, "at": time.monotonic()})
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # no tidying up, which would wait for ranks that are gone
+    os._exit(code)  # without cleanup, which would wait for dead ranks
 
 
 def _say_nothing(event: dict[str, Any]) -> None:
-    """The first rank tells for all."""
+    """Ignore an event; the first rank reports for all."""
 
 
 @contextmanager
 def joined(rank: int, ranks: int, meeting: Path) -> Iterator[None]:
-    """Belong to the process group of all ranks: nccl where there are GPUs, one for each, gloo on CPUs.
+    """Join the process group of all ranks: nccl with GPUs, one per rank, otherwise gloo.
 
-    They find each other through the file `meeting`, which must not be there before. Raises ReidbenchError where there
-    are GPUs, but fewer than ranks.
+    Ranks meet through the file `meeting`, which must not exist yet. Raises ReidbenchError if there are GPUs, but fewer
+    than ranks.
     """
     import torch
     import torch.distributed as dist
@@ -254,7 +255,9 @@ def joined(rank: int, ranks: int, meeting: Path) -> Iterator[None]:
     backend = "gloo"
     if torch.cuda.is_available():
         if torch.cuda.device_count() < ranks:
-            raise ReidbenchError(f"{ranks} devices asked for, {torch.cuda.device_count()} here; see `devices`")
+            raise ReidbenchError(
+                f"{ranks} devices requested, but only {torch.cuda.device_count()} available; see `devices`"
+            )
         torch.cuda.set_device(rank)
         backend = "nccl"
     store = dist.FileStore(str(meeting), ranks)  # type: ignore[attr-defined]
@@ -262,14 +265,14 @@ def joined(rank: int, ranks: int, meeting: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if sys.exc_info()[0] is None:  # else others may wait in an exchange, and an end would wait for them
+        if sys.exc_info()[0] is None:  # after an error, others may wait in an exchange, and leaving would wait too
             dist.destroy_process_group()
 
 
 def fabric(ranks: int, precision: str, accelerator: str) -> Any:
-    """The Lightning Fabric of a stage; with several ranks, one that starts no process, in the group that was joined.
+    """Return the Lightning Fabric of a stage; with several ranks it uses the joined group and starts no process.
 
-    Buffers are not sent around at every step: queues are equal on all ranks, and batch norm is joined or averaged.
+    Buffers are not broadcast at every step: queues are equal on all ranks, and batch norm is synchronised or averaged.
     """
     from lightning_fabric import Fabric
 
@@ -280,7 +283,7 @@ def fabric(ranks: int, precision: str, accelerator: str) -> Any:
         from lightning_fabric.strategies import DDPStrategy
         from torch.nn.parallel import DistributedDataParallel
 
-        # torch 2.13 has renamed it, and warns of the old name.
+        # torch 2.13 renamed it and warns about the old name.
         names = signature(DistributedDataParallel).parameters
         name = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
         strategy = DDPStrategy(cluster_environment=LightningEnvironment(), **{name: False})

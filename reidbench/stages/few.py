@@ -1,4 +1,4 @@
-"""A few of a data set's images, for a rehearsal: enough for every sampler, and not more."""
+"""Small subset of a data set's images for a rehearsal: just enough for every sampler."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STRAYS = 64  # images without an identity: of a pool, or junk and distractors of
 
 
 def few_of(dataset: Dataset, identities: int) -> Dataset:
-    """The data set with so many identities in each part, those with the least pids; the gallery has the queries'.
+    """Return the data set with this number of identities in each part, smallest pids first; gallery as query.
 
-    Of one identity, camera, outfit and modality the first SAME images are kept, so that rules on clothes and
-    modalities find their matches; of images without an identity the first STRAYS. What rendered data know of their
-    images is told by their place, so such a set stays whole.
+    Keeps the first SAME images of each identity, camera, outfit and modality, so rules on clothes and modalities find
+    matches, and the first STRAYS images without an identity. Rendered data find their truth by position, so such a set
+    stays whole.
     """
     if dataset.truth is not None:
         return dataset
@@ -48,7 +48,7 @@ def _few(split: Split, wanted: set[int]) -> Split:
 
 
 def _kinds(split: Split) -> np.ndarray:
-    """Pid, camera and, where the set has them, outfit and modality of each image, as numbers [N, 2 to 4]."""
+    """Return pid, camera and, if available, outfit and modality of each image, as numbers [N, 2 to 4]."""
     columns = [split.pids, split.camids]
     columns += [] if split.clothes is None else [split.clothes]
     columns += [] if split.modality is None else [np.unique(split.modality, return_inverse=True)[1]]

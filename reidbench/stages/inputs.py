@@ -1,4 +1,4 @@
-"""What a stage is given: images with or without labels, truth, networks with their parent's weights."""
+"""Inputs of a stage: images with or without labels, truth, and networks with the parent's weights."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ from .worker import Emit
 
 
 def images_place(dataset: Dataset, root: str | None) -> dict[str, str | None]:
-    """Where a data set's images lie, for its manifest: absolutely, and seen from the root that the user gave."""
+    """Return the location of a data set's images for its manifest: absolute, and relative to the user's root."""
     place = os.path.abspath(dataset.root)  # noqa: PTH100 - not resolved: a link may lead elsewhere tomorrow
     return {"root": place, "root_from_given": os.path.relpath(place, root) if root else None}
 
 
 def images_root(artifact: Artifact, root: str | None) -> Path:
-    """Where the images lie now: data may have moved together with the root that the user gives.
+    """Return the current location of the images: data may have moved together with the user's root.
 
-    Raises DamagedArtifact for an artifact that does not say it.
+    Raises DamagedArtifact for an artifact without a location.
     """
     beside = artifact.need("root_from_given")
     if root and beside:
         return Path(os.path.normpath(Path(root) / beside))
     place = artifact.need("root")
     if place is None:
-        raise DamagedArtifact(artifact.key, f"{artifact.path}: its manifest does not say where the images are")
+        raise DamagedArtifact(artifact.key, f"{artifact.path}: its manifest has no location of the images")
     return Path(place)
 
 
 def every_image(artifact: Artifact, root: Path) -> tuple[Split, np.ndarray, tuple[str, ...]]:
-    """All images of a data set as one; their places in train, query and gallery one after the other; sentences."""
+    """Return all images of a data set as one split, their indices in train, query and gallery, and notes."""
     files = {part: artifact.path / f"{part}.json" for part in PARTS}
     parts = {part: Split.load(file, root) for part, file in files.items() if file.is_file()}
     return all_images(parts, bool(artifact.need("one_numbering")))
 
 
 def blame_what_is_gone(store: Store, spec: StageSpec, error: Exception) -> None:
-    """Raise DamagedArtifact when a stage failed because what it reads was taken away, by `clean` or by hand."""
+    """Raise DamagedArtifact if a stage failed because its input was removed, by `clean` or by hand."""
     data = [*spec.stage.data, *(spec.trained_on if spec.stage.kind == "embed" else ())]
     for key in [*(key for _, key in spec.stage.parents), *(given.key for given in data)]:
         if not store.has(key):
@@ -70,7 +70,7 @@ def blame_what_is_gone(store: Store, spec: StageSpec, error: Exception) -> None:
 
 
 class Inputs:
-    """Reads what a stage's spec names, from the store and from the data."""
+    """Reader of a stage's inputs, from the store and from the data."""
 
     def __init__(self, spec: StageSpec, store: Store, registry: Registry, emit: Emit) -> None:
         self.spec = spec
@@ -78,58 +78,58 @@ class Inputs:
         self.store = store
         self.registry = registry
         self.emit = emit
-        self.note: Callable[[str], None] = ignore_note  # of a stage that is being run
+        self.note: Callable[[str], None] = ignore_note  # of a running stage
 
     @cached_property
     def component(self) -> Component:
-        """The component that the stage runs."""
+        """Component that the stage runs."""
         return self.registry.get(self.spec.kind.component, self.stage.use)
 
     @cached_property
     def params(self) -> Params:
-        """Its parameters."""
+        """Parameters of the component."""
         return self.params_of(self.component, self.stage)
 
     @staticmethod
     def params_of(component: Component, stage: Stage) -> Params:
-        """A component's parameters in a stage, the secret ones among them."""
+        """Return a component's parameters in a stage, including secret ones."""
         return component.params(**{**stage.params, **stage.secrets})
 
     @cached_property
     def devices(self) -> int:
-        """How many devices the stage takes. Raises OneDevice when its component does not train on several."""
+        """Number of devices of the stage. Raises OneDevice if its component does not support several."""
         if not self.spec.kind.several_devices:
             return 1
         return devices_for(self.stage.kind, self.component, self.params, self.spec.devices)
 
     def progress(self, done: int, total: int) -> None:
-        """Report how far the stage is."""
+        """Report the progress of the stage."""
         self.emit(progressed(done, total))
 
     def artifact(self, key: str) -> Artifact:
-        """The artifact of another stage."""
+        """Return the artifact of another stage."""
         return self.store.read(key)
 
     def parent(self, *roles: str) -> Artifact | None:
-        """The artifact of the last parent with one of these roles."""
+        """Return the artifact of the last parent with one of these roles."""
         keys = [key for role, key in self.stage.parents if role in roles]
         return self.artifact(keys[-1]) if keys else None
 
     # ------------------------------------------------------------------ data
     def data_inputs(self, role: str) -> list[DataInput]:
-        """The data sets of a role."""
+        """Return the data sets of a role."""
         return [given for given in self.stage.data if given.role == role]
 
     def folder_of(self, given: DataInput) -> tuple[Artifact, Path]:
-        """The published lists of a data set, and where its images lie now."""
+        """Return the published lists of a data set and the current location of its images."""
         artifact = self.artifact(given.key)
         return artifact, images_root(artifact, self.spec.roots.get(given.key))
 
     @cached_property
     def declared_labels(self) -> frozenset[str]:
-        """The labels beyond identity that the stage's component says it uses, and no other sees.
+        """Labels beyond identity that the stage's component declares; it receives no others.
 
-        A stage without a component, which uses the network of the training before it, has those of that training.
+        A stage without a component, which uses the network of the previous training, has the labels of that training.
         """
         if self.spec.kind.component:
             return self.component.protocol_with(self.params) & MORE_LABELS
@@ -140,7 +140,7 @@ class Inputs:
         return component.protocol_with(self.params_of(component, before)) & MORE_LABELS
 
     def labelled(self, role: str) -> Split | None:
-        """The images of a role with labels: train images, or all; several data sets become one."""
+        """Return the labelled images of a role, train or all; several data sets are merged."""
         splits = []
         for given in self.data_inputs(role):
             split = self._labelled(given)
@@ -152,7 +152,7 @@ class Inputs:
         return Split.merge(splits) if splits else None
 
     def _labelled(self, given: DataInput) -> Split:
-        """The images of a data set with labels; what is left out of all of them is noted."""
+        """Return the labelled images of a data set; notes images left out of all images."""
         artifact, root = self.folder_of(given)
         if given.part != ALL_IMAGES:
             return Split.load(artifact.path / "train.json", root)
@@ -162,7 +162,7 @@ class Inputs:
         return split
 
     def hidden(self, role: str) -> HiddenSplit | None:
-        """The images of a role without labels."""
+        """Return the unlabelled images of a role."""
         splits = []
         for given in self.data_inputs(role):
             artifact, root = self.folder_of(given)
@@ -175,14 +175,14 @@ class Inputs:
         return HiddenSplit.merge(splits) if splits else None
 
     def images(self, role: str) -> HiddenSplit:
-        """The images of a role that the plan promised."""
+        """Return the images of a role that the plan requires."""
         images = self.hidden(role)
         if images is None:
             raise StageError(f"{self.stage.use} needs a {role}")
         return images
 
     def check_cameras(self) -> None:
-        """Raise StageError where a component requires cameras and its images come from fewer than two."""
+        """Raise StageError if a component requires cameras and its images come from fewer than two."""
         role = self.spec.kind.learns_from
         if not self.data_inputs(role) or "cameras" not in self.component.required(self.params):
             return
@@ -191,25 +191,25 @@ class Inputs:
         if len(found) < 2:
             names = " and ".join(given.data for given in self.data_inputs(role))
             count = "one camera" if found else "no known camera"
-            raise StageError(f"{self.stage.use} needs two or more cameras, and {names} has {count}")
+            raise StageError(f"{self.stage.use} needs two or more cameras, but {names} has {count}")
 
     def truth(self, role: str, images: HiddenSplit | None) -> Any:
-        """What only rendered data know of a role's images, for components that say `protocol={"truth"}`."""
+        """Return the truth about a role's images, which only rendered data have, for `protocol={"truth"}`."""
         return self.known_truth(role, images) if "truth" in self.component.protocol_with(self.params) else None
 
     def known_truth(self, role: str, images: HiddenSplit | None = None) -> Any:
-        """The truth about a role's images, or those of them that are given.
+        """Return the truth about a role's images, or about the given ones.
 
-        Raises StageError where the data set does not know it.
+        Raises StageError if the data set does not have it.
         """
         places = self.data_inputs(role)
         if len(places) != 1:
-            raise StageError(f"{self.stage.use} needs the truth of one data set, and its {role} is {len(places)}")
+            raise StageError(f"{self.stage.use} needs the truth of one data set, but its {role} has {len(places)}")
         (given,) = places
         planned = self.spec.data_stages[given.key]
         dataset = self.open_dataset(planned.use, planned.params, planned.root)
         if dataset.truth is None:
-            raise StageError(f"{self.stage.use} needs the truth, which {given.data} does not know")
+            raise StageError(f"{self.stage.use} needs the truth, which {given.data} does not have")
         return BoundTruth(dataset.truth, self.images(role) if images is None else images)
 
     def validation(self) -> tuple[tuple[Split, Split], ...]:
@@ -220,7 +220,7 @@ class Inputs:
         return tuple((query, gallery) for query, gallery in pairs)
 
     def given(self, images: Given) -> Any:
-        """The images of a line of the table of kinds; None where the component is given none."""
+        """Return the images of an entry of the table of kinds; None if the component receives none."""
         if images.role == VALIDATION:
             return self.validation()
         if not images.hidden:
@@ -238,36 +238,36 @@ class Inputs:
         more = {"progress": self.progress} if "progress" in inspect.signature(target).parameters else {}
         dataset = target(component.params(**params), Path(root) if root else None, self.spec.cache, **more)
         if not isinstance(dataset, Dataset):
-            raise StageError(f"dataset {use} must return a Dataset, got {type(dataset).__name__}")
+            raise StageError(f"dataset {use} must return a Dataset, not {type(dataset).__name__}")
         return dataset
 
     # ------------------------------------------------------------------ networks
     def backbone(self) -> Any:
-        """A fresh network with the parent stage's weights."""
+        """Return a new network with the parent stage's weights."""
         parent = self.parent(*TRAINED)
         if parent and (parent.path / "backbone.json").is_file():
             return saved_backbone(self.registry, parent.path, self.own_network())
         start = self.start()
         if start is not None:
-            if not hasattr(start, "backbone"):  # an untrained one would be scored as if it had been trained
-                raise StageError(f"{type(start).__name__}, from the stage before, has no backbone to go on from")
-            if self.stage.kind == OF_COMPONENT["finetuner"].stage:  # in a sequence; adapters are given the embedder
+            if not hasattr(start, "backbone"):  # an untrained one would be scored as a trained one
+                raise StageError(f"{type(start).__name__} of the previous stage has no backbone to start from")
+            if self.stage.kind == OF_COMPONENT["finetuner"].stage:  # in a sequence; adapters receive the embedder
                 self._note_carried(start)
             return start.backbone
-        assert self.stage.backbone is not None  # the plan gives one to each step
+        assert self.stage.backbone is not None  # the plan sets one for each step
         return build_backbone(self.registry, {**self.stage.backbone, "image_size": list(self.spec.size)})
 
     def _note_carried(self, start: Any) -> None:
-        """Note how much of the embedder before a fine-tuning goes on from."""
+        """Note how much of the previous embedder a fine-tuning starts from."""
         whole, kept = (sum(one.numel() for one in network.parameters()) for network in (start, start.backbone))
         if kept < whole:
             self.note(
-                f"goes on from the backbone of the step before, {kept:,} of its {whole:,} parameters: what else it "
-                "had, such as a neck or branches, is new"
+                f"starts from the backbone of the previous step, {kept:,} of its {whole:,} parameters; the rest, such "
+                "as a neck or branches, is new"
             )
 
     def own_network(self) -> Any:
-        """The OwnNetwork of a stage whose network or images are not its parent's; None where they are."""
+        """Return the OwnNetwork of a stage whose network or images differ from its parent's, otherwise None."""
         from reidbench.training.weights.carry import OwnNetwork
 
         stage, before = self.stage, self.spec.start
@@ -278,12 +278,12 @@ class Inputs:
         return None if setups[0] == setups[1] else OwnNetwork(described, stage.size, before.label)
 
     def start(self) -> Any:
-        """The parent's embedder with the stage's own network, or None."""
+        """Return the parent's embedder with the stage's own network, or None."""
         parent = self.parent(*EMBEDDERS)
         return saved_embedder(self.registry, parent.path, self.own_network()) if parent else None
 
     def network(self, name: str) -> Any:
-        """What the stage of a `Uses` field trained: a Backbone or an Embedder."""
+        """Return the network trained by the stage of a `Uses` field: a Backbone or an Embedder."""
         artifact = self.parent(f"prepared.{name}")
         if artifact is None:
             raise StageError(f"{self.stage.use} has no field {name!r} that names a stage")
@@ -291,7 +291,7 @@ class Inputs:
         return saved(self.registry, artifact.path)
 
     def judge_selection(self, pool: HiddenSplit, answer: Selection) -> dict[str, float]:
-        """What the truth says of a selection, after it was made; {} where nobody knows which images are relevant."""
+        """Return metrics of a selection computed from the truth; {} if the relevant images are unknown."""
         from reidbench.metrics.selection import selection_quality
 
         places = self.data_inputs("pool")

@@ -1,4 +1,4 @@
-"""Networks from their descriptions and from the files that stages saved."""
+"""Networks built from descriptions or loaded from files of stages."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class StageError(ReidbenchError):
-    """A stage cannot give what it must."""
+    """Raised when a stage cannot produce its result."""
 
 
 def build_backbone(registry: Registry, described: Mapping[str, Any]) -> Any:
-    """A fresh network from `{use, params, image_size}`."""
+    """Build a new network from `{use, params, image_size}`."""
     from reidbench.training import Backbone
 
     component = registry.get("backbone", described["use"])
@@ -34,7 +34,7 @@ def build_backbone(registry: Registry, described: Mapping[str, Any]) -> Any:
         network = component.load()(params, size)
     except ReidbenchError:
         raise
-    except Exception as error:  # else the method that asked for it would seem to be at fault
+    except Exception as error:  # otherwise the calling method would seem to have failed
         given = params_text(Choice("backbone", component, params).changed)
         name = described["use"] + (f" ({given})" if given else "")
         raise StageError(f"backbone {name}: {plugins.describe(error)}") from error
@@ -45,23 +45,23 @@ def build_backbone(registry: Registry, described: Mapping[str, Any]) -> Any:
 
 
 def saved_backbone(registry: Registry, folder: Path, own: OwnNetwork | None = None) -> Any:
-    """The backbone that a stage saved, or a network of a step's own with its weights."""
+    """Load the backbone saved by a stage, or a step's own network with its weights."""
     from reidbench.training.weights.artifacts import load_backbone
 
     return load_backbone(folder, partial(build_backbone, registry), own)
 
 
 def saved_embedder(registry: Registry, folder: Path, own: OwnNetwork | None = None) -> Any:
-    """The embedder that a stage saved, or the same around a network of a step's own with its weights."""
+    """Load the embedder saved by a stage, optionally around a step's own network with its weights."""
     from reidbench.training.weights.artifacts import load_embedder
 
     return load_embedder(folder, partial(build_backbone, registry), plugins.packages(registry), own)
 
 
 def network_hash(folder: Path) -> str:
-    """A hash of the class of a saved embedder and the shapes of its tensors, whatever their values.
+    """Return a hash of a saved embedder's class and tensor shapes, independent of the values.
 
-    Empty where the folder has none that can be read.
+    Empty if the folder has no readable one.
     """
     try:
         described = json.loads((folder / "embedder.json").read_text())

@@ -1,4 +1,4 @@
-"""What stages leave beside their networks: arrays, lists, and features of several methods as one."""
+"""Outputs of stages other than networks: arrays, lists, and joined features of several methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reidbench.files.names import shown, shown_value
 from reidbench.registry.metrics import COLUMNS, NAME, range_fault
 from reidbench.store.manifests import LARGEST_METRIC
 
-# Of a file of features, beside pids and camids, with what stands for an unknown one.
+# Columns of a feature file other than pids and camids, with their values for unknown labels.
 MORE_COLUMNS: Mapping[str, int | str] = {"clothes": UNKNOWN, "modality": "", "tracklets": UNKNOWN}
 RESERVED = frozenset({"file", "allow_pickle"})  # arguments of numpy.savez
 
@@ -31,7 +31,7 @@ def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def selection_fault(answer: object, images: int) -> str:
-    """What a selector of that many images should have returned; empty when it did."""
+    """Return what a selector should have returned for this number of images; "" if the answer is valid."""
     if not isinstance(answer, Selection) or np.shape(answer.scores) != (images,):
         return "a Selection with one score per pool image"
     unscored = np.flatnonzero(~np.isfinite(np.asarray(answer.scores, dtype=np.float64)))
@@ -46,33 +46,35 @@ def selection_fault(answer: object, images: int) -> str:
 
 
 def answer_fault(answer: object, queries: int) -> str:
-    """What an evaluator of that many queries did wrong; empty when it answered with Metrics that can be kept.
+    """Return the error in an evaluator's answer for this number of queries; "" if it is valid.
 
-    Its numbers are looked at by `metric_values`.
+    Its values are checked by `metric_values`.
     """
     if not isinstance(answer, Metrics):
-        return f"must return Metrics, got {type(answer).__name__}"
+        return f"must return Metrics, not {type(answer).__name__}"
     for what in ("per_query", "notes"):
         if not isinstance(getattr(answer, what), Mapping):
-            return f"gave {what} that are not a mapping of names, but {type(getattr(answer, what)).__name__}"
+            return f"returned {what} that are not a mapping of names, but {type(getattr(answer, what)).__name__}"
     arrays = (fault for name, array in answer.per_query.items() if (fault := _array_fault(name, array, queries)))
     return next(arrays, "") or _notes_fault(answer.notes)
 
 
 def _array_fault(name: object, given: object, queries: int) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        return f"gave a per_query array with the name {shown_value(name)}; use letters, digits, '_', '-' and '.'"
+        return f"returned a per_query array with the name {shown_value(name)}; use letters, digits, '_', '-' and '.'"
     name = str.__str__(name)
-    if name in RESERVED or name.endswith(".npy"):  # numpy would take "ap.npy" for the file of "ap"
-        return f"gave a per_query array with the reserved name {name!r}; choose another"
+    if name in RESERVED or name.endswith(".npy"):  # numpy would use "ap.npy" as the file of "ap"
+        return f"returned a per_query array with the reserved name {name!r}; rename it"
     try:
         array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
-        return f"gave something else than an array for per_query {name!r}: {shown(str(error))}"
+        return f"returned per_query {name!r} that is not an array: {shown(str(error))}"
     if array.dtype.hasobject:
-        return f"gave an array of objects for per_query {name!r}; give numbers"
+        return f"returned an array of objects for per_query {name!r}; use numbers"
     if array.ndim == 0 or len(array) != queries:
-        return f"gave per_query {name!r} of shape {array.shape}; it must have one entry for each of {queries} queries"
+        return (
+            f"returned per_query {name!r} of shape {array.shape}; it must have one entry for each of {queries} queries"
+        )
     return ""
 
 
@@ -80,20 +82,20 @@ def _notes_fault(notes: Mapping[str, Any]) -> str:
     try:
         json.dumps(dict(notes), sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:
-        return f"gave notes that JSON cannot hold: {shown(str(error))}"
+        return f"returned notes that cannot be written as JSON: {shown(str(error))}"
     return ""
 
 
 def metric_values(given: object) -> tuple[dict[str, float], str]:
-    """An evaluator's numbers by name, and what is wrong with them or nothing.
+    """Return an evaluator's values by name, and the first error in them or "".
 
-    True and text are not numbers, though Python makes numbers of them: a metric that is one is a slip of its author.
+    Rejects True and text, which Python would convert to numbers: such a metric is a mistake.
     """
     if not isinstance(given, Mapping) or not all(isinstance(name, str) and str.strip(name) for name in given):
-        return {}, f"no numbers by name, but {shown_value(given)}"
+        return {}, f"no mapping of names to numbers, but {shown_value(given)}"
     plain = by_plain_name(given)
     if len(plain) < len(given):
-        return {}, f"two numbers of one name: {', '.join(map(shown, plain))}"
+        return {}, f"two metrics with the same name: {', '.join(map(shown, plain))}"
     values = {name: _number(value) for name, value in plain.items()}
     wrong = [f"{name}, but {shown_value(plain[name])}" for name, value in values.items() if not math.isfinite(value)]
     names = (fault for name in values if (fault := _name_fault(name)))
@@ -101,7 +103,7 @@ def metric_values(given: object) -> tuple[dict[str, float], str]:
 
 
 def by_plain_name(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The same by ordinary text: a subclass of str, like an enumeration's, may print and compare as it likes."""
+    """Return the same with plain text as names: subclasses of str, such as enums, may print and compare differently."""
     return {str.__str__(name): value for name, value in given.items()}
 
 
@@ -109,12 +111,12 @@ def _name_fault(name: str) -> str:
     if not name.isprintable():
         return f"a metric with the name {shown_value(name)}, which is not printable text"
     if name in COLUMNS:
-        return f"a metric with the name {name!r}, which is a column of every table; choose another"
+        return f"a metric with the name {name!r}, which is a column of every table; rename it"
     return ""
 
 
 def _number(value: Any) -> float:
-    """A number of any library as a float, NaN for what is none."""
+    """Return a number of any library as a float, NaN for anything else."""
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
         return math.nan
     try:
@@ -124,10 +126,10 @@ def _number(value: Any) -> float:
 
 
 def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Metric]) -> tuple[str, str]:
-    """What is wrong with an evaluator's numbers, and what to note: a value out of its range, and undeclared names.
+    """Return the first value outside its declared range as an error, and a note about undeclared names.
 
-    An evaluator that declares nothing is of an older kind: nothing is noted, and its numbers are printed as they are;
-    only what is too large to be averaged is then wrong.
+    Evaluators without declarations get no note and their values are printed unchanged; only values too large to be
+    averaged are errors.
     """
     large = (
         f"{name} {value}: too large to be averaged" for name, value in values.items() if abs(value) > LARGEST_METRIC
@@ -138,9 +140,9 @@ def compare_with_declared(values: Mapping[str, float], declared: Mapping[str, Me
 
 
 def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:
-    """The pool's files by falling score, of equal scores those kept first: the order of released lists.
+    """Write the pool's files by descending score, kept ones first among ties: the order of released lists.
 
-    The selector itself never saw a name. Columns: path, score, kept (0 or 1).
+    The selector does not see the names. Columns: path, score, kept (0 or 1).
     """
     kept = np.zeros(len(pool), dtype=np.int64)
     kept[answer.indices] = 1
@@ -153,7 +155,7 @@ def write_selected(file: Path, pool: HiddenSplit, answer: Selection) -> None:
 
 
 def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
-    """Query and gallery of one method, or of several as an ensemble; picture numbers are those of the first.
+    """Return query and gallery of one method, or of several as an ensemble; image numbers are those of the first.
 
     Raises DataError for a member with zero vectors, which have no cosine distance.
     """
@@ -169,9 +171,9 @@ def joined_features(files: list[Path]) -> tuple[Embedded, Embedded]:
 
 
 def more_columns(parts: Mapping[str, Split]) -> dict[str, np.ndarray]:
-    """The labels beyond identity that evaluators are given, as arrays [N] by name: `query_clothes`, ...
+    """Return labels beyond identity for evaluators, as arrays [N] by name: `query_clothes`, ...
 
-    Where one part has a label, the others have it too: an image of a split without it has an unknown one, -1 or "".
+    If one part has a label, all have it: images of a split without it have the unknown value, -1 or "".
     """
     found: dict[str, np.ndarray] = {}
     for name, unknown in MORE_COLUMNS.items():
@@ -183,10 +185,10 @@ def more_columns(parts: Mapping[str, Split]) -> dict[str, np.ndarray]:
 
 
 def joined(parts: list[np.ndarray], name: str) -> np.ndarray:
-    """Features [N, D] of one network as they are, or of several as an ensemble's: at unit length, side by side.
+    """Return features [N, D] of one network, or the concatenated unit-length features of an ensemble.
 
-    The cosine distance of concatenated unit features is the mean of the members' cosine distances, so an
-    ensemble's evaluator sees ordinary features. Raises DataError, with the `name` of the features, for zero vectors.
+    The cosine distance of concatenated unit features is the mean of the members' cosine distances, so evaluators need
+    no special case. Raises DataError, with the `name` of the features, for zero vectors.
     """
     if len(parts) == 1:
         return parts[0]

@@ -1,4 +1,4 @@
-"""What a manifest says about the making of its artifact, and no key depends on."""
+"""Provenance of an artifact in its manifest, which no key depends on."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from reidbench.registry import plugins
 
 from .inputs import Inputs
 
-PARTS = re.compile(r"[-_.]+")  # which installers take for the same in a name
+PARTS = re.compile(r"[-_.]+")  # equivalent characters in names of distributions
 
 
 def provenance(inputs: Inputs) -> dict[str, Any]:
-    """What a reader of the artifact may want to know, and no key depends on."""
+    """Return the provenance of a stage's artifact, which no key depends on."""
     spec, component = inputs.spec.dump(), (inputs.spec.kind.component, inputs.stage.use)
     own = inputs.registry.components.get(component)
     versions = {name: _version(name) for name in ("reidbench", "torch", "torchvision", "numpy", "scipy")}
@@ -51,10 +51,9 @@ def _version(distribution: str) -> str:
 
 
 def installed() -> Mapping[str, str]:
-    """Version by name of every distribution on the import path, as Python finds them: the first of a name counts.
+    """Return the versions of all distributions on the import path by name, first match first, as Python finds them.
 
-    Looked up once in a process, until its import path or one of the folders on it changes. A server does so before it
-    forks.
+    Cached in a process until its import path or a folder on it changes. A server calls it before it forks.
     """
     return _installed(tuple((place, _changed(place)) for place in sys.path))
 
@@ -73,7 +72,7 @@ def _installed(places: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
         try:
             about = one.metadata
             name, version = (str(about[field]) if field in about else "" for field in ("Name", "Version"))
-        except (OSError, ValueError):  # the metadata of another package are damaged: no stage fails for that
+        except (OSError, ValueError):  # damaged metadata of another package must not fail a stage
             continue
         if name:
             found.setdefault(PARTS.sub("-", name).lower(), version or "unknown")

@@ -1,4 +1,4 @@
-"""What a method logs, notes and clusters while it runs, how long it works, and how its clusters are judged."""
+"""Logs, notes, clusterings and work time of a running method, and checks of its clusterings."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import numpy as np
 from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown_value
 
-# Beyond these a clustering is noted: no data set of this field looks like it.
+# A clustering beyond these limits gets a note: no re-identification data set looks like it.
 FEWEST_CLUSTERED = 0.1  # of the images
 LARGEST_CLUSTER = 0.5  # of the clustered images
-MOST_PROGRESS = 1e15  # beyond it a float no longer counts by ones
+MOST_PROGRESS = 1e15  # a larger float cannot count by ones
 LONGEST_NOTE = 2000  # characters of a note
 
 
 class Clock:
-    """Seconds of a component's own work, over all its restarts, without what the harness does for it meanwhile."""
+    """Clock for a component's own work, over all its restarts, without the work that the runner does for it."""
 
     def __init__(self) -> None:
-        self.before = 0.0  # up to the last time that it was stopped or started
-        self.since: float | None = None  # by the monotonic clock; None while it is stopped
+        self.before = 0.0  # up to the last stop or start
+        self.since: float | None = None  # on the monotonic clock; None while stopped
 
     @property
     def seconds(self) -> float:
         return self.before + (0.0 if self.since is None else time.monotonic() - self.since)
 
     def restore(self, seconds: float) -> None:
-        """Go on from what an earlier process had worked; what this one did before it knew is left out."""
+        """Continue from the seconds of an earlier process; drops the time before this call."""
         self.before = seconds
         if self.since is not None:
             self.since = time.monotonic()
@@ -45,7 +45,7 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the seconds of the block out."""
+        """Exclude the seconds of the block."""
         with self._set(False):
             yield
 
@@ -64,7 +64,7 @@ class Clock:
 
 
 def progressed(done: object, total: object) -> dict[str, Any]:
-    """The event of a progress. Raises ReidbenchError for what is not two finite numbers."""
+    """Return a progress event. Raises ReidbenchError for anything but two finite numbers."""
     counts = []
     for value in (done, total):
         try:
@@ -78,7 +78,7 @@ def progressed(done: object, total: object) -> dict[str, Any]:
 
 
 class Record:
-    """What a method logs, notes and clusters, kept across restarts by the checkpoint."""
+    """Logs, notes and clusterings of a method, kept across restarts by the checkpoint."""
 
     def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
         self.emit = emit
@@ -106,21 +106,19 @@ class Record:
         if not isinstance(text, str):
             raise ReidbenchError(f"ctx.note takes a sentence, not {shown_value(text)}")
         text = text.strip()
-        if len(text) > LONGEST_NOTE:  # it is printed beside every row: no list of a whole data set
+        if len(text) > LONGEST_NOTE:  # it is printed next to every row: no list of a whole data set
             text = f"{text[:LONGEST_NOTE]} ... ({len(text) - LONGEST_NOTE} more characters)"
         if text and text not in self.notes:
             self.notes.append(text)
             self.emit({"event": "note", "text": text})
 
     def conclude(self) -> None:
-        """Note what went by without an effect: rounds that a method logged as `skipped`, and a last clustering that
-        tells nearly nothing apart.
-        """
+        """Note work without effect: rounds logged as `skipped`, and a last clustering with almost no information."""
         skipped = sum(bool(line.get("skipped")) for line in self.lines)
         if skipped:
             untrained = ": nothing was trained" if skipped == len(self.lines) else ""
             self.note(
-                f"{skipped} of {len(self.lines)} rounds were skipped, for lack of clusters to tell apart{untrained}"
+                f"{skipped} of {len(self.lines)} rounds were skipped, for lack of clusters to distinguish{untrained}"
             )
         if self.clusters:
             fault = clustering_fault(np.array(self.clusters[-1][1]))
@@ -138,7 +136,7 @@ class Record:
 
 
 def clustering_fault(labels: np.ndarray) -> str:
-    """Why a clustering [N] (-1: outlier) can hardly teach identities, or an empty text."""
+    """Return why a clustering [N] (-1: outlier) is almost useless for learning identities, or ""."""
     inside = labels[labels >= 0]
     sizes = np.unique(inside, return_counts=True)[1]
     if len(sizes) < 2:
@@ -152,7 +150,7 @@ def clustering_fault(labels: np.ndarray) -> str:
 
 
 def cluster_purity(clusters: np.ndarray, pids: np.ndarray) -> dict[str, float]:
-    """Share of clustered images whose cluster is mostly of their own identity; -1 means not clustered."""
+    """Return the share of clustered images in clusters dominated by their own identity; -1 means not clustered."""
     inside = clusters >= 0
     best = sum(int(np.unique(pids[clusters == c], return_counts=True)[1].max()) for c in np.unique(clusters[inside]))
     return {

@@ -1,4 +1,4 @@
-"""How one stage is run: a spec in, an artifact out. `python -m reidbench.stages.run STAGE.json` is a worker."""
+"""Runs one stage from a spec. `python -m reidbench.stages.run STAGE.json` is a worker process."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .unchanged import refuse_changed
 
 
 class Busy(ReidbenchError):
-    """Another process is making this artifact."""
+    """Raised when another process is making this artifact."""
 
 
 def run_stage(spec: StageSpec, emit: worker.Emit) -> None:
-    """Make one artifact and publish it. Returns at once when it is there; raises Busy when another makes it.
+    """Make one artifact and publish it. Returns at once if it exists; raises Busy if another process is making it.
 
     Any other exception is the stage's failure.
     """
@@ -43,7 +43,7 @@ def run_stage(spec: StageSpec, emit: worker.Emit) -> None:
             raise Busy(f"another process is running {spec.stage.label}")
         inputs = Inputs(spec, store, plugins.load(frozenset(spec.without)), emit)
         with worker.limited_threads(spec.threads), store.publishing(key) as (folder, manifest):
-            began = time.monotonic()  # a clock may be set back meanwhile
+            began = time.monotonic()  # the wall clock may be set back meanwhile
             manifest.update(provenance(inputs))
             try:
                 if inputs.devices > 1:
@@ -52,7 +52,7 @@ def run_stage(spec: StageSpec, emit: worker.Emit) -> None:
                     manifest["metrics"] = perform(StageRun(inputs, folder), manifest)
                 refuse_changed(inputs, folder, manifest)
             except DamagedArtifact as error:
-                store.set_aside(error.key)  # the runner has it made again
+                store.set_aside(error.key)  # the runner makes it again
                 raise
             except Exception as error:
                 blame_what_is_gone(store, spec, error)
@@ -62,11 +62,11 @@ def run_stage(spec: StageSpec, emit: worker.Emit) -> None:
 
 # ---------------------------------------------------------------------- the worker process
 def main(arguments: list[str]) -> int:
-    """Run the stage of a spec file. Events go, a JSON line each, to the descriptor in REIDBENCH_EVENTS.
+    """Run the stage of a spec file. Events go, as JSON lines, to the descriptor in REIDBENCH_EVENTS.
 
-    Standard input is a pipe that nobody writes to: when it ends, the driver is gone, and so is the worker. Started by
-    hand, without that variable, a worker prints its events and heeds no input. `--rank` is one of several processes
-    of a stage, started by `distributed.run`.
+    Standard input is a pipe that nothing is written to: when it closes, the driver has ended, and the worker ends too.
+    Without that variable, when started by hand, the worker prints its events and ignores its input. `--rank` makes it
+    one of several processes of a stage, started by `distributed.run`.
     """
     if arguments == ["--rank"]:
         return distributed.serve(_as_rank)
@@ -83,9 +83,9 @@ def main(arguments: list[str]) -> int:
     except DamagedArtifact as error:
         emit({"event": "damaged", "error": str(error), "key": error.key})
         return 1
-    except BaseException as error:  # whatever a plugin raises costs one cell
+    except BaseException as error:  # any exception of a plugin affects one cell only
         emit({"event": "failed", "error": worker.describe(error), "traceback": traceback.format_exc()})
-        with suppress(OSError):  # the log is in the store, whose disk may be what is full
+        with suppress(OSError):  # the log is in the store, and the disk may be full
             traceback.print_exc()
         return 1
     emit({"event": "done"})
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _as_rank(spec: StageSpec, place: distributed.Place, emit: worker.Emit) -> dict[str, Any]:
-    """The metrics, notes and seconds of work of a stage that this process runs together with others."""
+    """Return metrics, notes and seconds of work of a stage that this process runs together with others."""
     inputs = Inputs(spec, Store(spec.store), plugins.load(frozenset(spec.without)), emit)
     with worker.limited_threads(spec.threads):
         manifest: dict[str, Any] = {}

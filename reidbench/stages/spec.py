@@ -1,4 +1,4 @@
-"""The spec of a stage: all that a process needs to run it, whichever executor starts that process."""
+"""Spec of a stage: everything that a process needs to run it, with any executor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reidbench.store.artifacts import Store
 
 
 class PlannedData(BaseModel):
-    """A data set as the plan saw it."""
+    """Data set as known when the plan was made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     use: str
@@ -28,12 +28,12 @@ class PlannedData(BaseModel):
 
 
 class StageSpec(BaseModel):
-    """The planned stage, the benchmark's settings, where store and data are, and which plugins are disabled."""
+    """Planned stage with the benchmark's settings, the locations of store and data, and the disabled plugins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     stage: Stage
-    start: Stage | None  # the training before, whose weights the stage goes on with
-    trained_on: tuple[DataInput, ...]  # what the stages before were trained on
+    start: Stage | None  # the previous training, whose weights the stage starts from
+    trained_on: tuple[DataInput, ...]  # training data of earlier stages
     store: Path
     cache: Path
     without: tuple[str, ...]
@@ -42,16 +42,16 @@ class StageSpec(BaseModel):
     data_stages: dict[str, PlannedData]  # by key
     threads: int
     precision: str
-    devices: Devices  # of the benchmark; `Inputs.devices` are those that the stage takes
+    devices: Devices  # of the benchmark; `Inputs.devices` are those of the stage
 
     @classmethod
     def of(cls, plan: Plan, stage: Stage, store: Store, without: Collection[str] = (), workers: int = 0) -> StageSpec:
-        """The spec of one stage of a plan."""
+        """Return the spec of one stage of a plan."""
         data = {given.key: plan.stages[given.key] for given in stage.data}
         benchmark = plan.benchmark
         before = [plan.stages[key] for role, key in stage.parents if role in TRAINED]
         return cls(
-            stage=replace(stage, changed={}),  # which are for sentences of the driver
+            stage=replace(stage, changed={}),  # only for messages of the driver
             start=replace(before[-1], changed={}) if before else None,
             trained_on=tuple(plan.trained_on(stage.key)),
             store=store.root.absolute(),
@@ -70,14 +70,14 @@ class StageSpec(BaseModel):
 
     @property
     def kind(self) -> Kind:
-        """The stage's line in the table of kinds."""
+        """The stage's entry in the table of kinds."""
         return OF_STAGE[self.stage.kind]
 
     @property
     def size(self) -> ImageSize:
-        """The size of the stage's images, and how they come to it."""
+        """Image size and resizing of the stage."""
         return self.stage.size
 
     def dump(self) -> dict[str, Any]:
-        """The spec as JSON values; `StageSpec.model_validate` reads them back."""
+        """Return the spec as JSON values; `StageSpec.model_validate` reads them."""
         return self.model_dump(mode="json", exclude={"stage": {"changed"}, "start": {"changed"}})

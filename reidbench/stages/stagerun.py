@@ -1,4 +1,4 @@
-"""One stage being run: its component's context, the call, and what the component logs and notes meanwhile."""
+"""Running stage: its component's context, the call, and what the component logs and notes."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class StageRun:
 
     @property
     def name(self) -> str:
-        """The component as sentences name it: its kind and its name."""
+        """Kind and name of the component, for messages."""
         return f"{self.spec.kind.component} {self.stage.use}"
 
     def call(self, context: Context[Any]) -> Any:
-        """The answer of the component, whose own work is timed: its module is imported before."""
+        """Return the component's answer. Only its own work is timed: its module is imported before."""
         target = self.inputs.component.load()
         owner = self.folder.stat().st_uid
         with self.record.clock.running():
             answer = target(context)
-        if self.rank == 0:  # the folder of any other is thrown away
+        if self.rank == 0:  # the folders of other ranks are temporary
             try:
                 check_leavings(self.folder, owner)
             except UnfitLeavings as error:
@@ -50,9 +50,9 @@ class StageRun:
         return answer
 
     def context(self, **own: Any) -> Context[Any]:
-        """What the component is given: the images of its kind, a backbone, the common part, and what is its own."""
+        """Return the component's context: the images of its kind, a backbone, the common fields, and its own."""
         kind = self.spec.kind
-        assert kind.context is not None  # all kinds have one whose components are called
+        assert kind.context is not None  # all kinds with components have one
         own |= {images.role: self.inputs.given(images) for images in kind.given}
         if kind.step:
             own["backbone"] = self.aside(self.inputs.backbone)
@@ -61,7 +61,7 @@ class StageRun:
         return kind.context(**own, **self._common(self.inputs.params))
 
     def split_context(self) -> EmbedContext[Any]:
-        """What a SplitEmbedder is given, on the target's query and gallery."""
+        """Return the context of a SplitEmbedder, on the target's query and gallery."""
         trained = self.spec.start
         assert trained is not None  # each embed stage follows one
         component = self.inputs.registry.get(OF_STAGE[trained.kind].component, trained.use)
@@ -71,14 +71,14 @@ class StageRun:
         return EmbedContext(images=self.inputs.images("target"), model=model.path, **common)
 
     def aside(self, given: Callable[..., Any]) -> Callable[..., Any]:
-        """What the harness does when a component asks it for something: no work of the component's own."""
+        """Wrap a service for a component so that its time does not count as the component's work."""
         return self.record.clock.paused()(given)
 
     def _common(self, params: Params) -> dict[str, Any]:
-        """The arguments that all contexts share."""
+        """Return the arguments that all contexts share."""
         shared = scratch = self.inputs.store.scratch(self.stage.key)
         if self.rank > 0:
-            scratch = self.folder  # of its own, and part of no artifact
+            scratch = self.folder  # not part of an artifact
         device = "cpu"
         checkpoint: Any = None
         if self.spec.kind.torch:
@@ -111,11 +111,11 @@ class StageRun:
         }
 
     def make_fabric(self) -> Any:
-        """The Lightning Fabric of this process."""
+        """Return the Lightning Fabric of this process."""
         return distributed.fabric(self.ranks, self.spec.precision, default_device())
 
     @property
     def device(self) -> str:
-        """Where this process computes: with several, each has a GPU of its own."""
+        """Return the device of this process; each of several has its own GPU."""
         device = default_device()
         return f"{device}:{self.rank}" if device == "cuda" and self.ranks > 1 else device

@@ -1,4 +1,4 @@
-"""Which of a target's test images, or test persons, a method was trained on: a row must say so."""
+"""Check which test images or test persons of a target a method was trained on, to note it in the row."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from reidbench.store.artifact import Artifact
 
 from .inputs import Inputs, every_image
 
-IMAGES = "images.npz"  # of a data stage: a number for each picture's content, by split
+IMAGES = "images.npz"  # of a data stage: a number for each image's content, by split
 
 
 @dataclass
 class Seen:
-    """What the embed stage of a target has to tell.
+    """Overlaps found by the embed stage of a target.
 
-    `columns` are `query_images` [Q] and `gallery_images` [G] int64, equal for equal pictures, where some are equal.
+    `columns` are `query_images` [Q] and `gallery_images` [G] int64, equal for equal images, if there are any.
     """
 
     columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Seen:
 
 
 def picture_numbers(artifact: Artifact) -> dict[str, np.ndarray]:
-    """The numbers that a data stage gave to its pictures, by split; {} where it gave none (rendered sets)."""
+    """Return the image numbers of a data stage, by split; {} if there are none (rendered sets)."""
     file = artifact.path / IMAGES
     if not file.is_file():
         return {}
@@ -42,11 +42,11 @@ def picture_numbers(artifact: Artifact) -> dict[str, np.ndarray]:
 
 
 def look_back(inputs: Inputs, target: DataInput, parts: Mapping[str, Split]) -> Seen:
-    """Compare query and gallery of the target with each other, and with all that the stages before trained on."""
+    """Compare query and gallery of the target with each other, and with all training data of earlier stages."""
     seen = Seen()
     numbers = picture_numbers(inputs.artifact(target.key))
     own = [given.data for given in inputs.spec.trained_on if (given.key, given.part) == (target.key, ALL_IMAGES)]
-    if own:  # whether or not its pictures can be compared
+    if own:  # whether or not its images can be compared
         seen.words[TEST_IN_TRAIN] = None
         seen.notes.append(f"trained on all images of {own[0]}, which is {target.data}")
     if not numbers:
@@ -98,7 +98,7 @@ def _compare(
 
 
 def _of_one_set(part: Artifact, whole: Artifact) -> bool:
-    """Whether two data stages read one data set in the same way, of which one holds out a part of train."""
+    """Return whether two data stages read the same data set, one of them holding out a part of train."""
     read = ("use", "params", "content", "few")
     one, other = (artifact.need("stage") for artifact in (part, whole))
     return bool(one.get("content")) and all(one.get(name) == other.get(name) for name in read)

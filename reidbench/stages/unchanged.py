@@ -1,4 +1,4 @@
-"""Whether a stage's data are still those of the plan and the lists: else it must not be published under its key."""
+"""Check that a stage's data are still those of the plan and the lists; otherwise its result must not be published."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PARTS = ("train", "query", "gallery")
 
 
 def refuse_changed(inputs: Inputs, folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise DataError, naming a picture, where the files that a stage was given are no longer those that were planned
-    with or listed: its result, in `folder`, would be kept under the key of the files as they were.
+    """Raise DataError, naming an image, if the files of a stage differ from those planned or listed.
 
-    Contents are hashed only where the index does not prove a file unchanged.
+    Its result, in `folder`, would be published under the key of the original files. Contents are hashed only if the
+    index does not prove a file unchanged.
     """
     stage = inputs.stage
     if stage.kind == "data":
@@ -45,15 +45,15 @@ def refuse_changed(inputs: Inputs, folder: Path, manifest: Mapping[str, Any]) ->
 
 def _refusal(name: str, which: str) -> DataError:
     return DataError(
-        f"{name}: its files changed during the run{which}; this result is not kept, because it may mix old and new "
+        f"{name}: its files changed during the run{which}; this result is discarded, because it may mix old and new "
         "files: run it again"
     )
 
 
 def _differs(inputs: Inputs, planned: Stage | PlannedData) -> bool:
-    """Whether the files of a data set as a whole differ from what the plan saw.
+    """Return whether the files of a data set as a whole differ from the plan's.
 
-    Sets without a root are made, not read; below a root that has the store in it files always change.
+    Sets without a root are rendered, not read; a root that contains the store always changes.
     """
     if not planned.root or not planned.content:
         return False
@@ -65,7 +65,7 @@ def _differs(inputs: Inputs, planned: Stage | PlannedData) -> bool:
 
 
 def _changed_pictures(inputs: Inputs, artifact: Artifact, root: str | None) -> list[Path]:
-    """The pictures that are not those that were listed: a component's own fingerprint need not look at them."""
+    """Return the images that differ from those listed, which a component's own fingerprint may not cover."""
     listed = picture_numbers(artifact)
     changed = []
     for part, split in _splits(artifact, root):
@@ -83,12 +83,12 @@ def _splits(artifact: Artifact, root: str | None) -> Iterator[tuple[str, Split]]
 
 
 def _first(changed: list[Path]) -> str:
-    more = f" and {len(changed) - 1} more pictures" if len(changed) > 1 else ""
+    more = f" and {len(changed) - 1} more images" if len(changed) > 1 else ""
     return f", {shown(changed[0])}{more} among them" if changed else ""
 
 
 def _last(artifact: Artifact, root: str | None) -> str:
-    """The picture that was changed last; nothing where none is a file."""
+    """Return the image that changed last; "" if none is a file."""
     files = [split.root / path for _, split in _splits(artifact, root) for path in split.paths]
     times = {file: file.stat().st_ctime_ns for file in files if file.is_file()}
-    return f", of its pictures last {shown(max(times, key=lambda file: times[file]))}" if times else ""
+    return f", of its images last {shown(max(times, key=lambda file: times[file]))}" if times else ""

@@ -1,4 +1,4 @@
-"""What processes that run stages share: threads and seeds, events as JSON lines, an end with their starter."""
+"""Shared by processes that run stages: threads and seeds, events as JSON lines, ending with the parent process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from reidbench.registry.plugins import describe as describe
 
-EVENTS = "REIDBENCH_EVENTS"  # the descriptor that a worker's events go to
+EVENTS = "REIDBENCH_EVENTS"  # descriptor for a worker's events
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -26,7 +26,7 @@ Emit = Callable[[dict[str, Any]], None]
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Hold every numeric library to `threads`, since their number changes sums of floats."""
+    """Limit every numeric library to `threads`, since their number changes sums of floats."""
     from threadpoolctl import threadpool_limits
 
     if "torch" not in sys.modules:
@@ -45,17 +45,17 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 
 def seed_torch(seed: int) -> None:
-    """Seed the global generators, which methods should not need, and ask for repeatable kernels.
+    """Seed the global generators, which methods should not need, and request deterministic kernels.
 
-    Torch also fills new memory then, which shows who reads what nobody has written. Nobody does (see the tests), so
-    that filling it is left out.
+    Torch would also fill new memory then, to expose reads of uninitialised memory. Nothing reads any (see the tests),
+    so filling is disabled.
     """
     import random
 
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms does the same and imports the compiler
+    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms also imports the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.manual_seed(seed)
@@ -64,27 +64,27 @@ def seed_torch(seed: int) -> None:
 
 
 def default_device() -> str:
-    """The accelerator if there is one; `CUDA_VISIBLE_DEVICES=` hides it."""
+    """Return the accelerator if there is one; `CUDA_VISIBLE_DEVICES=` hides it."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def environment(threads: int, events: int) -> dict[str, str]:
-    """This process's environment and import path for a worker, with the libraries' threads set before they start."""
+    """Return this process's environment and import path for a worker, with the libraries' thread limits set."""
     paths = [os.path.abspath(path or ".") for path in sys.path]  # noqa: PTH100 - import paths are text
     return {
         **os.environ,
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "PYTHONHASHSEED": "0",
-        "PYTHONIOENCODING": "utf-8:backslashreplace",  # a log takes whatever a plugin prints, in any locale
+        "PYTHONIOENCODING": "utf-8:backslashreplace",  # a log accepts everything that a plugin prints, in any locale
         EVENTS: str(events),
     }
 
 
 def writer(events: TextIO) -> Emit:
-    """A function that writes events, a JSON line each, from any thread."""
+    """Return a function that writes events as JSON lines, from any thread."""
     lock = threading.Lock()
 
     def emit(event: dict[str, Any]) -> None:
@@ -96,9 +96,9 @@ def writer(events: TextIO) -> Emit:
 
 
 def leave_with_the_starter() -> None:
-    """End this process when its standard input ends: a pipe that nobody writes to, held by its starter.
+    """End this process when its standard input closes: an unused pipe, held open by the process that started it.
 
-    On Linux the kernel ends it too, even while some C code holds the interpreter's lock and no thread can look.
+    On Linux the kernel also ends it, even while C code holds the interpreter lock and no thread can run.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Keep artifacts on disk by key: visible only when whole, verified when read, locked while made.
+"""Artifacts on disk by key: visible only when complete, verified when read, locked while made.
 
 Imports data, files and errors. Begin with `artifacts.py`.
 """

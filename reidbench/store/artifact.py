@@ -1,4 +1,4 @@
-"""A published artifact, and what is wrong with one that is there and cannot be used."""
+"""Published artifacts, and errors for those that cannot be used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .leavings import MANIFEST
 
 
 class BadArtifact(StoreError):
-    """An artifact that is there and cannot be used."""
+    """Raised when an artifact exists but cannot be used."""
 
     def __init__(self, key: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -21,16 +21,16 @@ class BadArtifact(StoreError):
 
 
 class DamagedArtifact(BadArtifact):
-    """An artifact whose bytes are not those that were published, or that no stage can have published."""
+    """Raised when the bytes of an artifact are not those published, or no stage can have published them."""
 
 
 class UnreadableArtifact(BadArtifact):
-    """An artifact that this user may not read, or that the disk does not give. It may be whole: nobody removes it."""
+    """Raised when this user or the disk cannot read an artifact. It may be intact, so it is never removed."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published artifact: its folder and its manifest."""
+    """Published artifact: its folder and its manifest."""
 
     key: str
     path: Path
@@ -38,22 +38,22 @@ class Artifact:
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The numbers that the stage reported. Raises DamagedArtifact when there are none."""
+        """Metrics of the stage. Raises DamagedArtifact if there are none."""
         metrics: Mapping[str, float] = self.need("metrics")
         return metrics
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the stage noted: images left out, rounds skipped, weights not loaded."""
+        """Notes of the stage: images left out, rounds skipped, weights not loaded."""
         return tuple(self.manifest.get("notes", ()))
 
     @property
     def label(self) -> str:
-        """The stage in words."""
+        """Label of the stage."""
         return str(self.manifest.get("stage", {}).get("label", "a stage without a name"))
 
     def need(self, *names: str) -> Any:
-        """A field of the manifest, `need("stage", "kind")` one of its stage. Raises DamagedArtifact without it."""
+        """Return a field of the manifest or, as in `need("stage", "kind")`, of its stage. Raises DamagedArtifact."""
         found: Any = self.manifest
         for name in names:
             if name not in found:

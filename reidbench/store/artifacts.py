@@ -1,4 +1,4 @@
-"""Artifacts on disk by key: visible only when whole, verified when read, claimed while made."""
+"""Store of artifacts by key: visible only when complete, verified when read, claimed while made."""
 
 from __future__ import annotations
 
@@ -36,14 +36,16 @@ from .locks import identity as _identity
 from .locks import process_start as process_start
 from .manifests import KEY, fault, is_whole, names_files, sealed
 
-GONE = "the artifact is gone"  # how the reason ends when something was there and no longer is
+GONE = "the artifact is gone"  # suffix of the reason when an artifact has disappeared
 
 
 class Store(Kept):
-    """`objects/<key>` are whole artifacts; the folders beside `objects` serve their making, or keep what outlasts them.
+    """Store folder. `objects/<key>` are complete artifacts; the other folders are working space, or keep what outlasts
+    them.
 
-    A manifest that is kept without its artifact (`records/<key>.json`) can be read as that of an artifact: `manifest`,
-    `facts` and `with_facts` fall back to it. `has`, `keys` and `read` do not know it: who needs the artifact makes it.
+    A manifest kept without its artifact (`records/<key>.json`) can be read like that of an artifact: `manifest`,
+    `facts` and `with_facts` fall back to it. `has`, `keys` and `read` ignore it: a stage that needs the artifact makes
+    it again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,18 +60,18 @@ class Store(Kept):
 
     # ------------------------------------------------------------------ reading
     def path(self, key: str) -> Path:
-        """Where the artifact of that key lies, or would."""
+        """Return the path of the artifact of that key, published or not."""
         return self.root / "objects" / key
 
     def has(self, key: str) -> bool:
-        """Whether an artifact of that key is published; one that this user may not look into is."""
+        """Return whether an artifact of that key is published, even if this user may not open it."""
         try:
             return (self.path(key) / MANIFEST).is_file()
         except OSError:
             return os.path.lexists(self.path(key))
 
     def keys(self) -> set[str]:
-        """The keys of all published artifacts: folders, without those that file systems and desktops leave."""
+        """Return the keys of all published artifacts; folders created by file systems and desktops are ignored."""
         try:
             with os.scandir(self.root / "objects") as entries:
                 return {entry.name for entry in entries if is_folder(entry) and not is_foreign(entry.name)}
@@ -79,20 +81,20 @@ class Store(Kept):
             raise StoreError(f"{self.root}: the store cannot be read: {error.strerror}") from None
 
     def manifest(self, key: str) -> Artifact:
-        """The artifact with its manifest verified, its files not yet.
+        """Return the artifact with its manifest verified, but not its files.
 
-        Raises KeyError if absent, DamagedArtifact, and UnreadableArtifact where the system does not let it be read.
+        Raises KeyError if absent, DamagedArtifact, and UnreadableArtifact if the system refuses access.
         """
         return self._read(key)[0]
 
     def with_facts(self, key: str, names: tuple[str, ...]) -> tuple[Artifact, Mapping[str, Any]]:
-        """What `manifest` and `facts` give, of one reading of the file. Raises as `manifest`."""
+        """Return the results of `manifest` and `facts` from one read of the file. Raises like `manifest`."""
         artifact, text = self._read(key)
         found = shared(text, names)
         return artifact, artifact.manifest if found is None else found
 
     def _read(self, key: str) -> tuple[Artifact, bytes]:
-        """As `manifest`, with the text of the file."""
+        """Return the result of `manifest` and the text of the file."""
         path = self.path(key)
         try:
             text = regular_bytes(f"{path}/{MANIFEST}")
@@ -107,7 +109,7 @@ class Store(Kept):
         return Artifact(key, path, _verified(key, text, f"{path}: {MANIFEST}")), text
 
     def _record(self, key: str) -> tuple[Artifact, bytes]:
-        """What is kept of an artifact that is not here. Raises as `manifest`."""
+        """Return the kept manifest of an artifact that is not in the store. Raises like `manifest`."""
         file = self.record_file(key)
         try:
             text = regular_bytes(file)
@@ -120,7 +122,7 @@ class Store(Kept):
         return Artifact(key, self.path(key), _verified(key, text, str(file))), text
 
     def facts(self, key: str, names: tuple[str, ...]) -> Mapping[str, Any]:
-        """Some fields of the manifest, verified: quicker than `manifest`, for very many artifacts. Raises as that."""
+        """Return some verified fields of the manifest, faster than `manifest` for many artifacts. Raises like it."""
         with contextlib.suppress(OSError, ValueError):
             found = facts(regular_bytes(f"{self.root}/objects/{key}/{MANIFEST}"), key, names)
             if found is not None:
@@ -130,14 +132,14 @@ class Store(Kept):
         return artifact.manifest if found is None else found
 
     def glance(self, key: str) -> tuple[str, int] | None:
-        """The stage of an artifact in words and its bytes, verified; None where more than a glance is needed."""
+        """Return the verified label and size in bytes of an artifact; None if the full manifest must be read."""
         try:
             return glance(regular_bytes(f"{self.root}/objects/{key}/{MANIFEST}"), key)
         except (OSError, ValueError):
             return None
 
     def read(self, key: str) -> Artifact:
-        """The artifact with every file's checksum verified. Raises as `manifest`; KeyError where only that is kept."""
+        """Return the artifact, all files verified. Raises like `manifest`; KeyError if only the manifest is kept."""
         artifact = self.manifest(key)
         if not artifact.manifest["files"] and not self.has(key):
             raise KeyError(key)
@@ -151,14 +153,14 @@ class Store(Kept):
                 raise UnreadableArtifact(key, unreadable(file, error)) from None
             except (OSError, ValueError):  # ValueError: a name that no file can have
                 intact = False
-            if not intact and not self.has(key):  # it was taken away while it was read
+            if not intact and not self.has(key):  # removed while it was read
                 raise KeyError(key)
             if not intact:
-                raise DamagedArtifact(key, f"{file}: not the bytes that were published")
+                raise DamagedArtifact(key, f"{file}: the file differs from the published one")
         return artifact
 
     def set_aside(self, key: str) -> Path:
-        """Move a damaged artifact out of the way, to be made again. Returns where it is now."""
+        """Move a damaged artifact aside, so that its stage runs again. Returns its new path."""
         for number in range(1, 1000):
             aside = self._place("damaged", f"{key}-{number}")
             if os.path.lexists(aside):
@@ -176,9 +178,9 @@ class Store(Kept):
     # ------------------------------------------------------------------ writing
     @contextlib.contextmanager
     def publishing(self, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give an empty folder and a manifest to fill; publish both in one rename when the block ends well.
+        """Yield an empty folder and a manifest to fill; publish both with one rename if the block succeeds.
 
-        Raises UnfitLeavings when something in the folder cannot be published, such as a link.
+        Raises UnfitLeavings if the folder contains something that cannot be published, such as a link.
         """
         folder = self._place("tmp", _own_name(key))
         manifest: dict[str, Any] = {}
@@ -194,7 +196,7 @@ class Store(Kept):
                 if not final.is_dir():
                     self._clear(final)
                 rename_whole(folder, final, lambda: self.has(key))
-            # It is published: what follows only tidies up.
+            # The artifact is published: the rest is cleanup.
             discard(self.root / "scratch" / key)
             for file in (self.failure_file(key), self.record_file(key)):
                 with contextlib.suppress(OSError):
@@ -203,7 +205,7 @@ class Store(Kept):
             discard(folder)
 
     def _seal(self, folder: Path, key: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest last, with the checksum of each file and of itself, and flush all to disk."""
+        """Write the manifest last, with checksums of all files and of itself, and flush everything to disk."""
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         manifest["key"] = key
         manifest["files"] = {
@@ -215,7 +217,7 @@ class Store(Kept):
             flush(path)
 
     def scratch(self, key: str) -> Path:
-        """A folder that outlives a crash, for a stage's checkpoints; it goes when the artifact is published."""
+        """Return a folder for a stage's checkpoints; it survives crashes and is removed on publication."""
         path = self._place("scratch", key)
         with self.writing():
             if not path.is_dir():
@@ -224,11 +226,11 @@ class Store(Kept):
         return path
 
     def spare_place(self, key: str) -> Path:
-        """Where something of that key can be moved to before it is removed: another name at every call."""
+        """Return a path to move something of that key to before it is removed; unique per call."""
         return self._place("tmp", _own_name(key if KEY.fullmatch(key) else "x"))
 
     def _clear(self, file: Path) -> None:
-        """Take away what has the name of one of our files. A folder is set aside: a user's own things may be in it."""
+        """Remove a file with one of the store's names. A folder is set aside, as it may contain a user's files."""
         try:
             file.unlink(missing_ok=True)
         except OSError:
@@ -237,11 +239,11 @@ class Store(Kept):
             file.rename(self._place("damaged", _own_name(file.stem)))
 
     def log_file(self, key: str) -> Path:
-        """Where the worker's output goes."""
+        """Return the path of the worker's log."""
         return self._place("logs", f"{key}.log")
 
     def log(self, key: str) -> BinaryIO:
-        """The log of a worker, to append to; anything else under its name is moved away. Raises StoreError."""
+        """Open the log of a worker for appending; anything else under its name is moved aside. Raises StoreError."""
         file = self.log_file(key)
         with self.writing():
             try:
@@ -251,16 +253,16 @@ class Store(Kept):
                 return appended(file)
 
     def spec_file(self, key: str) -> Path:
-        """Where this process writes a stage's spec for its worker: another name at every call."""
+        """Return a path for a stage's spec, written by this process for its worker; unique per call."""
         return self._place("specs", f"{_own_name(key)}.json")
 
     # ------------------------------------------------------------------ failures
     def failure_file(self, key: str) -> Path:
-        """Where the reason of a failed stage is kept."""
+        """Return the path of a failed stage's reason."""
         return self.root / "failures" / f"{key}.json"
 
     def record_failure(self, key: str, error: str, trace: str = "", died: bool = False) -> None:
-        """Keep why a stage failed, for the table, and whether its process died; a later success removes it."""
+        """Record why a stage failed, for the table, and whether its process died; a later success removes it."""
         self._place("failures", key)
         with self.writing():
             if self.failure_file(key).is_dir():
@@ -269,17 +271,17 @@ class Store(Kept):
             write_whole(self.failure_file(key), json.dumps(told).encode())
 
     def forget_failure(self, key: str) -> None:
-        """The stage is to be tried again."""
+        """Forget a failure, so that the stage is tried again."""
         with self.writing():
             self._clear(self.failure_file(key))
 
     def failure(self, key: str) -> str | None:
-        """Why the stage failed last time, or None."""
+        """Return why the stage last failed, or None."""
         told = self._failure(key)
         return None if told is None else str(told["error"])
 
     def died(self, key: str) -> bool:
-        """Whether the process of a failed stage died, which says nothing about the stage."""
+        """Return whether the process of a failed stage died, which is not the stage's fault."""
         told = self._failure(key)
         return told is not None and told.get("died") is True
 
@@ -293,7 +295,7 @@ class Store(Kept):
     # ------------------------------------------------------------------ claims of stages, locks of runs
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
-        """Hold the only right to make `key`. Gives False, at once, when a living owner holds it already."""
+        """Claim the exclusive right to make `key`. Yields False at once if a live owner already has it."""
         file = self._place("claims", f"{key}.json")
         claim = json.dumps({**_identity(), "since": time.time_ns()})
         with self.writing():
@@ -306,9 +308,9 @@ class Store(Kept):
 
     @contextlib.contextmanager
     def needing(self, keys: Iterable[str]) -> Iterator[None]:
-        """Hold artifacts, made or not, for a whole run: until the block ends, `clean` on any host leaves them alone.
+        """Protect artifacts, made or not, from `clean` on any host during a whole run.
 
-        Raises StoreError when the store cannot be written.
+        Raises StoreError if the store cannot be written.
         """
         file = self._place("runs", f"{secrets.token_hex(16)}.json")
         text = json.dumps({**_identity(), "since": time.time_ns(), "keys": sorted(keys)})
@@ -318,18 +320,18 @@ class Store(Kept):
             yield
 
     def runs(self) -> dict[Path, frozenset[str]]:
-        """The keys that runs hold which are not known to be dead, by the file that says so."""
+        """Return the keys protected by runs that are not known to be dead, by the file of each run."""
         return {file: self._keys_of(file) for file in self._run_files() if self.watch.gone(file) is not True}
 
     def is_needed(self, key: str) -> bool:
-        """Whether a run that is not known to be dead holds the artifact of that key."""
+        """Return whether a run that is not known to be dead needs the artifact of that key."""
         return any(key in self._keys_of(file) and self.watch.gone(file) is not True for file in self._run_files())
 
     def _run_files(self) -> list[Path]:
         return [file for file in self.files("runs") if file.suffix == ".json"]
 
     def _keys_of(self, file: Path) -> frozenset[str]:
-        if file not in self._held:  # read once: it is written whole, and never changes
+        if file not in self._held:  # read once: it is written atomically and never changes
             try:
                 self._held[file] = frozenset(map(str, json.loads(regular_bytes(file))["keys"]))
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -347,7 +349,7 @@ class Store(Kept):
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Hold off, for a moment, all others that take claims or take them away."""
+        """Block all others from taking or removing claims for a moment."""
         file = self._place("claims", ".lock")
         with self.writing():
             try:
@@ -362,16 +364,16 @@ class Store(Kept):
             os.close(lock)
 
     def now(self) -> float:
-        """The time by the store's own clock, which stamps its files; hosts' clocks differ. Raises StoreError."""
+        """Return the time of the store's file system, since clocks of hosts differ. Raises StoreError."""
         file = self._place("claims", ".clock")
         with self.writing():
             file.touch()
             return file.stat().st_mtime
 
     def claimed(self, key: str) -> bool:
-        """Whether the right to make `key` is held by an owner that lives, as far as this object has seen by now.
+        """Return whether a live owner has the right to make `key`, as far as this object has observed.
 
-        A dead owner's claim is taken away: a worker, which would begin to watch it, need not wait for it again.
+        Removes a dead owner's claim, so a worker, which would have to observe it first, need not wait again.
         """
         file = self.claim_file(key)
         if not file.exists():
@@ -384,19 +386,19 @@ class Store(Kept):
         return False
 
     def owner(self, key: str) -> str:
-        """In words, who holds the right to make `key` and since when; an empty text when nobody does."""
+        """Return who has the right to make `key` and since when, in words; "" if nobody has."""
         return owner_of(self.claim_file(key))
 
     def claim_file(self, key: str) -> Path:
-        """Where the right to make `key` is written down while somebody holds it."""
+        """Return the path of the claim on `key`."""
         return self.root / "claims" / f"{key}.json"
 
     def prepare(self) -> None:
-        """Make the store's folders, try to write, and remove temporary folders and locks of processes that are gone.
+        """Create the store's folders, test writing, and remove temporary folders and locks of dead processes.
 
-        A writer holds the claim of its key, which tells whether it lives, on this host or another.
+        A writer has the claim on its key, which shows whether it is alive, on this or another host.
 
-        Raises StoreError when the place cannot be written.
+        Raises StoreError if the folder cannot be written.
         """
         self._place("objects", "any")
         self._place("tmp", "any")
@@ -408,7 +410,7 @@ class Store(Kept):
                 probe.unlink(missing_ok=True)
         for lock in self._run_files():
             if self.watch.gone(lock):
-                with contextlib.suppress(OSError):  # another user's; it holds nothing any more
+                with contextlib.suppress(OSError):  # another user's; it no longer locks anything
                     lock.unlink()
         for folder in self.files("tmp"):
             key, _, rest = folder.name.partition("-")
@@ -420,7 +422,7 @@ class Store(Kept):
 
 
 def _verified(key: str, text: bytes, name: str) -> dict[str, Any]:
-    """The manifest of that key in a text, by that name. Raises DamagedArtifact."""
+    """Return the verified manifest of that key from its text, called `name` in errors. Raises DamagedArtifact."""
     manifest: dict[str, Any] = {}
     try:
         manifest = json.loads(text)
@@ -435,5 +437,5 @@ def _verified(key: str, text: bytes, name: str) -> dict[str, Any]:
 
 
 def _own_name(key: str) -> str:
-    """A file name that no other process takes, on no host: two containers may have the same pid at one time."""
+    """Return a file name unique to this process across hosts: two containers may use the same pid at one time."""
     return f"{key}-{os.getpid()}-{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""What may leave a store: artifacts that no plan needs, and what dead workers left behind."""
+"""Cleaning of a store: artifacts that no plan needs, and leftovers of dead workers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Note = Callable[[str], None]
 
 
 def _say_nothing(text: str) -> None:
-    """For callers who do not want to know."""
+    """Ignore a note."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something to remove: what it is in words, where it lies, of which stage, and how many bytes it has.
+    """Item to remove: description, path, stage and size in bytes.
 
-    With `named` a recorded board names it: its manifest stays.
+    With `named`, a recorded board refers to it, so its manifest is kept.
     """
 
     what: str
@@ -49,14 +49,13 @@ def leftovers(
     named: AbstractSet[str] = frozenset(),
     boards: Collection[str] = (),
 ) -> list[Leftover]:
-    """Everything in a store that no stage in `needed`, and no run that goes on, is or has a use for.
+    """Return everything in a store that no stage in `needed` and no active run needs or uses.
 
-    `named` are the keys that recorded boards name, whose manifests stay, and `boards` the digests of those that go.
-
-    Changes nothing. What a living claim holds is left alone, a planned stage's checkpoints too. `note` gets what is
-    kept for whom, `through` shows how far the look at the artifacts is. Where the last sign of life of another host is
-    old, this watches for the next one for DEAD_AFTER seconds. Raises StoreError when something is being made that is
-    neither in `needed` nor held by a run: its inputs are not known here.
+    `named` are keys in recorded boards, whose manifests are kept, and `boards` the digests of boards to remove. Changes
+    nothing. Skips everything with a live claim, including a planned stage's checkpoints. `note` receives what is kept
+    and for which run, `through` reports progress over the artifacts. If the last heartbeat from another host is old,
+    this waits for the next for DEAD_AFTER seconds. Raises StoreError if something is being made that is neither in
+    `needed` nor protected by a run: its inputs are unknown here.
     """
     _watch_the_silent(store, needed, note)
     runs = store.runs()
@@ -65,12 +64,12 @@ def leftovers(
     strange = sorted(claimed - needed - held)
     if strange:
         raise StoreError(
-            f"{store.root}: another run is making {strange[0]}, which none of these files plans; "
-            "name its file too, or wait until it is done"
+            f"{store.root}: another run is making {strange[0]}, which is in none of these files; "
+            "add its file, or wait until it is done"
         )
     for file, keys in runs.items():
         if others := keys - needed:
-            note(f"{locks.owner_of(file)} runs a matrix that is not named here: its {len(others)} stages are kept")
+            note(f"{locks.owner_of(file)} runs a matrix that is not listed here: its {len(others)} stages are kept")
     kept = claimed | held
     artifacts = (replace(one, named=one.key in named) for one in _artifacts(store, needed, through))
     found = [
@@ -83,10 +82,9 @@ def leftovers(
 
 
 def remove(store: Store, leftover: Leftover) -> bool:
-    """Remove it, unless somebody has begun to make or to need that stage meanwhile. Returns whether it is gone.
+    """Remove it, unless the stage is now being made or needed by a run. Returns whether it was removed.
 
-    Raises OSError where the system refuses, as for another user's files, and StoreError where a manifest that stays
-    cannot be kept.
+    Raises OSError if the system refuses, as for another user's files, and StoreError if its manifest cannot be kept.
     """
     key = leftover.key
     if leftover.named:
@@ -95,7 +93,7 @@ def remove(store: Store, leftover: Leftover) -> bool:
         if not mine:
             return False
         aside = leftover.path
-        with store.exclusively():  # a run that begins now finds a whole artifact that stays, or none
+        with store.exclusively():  # a run that starts now finds either a complete artifact that stays, or none
             if store.is_needed(leftover.key):
                 return False
             if leftover.path.parent.name == "objects":
@@ -109,28 +107,28 @@ def remove(store: Store, leftover: Leftover) -> bool:
 
 
 def _keep_manifest(store: Store, key: str) -> None:
-    """Keep the manifest of an artifact without the rest, if it is whole."""
+    """Keep the manifest of an artifact without its files, if it is intact."""
     try:
         store.manifest(key)
         store.keep_record(key, (store.path(key) / MANIFEST).read_bytes())
     except (KeyError, BadArtifact, FileNotFoundError):
-        return  # damaged, gone meanwhile, or a name that no artifact has: nothing can be kept of it
+        return  # damaged, just removed, or not a name of an artifact: nothing to keep
 
 
 def living_claims(store: Store) -> set[str]:
-    """The keys that somebody is making now, or may be making."""
+    """Return the keys that are or may be in the making now."""
     return {file.stem for file in store.files("claims") if file.suffix == ".json" and not store.watch.gone(file)}
 
 
 def _watch_the_silent(store: Store, needed: set[str], note: Note) -> None:
-    """Watch those of other hosts that were last heard of long ago, or in the future: only a clock may have jumped."""
+    """Watch claims of other hosts with an old or future heartbeat: maybe only a clock has jumped."""
     files = [file for file in store.files("claims") if file.stem not in needed] + store.files("runs")
     silent = _beats(store, [file for file in files if file.suffix == ".json"])
     if silent:
         now = _clock(store)
         silent = {file: beat for file, beat in silent.items() if abs(now - beat) > locks.DEAD_AFTER}
     for owner in dict.fromkeys(map(locks.owner_of, silent)):
-        note(f"{owner} has long given no sign of life: waiting for one, for up to {locks.DEAD_AFTER:.0f} s")
+        note(f"{owner} has had no heartbeat for long: waiting for one, for up to {locks.DEAD_AFTER:.0f} s")
     while silent:
         time.sleep(min(1.0, locks.DEAD_AFTER / 10))
         now_seen = _beats(store, list(silent))
@@ -138,7 +136,7 @@ def _watch_the_silent(store: Store, needed: set[str], note: Note) -> None:
 
 
 def _beats(store: Store, files: list[Path]) -> dict[Path, float]:
-    """The last beats of those claims whose owners may be alive or dead."""
+    """Return the last heartbeats of claims whose owners may be alive or dead."""
     found = {}
     for file in files:
         with contextlib.suppress(FileNotFoundError):
@@ -148,7 +146,7 @@ def _beats(store: Store, files: list[Path]) -> dict[Path, float]:
 
 
 def _clock(store: Store) -> float:
-    """The time by the store's clock; where nothing can be written, and so nothing be removed, by this host's."""
+    """Return the store's time; this host's if the store is not writable, and so nothing can be removed."""
     try:
         return store.now()
     except StoreError:
@@ -156,7 +154,7 @@ def _clock(store: Store) -> float:
 
 
 def _artifacts(store: Store, needed: set[str], through: Through) -> Iterator[Leftover]:
-    for key in through("looking at artifacts", sorted(store.keys() - needed)):
+    for key in through("checking artifacts", sorted(store.keys() - needed)):
         glance = store.glance(key)
         if glance:
             yield Leftover(glance[0], store.path(key), key, glance[1])
@@ -164,14 +162,14 @@ def _artifacts(store: Store, needed: set[str], through: Through) -> Iterator[Lef
         try:
             label = store.manifest(key).label
         except UnreadableArtifact:
-            label = "artifact that cannot be read"
+            label = "unreadable artifact"
         except (BadArtifact, KeyError):
             label = "damaged artifact"
         yield _leftover(label, store.path(key), key)
 
 
 def _of_stages(store: Store, needed: set[str]) -> Iterator[Leftover]:
-    """Checkpoints, logs and reasons of stages that no plan has, and checkpoints of those that are done."""
+    """Yield checkpoints, logs and failures of stages in no plan, and checkpoints of finished stages."""
     for path in store.files("scratch"):
         if path.name not in needed or store.has(path.name):
             yield _leftover("checkpoint", path, path.name)
@@ -182,24 +180,27 @@ def _of_stages(store: Store, needed: set[str]) -> Iterator[Leftover]:
 
 
 def _of_workers(store: Store, kept: set[str]) -> Iterator[Leftover]:
-    """What was being written when its writer died, damaged artifacts, and the specs of drivers that are gone."""
+    """Yield unfinished writes of dead processes, damaged artifacts, and specs of drivers that have ended."""
     for path in store.files("tmp"):
         yield _leftover("unfinished artifact", path, path.name.partition("-")[0])
     for path in store.files("damaged"):
         yield _leftover("damaged artifact, set aside", path, path.name.partition("-")[0])
-    specs = store.files("specs")  # each is of a run that holds its key, except in the moment of its start
+    specs = store.files("specs")  # each belongs to a run that protects its key, except while it starts
     now = _clock(store) if specs else 0.0
     for path in specs:
         with contextlib.suppress(FileNotFoundError):
             if now - path.lstat().st_mtime > locks.DEAD_AFTER:
                 yield _leftover("spec of a worker", path, path.stem.partition("-")[0])
+    for path in store.files("progress"):
+        if path.stem not in kept:
+            yield _leftover("progress of a dead worker", path, path.stem)
     for path in store.files("claims"):
         if path.suffix == ".json" and path.stem not in kept:
             yield _leftover("claim of a dead worker", path, path.stem)
 
 
 def _of_boards(store: Store, used: set[str], boards: Collection[str]) -> Iterator[Leftover]:
-    """Boards that are to go, and manifests without files that neither a plan nor a board names."""
+    """Yield boards to remove, and manifests without files that no plan or board refers to."""
     for digest in boards:
         yield _leftover("board", store.board_file(digest), digest)
     for key in sorted(store.records() - used):
@@ -217,11 +218,11 @@ def _leftover(what: str, path: Path, key: str) -> Leftover:
 
 
 def _size(path: Path) -> int:
-    """Bytes of all files in a folder, or of a file; links are not followed."""
+    """Return the bytes of a file or of all files in a folder; links are not followed."""
     total, folders = 0, [str(path)]
     while folders:
         place = folders.pop()
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # replaced meanwhile, or another user's
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # just replaced, or another user's
             try:
                 with os.scandir(place) as entries:
                     for entry in entries:

@@ -1,4 +1,4 @@
-"""A few fields of very many manifests: verified as a whole, decoded only where they are not those of one before."""
+"""Fast reading of a few fields of many manifests: all bytes are verified, and each distinct value is decoded once."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 
 from .manifests import fault, is_sealed
 
-LABEL = re.compile(rb'\n  "label": ("[^\n]{0,1000}")[,\n]')  # of the stage, by its indentation
+LABEL = re.compile(rb'\n  "label": ("[^\n]{0,1000}")[,\n]')  # of the stage, recognised by its indentation
 SIZE = re.compile(rb'\n   "size": (\d{1,18})[,\n]')  # of a file
 Fields = tuple[bytes | None, ...]
 
 
 def facts(text: bytes, key: str, names: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """The named fields of a manifest, which belong to nobody: do not change them.
+    """Return the named fields of a manifest; they are shared, so do not modify them.
 
-    None where the text is not just as a stage writes it, has another key, or holds in these fields what no stage
-    writes: then `Store.manifest` says what is wrong with it.
+    None if the text is not exactly as a stage writes it, has another key, or has values in these fields that no stage
+    writes; `Store.manifest` then reports the error.
     """
     fields = _verified(text, key)
     return None if fields is None else _decoded(names, tuple(map(fields.get, _in_bytes(names))))
 
 
 def shared(text: bytes, names: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """As `facts`, of a text that was verified before."""
+    """Return the named fields like `facts`, of a text that is already verified."""
     fields = _fields(text)
     return None if fields is None else _decoded(names, tuple(map(fields.get, _in_bytes(names))))
 
 
 def glance(text: bytes, key: str) -> tuple[str, int] | None:
-    """The stage of a manifest in words, and the bytes of the artifact as it was published; None as in `facts`."""
+    """Return the label of a manifest's stage and the published size of the artifact in bytes; None as in `facts`."""
     fields = _verified(text, key)
     label = LABEL.search(fields.get(b"stage", b"")) if fields else None
     if fields is None or label is None:
@@ -52,9 +52,9 @@ def _verified(text: bytes, key: str) -> dict[bytes, bytes] | None:
 
 
 def _fields(text: bytes) -> dict[bytes, bytes] | None:
-    """The JSON of each field, with a comma behind it, by name. The line of a field begins with one blank and a quote.
+    """Return the JSON of each field by name, with a trailing comma.
 
-    No other line does.
+    Only the line of a field starts with one blank and a quote.
     """
     first, *rest = text.split(b'\n "')
     if first != b"{" or not rest or not rest[-1].endswith(b"\n}\n"):
@@ -74,7 +74,7 @@ def _in_bytes(names: tuple[str, ...]) -> tuple[bytes, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def _decoded(names: tuple[str, ...], values: Fields) -> Mapping[str, Any] | None:
-    """Versions, settings and the like are the same in thousands of manifests."""
+    """Decode values; versions, settings and the like are equal in thousands of manifests."""
     try:
         found = {name: json.loads(value[:-1]) for name, value in zip(names, values, strict=True) if value is not None}
     except (ValueError, RecursionError):

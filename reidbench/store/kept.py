@@ -1,4 +1,4 @@
-"""What a store keeps beside artifacts: manifests without their files, boards that were run, lists of packages."""
+"""Data that a store keeps besides artifacts: manifests without files, boards of runs, lists of packages."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from reidbench.files.filesystem import in_the_way, is_foreign, regular_bytes
 
 from .manifests import KEY
 
-DIGITS = 32  # of a SHA-256, in the names of files
+DIGITS = 32  # of a SHA-256, in file names
 DATE = re.compile(rb'\{"date": "([^"]*)"')
 LARGEST_BOARD = 256 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class KeptBoard:
-    """A recorded board, and when it was first run: `2026-01-31T12:00:00Z`, or "" where nobody knows.
+    """Recorded board and the time of its first run: `2026-01-31T12:00:00Z`, or "" if unknown.
 
-    `source` says from which pack it came; "" where a run in this store recorded it.
+    `source` is the pack that it came from; "" if a run in this store recorded it.
     """
 
     digest: str
@@ -38,13 +38,13 @@ class KeptBoard:
 
 
 class Kept:
-    """The folders `records`, `boards` and `environments` of a store. Nothing in them is ever overwritten."""
+    """The folders `records`, `boards` and `environments` of a store. Files in them are never overwritten."""
 
     root: Path
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn what the file system refuses (full, read-only, too many files) into one StoreError."""
+        """Convert write errors of the file system (full, read-only, too many files) to a StoreError."""
         try:
             yield
         except OSError as error:
@@ -58,7 +58,7 @@ class Kept:
         return path
 
     def files(self, folder: str) -> list[Path]:
-        """The entries of one of the store's folders, in order, without what file systems and desktops leave there."""
+        """Return the sorted entries of one of the store's folders, without those of file systems and desktops."""
         try:
             place = self.root / folder
             return [place / name for name in sorted(os.listdir(place)) if not is_foreign(name)]
@@ -68,7 +68,7 @@ class Kept:
             raise StoreError(f"{self.root / folder}: the store cannot be read: {error.strerror}") from None
 
     def _keep(self, folder: str, name: str, text: bytes) -> bool:
-        """Write a file unless it is there. Whether it was written. Raises StoreError."""
+        """Write a file unless it exists. Returns whether it was written. Raises StoreError."""
         file = self._place(folder, f"{name}.json")
         with self.writing():
             if file.is_file():
@@ -78,34 +78,34 @@ class Kept:
 
     # ------------------------------------------------------------------ manifests without files
     def record_file(self, key: str) -> Path:
-        """Where the manifest of an artifact is kept whose files are not here."""
+        """Return the path of a manifest kept without its files."""
         return self.root / "records" / f"{key}.json"
 
     def records(self) -> set[str]:
-        """The keys of all manifests that are kept without the artifact."""
+        """Return the keys of all manifests kept without the artifact."""
         return {file.stem for file in self.files("records") if file.suffix == ".json" and KEY.fullmatch(file.stem)}
 
     def keep_record(self, key: str, manifest: bytes | str) -> bool:
-        """Keep the text of a manifest, which reading verifies, without the files. Whether it was not there before.
+        """Keep the text of a manifest, verified when read, without its files. Returns whether it is new.
 
-        `manifest` and `facts` fall back to it where the artifact is not published. Raises StoreError.
+        `manifest` and `facts` fall back to it if the artifact is not published. Raises StoreError.
         """
         if not KEY.fullmatch(key):
-            raise StoreError(f"{self.root}: no artifact can have the key {key[:60]!r}")
+            raise StoreError(f"{self.root}: {key[:60]!r} is not a valid key of an artifact")
         return self._keep("records", key, manifest.encode() if isinstance(manifest, str) else manifest)
 
     def drop_record(self, key: str) -> None:
-        """Remove such a manifest, if there is one. Raises StoreError."""
+        """Remove a kept manifest, if there is one. Raises StoreError."""
         with self.writing():
             self.record_file(key).unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ boards
     def board_file(self, digest: str) -> Path:
-        """Where a board is kept."""
+        """Return the path of a kept board."""
         return self.root / "boards" / f"{digest}.json"
 
     def save_board(self, board: Mapping[str, Any], date: str | None = None, source: str = "") -> str:
-        """Keep a recorded board with its date, by default now, unless it is there. Returns its digest."""
+        """Keep a recorded board with its date, by default now, unless it exists. Returns its digest."""
         digest = board_digest(board)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         content = {"date": now if date is None else date, "source": source, "board": board}
@@ -113,9 +113,9 @@ class Kept:
         return digest
 
     def boards(self) -> Iterator[KeptBoard]:
-        """The boards that are kept, in the order of their dates; what is damaged, or no board at all, is left out.
+        """Yield the kept boards by date, without damaged and invalid ones.
 
-        One is read at a time: those of large matrices have many megabytes.
+        Reads one at a time: boards of large matrices have many megabytes.
         """
         for file in sorted(self.files("boards"), key=lambda file: (_date(file), file.name)):
             board = _board(file)
@@ -124,14 +124,14 @@ class Kept:
 
     # ------------------------------------------------------------------ packages
     def keep_environment(self, packages: Mapping[str, str]) -> str:
-        """Keep a list of packages, version by name, unless it is there. Returns its digest. Raises StoreError."""
+        """Keep a list of packages, version by name, unless it exists. Returns its digest. Raises StoreError."""
         digest = environment_digest(packages)
         if not (self.root / "environments" / f"{digest}.json").is_file():
             self._keep("environments", digest, (json.dumps(dict(packages), indent=1, sort_keys=True) + "\n").encode())
         return digest
 
     def environment(self, digest: str) -> Mapping[str, str] | None:
-        """The packages behind a digest, version by name; None where they are not here, or are damaged."""
+        """Return the packages of a digest, version by name; None if they are missing or damaged."""
         if not KEY.fullmatch(digest):
             return None
         try:
@@ -143,12 +143,12 @@ class Kept:
 
 
 def board_digest(board: Mapping[str, Any]) -> str:
-    """The name of a board: of its canonical JSON. Raises ValueError for what JSON cannot say exactly."""
+    """Return the digest of a board's canonical JSON. Raises ValueError for values without an exact JSON form."""
     return _digest(json.dumps(board, sort_keys=True, separators=(",", ":"), allow_nan=False))
 
 
 def environment_digest(packages: Mapping[str, str]) -> str:
-    """The name of a list of packages: of its lines "name==version", sorted."""
+    """Return the digest of a list of packages, from its sorted lines "name==version"."""
     return _digest("\n".join(sorted(f"{name}=={version}" for name, version in packages.items())))
 
 
@@ -157,8 +157,8 @@ def _digest(text: str) -> str:
 
 
 def _date(file: Path) -> bytes:
-    """The date of a board, from the beginning of its file."""
-    if not file.is_file():  # opening a fifo would wait
+    """Return the date of a board, from the beginning of its file."""
+    if not file.is_file():  # opening a fifo would block
         return b""
     try:
         with file.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Who makes an artifact: a small file that names its owner and is touched while that lives."""
+"""Claims on artifacts: small files that name their owner, which touches them while it is alive."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from typing import Any
 from reidbench.files.atomic import is_alive
 from reidbench.files.filesystem import NO_FILE, regular_bytes
 
-HEARTBEAT = 10.0  # seconds between signs of life of a claim
-DEAD_AFTER = 120.0  # seconds without one, after which another host may take a claim over
-UNKNOWN = "unknown"  # the start time of a process that lives but cannot be looked at
+HEARTBEAT = 10.0  # seconds between heartbeats of a claim
+DEAD_AFTER = 120.0  # seconds without a heartbeat after which another host may take over a claim
+UNKNOWN = "unknown"  # start time of a live process that cannot be inspected
 
 
 def identity() -> dict[str, Any]:
-    """This process, in words that another process can check."""
+    """Return the identity of this process, in a form that another process can check."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "processes": process_table(), "pid": pid, "start": process_start(pid)}
 
 
 def process_table() -> str | None:
-    """Which processes pids stand for here: those of one boot of a kernel, in one pid namespace.
+    """Return the scope of pids here: one boot of a kernel and one pid namespace.
 
-    Containers, and hosts, may share a name and count their processes from 1 each. None where it is unknown: without
-    /proc (macOS), or with the /proc of another namespace.
+    Containers and hosts may share a name and each count processes from 1. None if unknown: without /proc (macOS), or
+    with the /proc of another namespace.
     """
     try:
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
@@ -44,7 +44,7 @@ def process_table() -> str | None:
 
 @contextlib.contextmanager
 def beating(file: Path, claim: str, seconds: float) -> Iterator[None]:
-    """Touch a claim every so many seconds while the block runs, and remove it afterwards if it is still this one."""
+    """Touch a claim at this interval in seconds while the block runs, and remove it afterwards unless it was lost."""
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(file, claim, stop, seconds), daemon=True)
     beat.start()
@@ -60,24 +60,24 @@ def beating(file: Path, claim: str, seconds: float) -> Iterator[None]:
 
 def _beat(file: Path, claim: str, stop: threading.Event, seconds: float) -> None:
     while not stop.wait(seconds):
-        with contextlib.suppress(OSError):  # a missed beat matters only after DEAD_AFTER
+        with contextlib.suppress(OSError):  # a missed heartbeat matters only after DEAD_AFTER
             if holds(file, claim):
                 os.utime(file)
 
 
 def holds(file: Path, claim: str) -> bool:
-    """Whether a claim is still its owner's: one that slept for long (a laptop, a stopped job) may have lost it."""
+    """Return whether a claim still belongs to its owner; after a long sleep (laptop, stopped job) it may be lost."""
     return _text(file) == claim
 
 
 def owner_is_gone(claim: str) -> bool | None:
-    """Whether the process that wrote a claim is gone, or None where only its heartbeat can show that."""
+    """Return whether the process that wrote a claim is gone; None if only its heartbeat can show that."""
     try:
         owner = json.loads(claim)
         pid, start = owner["pid"], owner["start"]
         here = (socket.gethostname(), process_table()) == (owner["host"], owner.get("processes"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return True  # claims are written whole, so an unreadable one is of no living owner
+        return True  # claims are written atomically, so an invalid one has no live owner
     if not here or process_table() is None:
         return None
     if type(pid) is not int or not 0 < pid < 2**31:
@@ -87,7 +87,7 @@ def owner_is_gone(claim: str) -> bool | None:
 
 
 def owner_in_words(claim: str) -> str:
-    """Who wrote a claim, and since when it has been held by its own clock."""
+    """Return who wrote a claim, and since when, by the owner's clock."""
     try:
         owner = json.loads(claim)
         words = f"{str(owner['host'])[:100]} (process {str(owner['pid'])[:20]}"
@@ -100,7 +100,7 @@ def owner_in_words(claim: str) -> str:
 
 
 def owner_of(file: Path) -> str:
-    """In words, who wrote a claim, as far as it can be read; an empty text when it is gone."""
+    """Return who wrote a claim, as far as readable; "" if it is gone."""
     try:
         return owner_in_words(_text(file) or "")
     except FileNotFoundError:
@@ -108,9 +108,9 @@ def owner_of(file: Path) -> str:
 
 
 def _text(file: Path) -> str | None:
-    """What a claim says, or None where it cannot be read: its heartbeat can be seen all the same.
+    """Return the text of a claim, or None if it cannot be read; its heartbeat may still be visible.
 
-    A pipe, a socket, a folder or a huge file says nothing: claims are small files.
+    Pipes, sockets, folders and huge files have no text: claims are small files.
     """
     try:
         return regular_bytes(file).decode(errors="replace")
@@ -124,7 +124,7 @@ def _text(file: Path) -> str | None:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A claim as it was seen last: its text, its last beat, when that was, and for how long it had not moved."""
+    """Last observation of a claim: text, last heartbeat, time of observation, and seconds without change."""
 
     claim: str | None
     beat: int
@@ -133,23 +133,23 @@ class _Seen:
 
 
 class Watch:
-    """Tells living claims from dead ones: by their process where it can be seen, else by their heartbeat.
+    """Distinguishes live from dead claims: by their process if visible, otherwise by their heartbeat.
 
-    A heartbeat is dead when it has been seen not to move for DEAD_AFTER seconds of this process's monotonic clock. No
-    other clock counts: one that jumps, or that of another host, makes living claims look old.
+    A heartbeat is dead after DEAD_AFTER seconds without change on this process's monotonic clock. No other clock is
+    used: a clock that jumps, or another host's, would make live claims look old.
     """
 
     def __init__(self) -> None:
         self._seen: dict[Path, _Seen] = {}
 
     def gone(self, file: Path) -> bool | None:
-        """Whether a claim's owner is gone; None while its heartbeat may still move."""
+        """Return whether a claim's owner is gone; None while its heartbeat may still change."""
         try:
             claim, beat = _text(file), file.lstat().st_mtime_ns
         except FileNotFoundError:
             self._seen.pop(file, None)
             return True
-        except OSError:  # its folder cannot be looked into
+        except OSError:  # its folder cannot be read
             return None
         gone = None if claim is None else owner_is_gone(claim)
         return gone if gone is not None else self._is_still(file, claim, beat) or None
@@ -159,20 +159,20 @@ class Watch:
         before = self._seen.get(file)
         unmoved = 0.0
         if before and (before.claim, before.beat) == (claim, beat):
-            # A watcher that was stopped itself, perhaps together with the owner, has not seen anything meanwhile.
+            # A watcher that was itself suspended, perhaps together with the owner, has observed nothing meanwhile.
             unmoved = before.unmoved + min(now - before.at, HEARTBEAT)
         self._seen[file] = _Seen(claim, beat, now, unmoved)
         return unmoved > DEAD_AFTER
 
 
 def process_start(pid: int) -> str | None:
-    """When a process of this host started, in the kernel's own words, or None when it is gone.
+    """Return the start time of a process of this host, as the kernel gives it; None if it is gone.
 
-    The start time tells a process from a later one with the same pid. It is UNKNOWN of a living process that /proc
-    does not show: another user's (`hidepid`), or any where there is no /proc (macOS).
+    The start time distinguishes a process from a later one with the same pid. It is UNKNOWN for a live process that
+    /proc hides: another user's (`hidepid`), or any without /proc (macOS).
     """
     try:
-        # Fields after the command name, which may hold blanks and brackets: state is the 1st, start time the 20th.
+        # Fields after the command name, which may contain blanks and brackets: state is the 1st, start time the 20th.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
         return UNKNOWN if is_alive(pid) else None

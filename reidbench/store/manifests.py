@@ -1,4 +1,4 @@
-"""What a manifest may hold: a store can come from elsewhere, whole by its own checksums and untrue in every field."""
+"""Validation of manifests: a foreign store may have correct checksums and invalid values in any field."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Any
 
 from reidbench.files.names import stays_inside
 
-LARGEST_METRIC = 1e100  # its square, and sums over seeds, still are numbers
+LARGEST_METRIC = 1e100  # its square and sums over seeds are still finite
 LONGEST = 1e12  # seconds of a stage: more than thirty thousand years
-KEY = re.compile(r"\w[\w.-]{0,250}", re.ASCII)  # of an artifact: the name of one folder, and no path
+KEY = re.compile(r"\w[\w.-]{0,250}", re.ASCII)  # of an artifact: the name of one folder, never a path
 
-# How far the numbers of an evaluation were checked that this store's runs did not make: not at all; computed again from
-# its features with the checker's own labels; trained again.
+# Extent to which an evaluation from elsewhere was checked: not at all; recomputed from its features with the checker's
+# own labels; trained again.
 CHECKED = ("self-reported", "re-scored", "re-trained")
 
 Check = Callable[[Any], bool]
 
 
 def checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of all that a manifest contains but its own `checksum`, as JSON on one line with sorted names."""
+    """Return the SHA-256 of a manifest without its `checksum`, as JSON on one line with sorted names."""
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def sealed(manifest: Mapping[str, Any]) -> str:
-    """The text of a manifest as stores write it, with its checksum computed again."""
+    """Return the text of a manifest as stores write it, with a new checksum."""
     whole = {**manifest, "checksum": checksum(manifest)}
     return json.dumps(whole, indent=1, sort_keys=True) + "\n"
 
 
 def is_sealed(text: bytes, given: bytes) -> bool:
-    """Whether a text has a checksum as `checksum` computes it, without decoding it.
+    """Return whether a text has the checksum that `checksum` computes, without decoding it.
 
-    As stages write it, a manifest is that JSON with line breaks, and with the checksum in a line of its own. Other
-    forms of the same JSON may be whole as well.
+    Stages write a manifest as that JSON with line breaks and the checksum on its own line. Other forms of the same JSON
+    may be intact too.
     """
     rest = text.replace(b'\n "checksum": "%b",' % given, b"", 1)
     line = b"".join(map(bytes.lstrip, rest.replace(b",\n", b", \n").split(b"\n")))
@@ -47,16 +47,16 @@ def is_sealed(text: bytes, given: bytes) -> bool:
 
 
 def is_whole(text: bytes, manifest: Mapping[str, Any]) -> bool:
-    """Whether a manifest, of a file with that text, is what its checksum was computed of."""
+    """Return whether the checksum of a manifest, of a file with that text, is correct."""
     given = manifest["checksum"]
     sealed = isinstance(given, str) and is_sealed(text, given.encode(errors="replace"))
     return sealed or bool(checksum(manifest) == given)
 
 
 def fault(manifest: Mapping[str, Any]) -> str:
-    """What is in a manifest that no stage writes, as "FIELD is not ..."; empty where all is right.
+    """Return the first value in a manifest that no stage writes, as "FIELD is not ..."; "" if all are valid.
 
-    A field that is missing is no fault here: who needs it says so (`Artifact.need`).
+    A missing field is not an error here; `Artifact.need` reports it where it is needed.
     """
     found = _wrong(manifest, FIELDS)
     if not found and "stage" in manifest:
@@ -75,7 +75,7 @@ def _wrong(given: Mapping[str, Any], fields: Mapping[str, tuple[str, Check]], pr
 
 # ---------------------------------------------------------------------- what values may be
 def is_number(value: object, largest: float) -> bool:
-    """Whether a value is a number, and no truth value, of at most that size. NaN is one; infinity is not."""
+    """Return whether a value is a number, not a boolean, of at most that size. NaN is allowed, infinity is not."""
     if type(value) not in (int, float):
         return False
     return abs(value) <= largest or (type(value) is float and math.isnan(value))  # type: ignore[arg-type]
@@ -114,7 +114,7 @@ def _versions(value: object) -> bool:
 
 
 def _place(value: object) -> bool:
-    """Whether a value is None or a path that the operating system takes."""
+    """Return whether a value is None or a path that the operating system accepts."""
     try:
         return value is None or (isinstance(value, str) and b"\0" not in os.fsencode(value))
     except UnicodeEncodeError:
@@ -137,13 +137,13 @@ def _inputs(value: object) -> bool:
     )
 
 
-INPUT = ("role", "data", "part", "hidden", "identities", "subset_seed")  # of one data set that a stage is given
+INPUT = ("role", "data", "part", "hidden", "identities", "subset_seed")  # of one data set given to a stage
 STAGE: Mapping[str, tuple[str, Check]] = {
     "kind": ("text", _text),
     "use": ("text", _text),
     "label": ("text", _text),
     "parents": ("a list of [role, key]", _parents),
-    "data": ("a list of the data sets that it was given", _inputs),
+    "data": ("a list of data sets", _inputs),
     "root": ("a path", _place),
 }
 FIELDS: Mapping[str, tuple[str, Check]] = {
@@ -171,6 +171,6 @@ FIELDS: Mapping[str, tuple[str, Check]] = {
 
 
 def names_files(manifest: Mapping[str, Any]) -> bool:
-    """Whether it names files of its own folder only, each with size and checksum; a store may be a stranger's."""
+    """Return whether it lists only files inside its folder, each with size and checksum; a store may be untrusted."""
     files = manifest["files"].items()
     return all(stays_inside(name) and {"size", "sha256"} <= entry.keys() for name, entry in files)

@@ -1,4 +1,4 @@
-"""Several stores that are read as one. Begin with `open_stores`."""
+"""Several stores read as one. Begin with `open_stores`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .artifact import Artifact, BadArtifact
 from .artifacts import Store
 from .kept import KeptBoard
 
-NAMED = 10  # conflicts that are named; more are counted
+NAMED = 10  # conflicts that are listed; the rest is counted
 CONTENT = ("metrics", "files", "stage")
 Found = TypeVar("Found")
 
 
 def open_stores(roots: Sequence[Path]) -> Store:
-    """The store of these folders: an ordinary one for one folder, read-only for several. One named twice counts once.
+    """Return the store of these folders: an ordinary one for one folder, a read-only one for several different ones.
 
-    Raises StoreError where one of several is no folder: a wrong name would silently leave its results out.
+    Raises StoreError if one of several is not a folder: a wrong name would silently omit its results.
     """
     places: dict[str, Path] = {}
     for root in roots:
@@ -35,28 +35,28 @@ def open_stores(roots: Sequence[Path]) -> Store:
         return Store(different[0])
     for root in different:
         if not root.is_dir():
-            raise StoreError(f"{root}: no such folder; each of several --store must be there")
+            raise StoreError(f"{root}: no such folder; each of several --store must exist")
     return Stores(different)
 
 
 def joined(store: Store) -> str:
-    """The folders of a store, for a sentence."""
+    """Return the folders of a store for a message."""
     return " and ".join(shown(root) for root in store.roots)
 
 
 def refusal(command: str, roots: Sequence[Path]) -> str:
-    """Why a command that writes takes one store only, and what to do."""
+    """Return the error that a command writes and accepts one store only, with a fix."""
     return f"{command} writes to one store, but {len(roots)} are given; {_cure(roots)}"
 
 
 def _cure(roots: Sequence[Path]) -> str:
     return (
-        f"merge them first: `{shlex.join(['reidbench', 'merge', *map(str, roots)])} --store NEW`, and give --store NEW"
+        f"merge them first: `{shlex.join(['reidbench', 'merge', *map(str, roots)])} --store NEW`, and use --store NEW"
     )
 
 
 class Stores(Store):
-    """The first store that has an artifact whole gives it; nothing is written to any of them."""
+    """Read-only union of stores: each artifact comes from the first store that has it intact."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         super().__init__(roots[0])
@@ -70,56 +70,56 @@ class Stores(Store):
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Refuse, as every way of writing begins here. Raises StoreError."""
-        raise StoreError(f"several stores are only read; {_cure(self.roots)}")
+        """Reject every write, since all of them start here. Raises StoreError."""
+        raise StoreError(f"several stores are read-only; {_cure(self.roots)}")
         yield
 
     def path(self, key: str) -> Path:
-        """Where the artifact of that key lies in the first store that has it, or would in the first of all."""
+        """Return the path of the artifact in the first store that has it, or its path in the first of all."""
         return next((store for store in self.parts if store.has(key)), self.parts[0]).path(key)
 
     def has(self, key: str) -> bool:
-        """Whether one of the stores has published an artifact of that key."""
+        """Return whether one of the stores has published an artifact of that key."""
         return any(store.has(key) for store in self.parts)
 
     def keys(self) -> set[str]:
-        """The keys of the published artifacts of all stores."""
+        """Return the keys of the published artifacts of all stores."""
         return set().union(*(store.keys() for store in self.parts))
 
     def manifest(self, key: str) -> Artifact:
-        """As `Store.manifest`, of the first store that has it whole."""
+        """Return `Store.manifest` of the first store that has it intact."""
         return self._first(key, lambda store: store.manifest(key))
 
     def with_facts(self, key: str, names: tuple[str, ...]) -> tuple[Artifact, Mapping[str, Any]]:
-        """As `Store.with_facts`, of the first store that has it whole."""
+        """Return `Store.with_facts` of the first store that has it intact."""
         return self._first(key, lambda store: store.with_facts(key, names))
 
     def facts(self, key: str, names: tuple[str, ...]) -> Mapping[str, Any]:
-        """As `Store.facts`, of the first store that has it whole."""
+        """Return `Store.facts` of the first store that has it intact."""
         return self._first(key, lambda store: store.facts(key, names))
 
     def read(self, key: str) -> Artifact:
-        """As `Store.read`, of the first store that has it whole."""
+        """Return `Store.read` of the first store that has it intact."""
         return self._first(key, lambda store: store.read(key))
 
     def glance(self, key: str) -> tuple[str, int] | None:
-        """As `Store.glance`, of the first store that can tell."""
+        """Return `Store.glance` of the first store that has a result."""
         return next(filter(None, (store.glance(key) for store in self.parts)), None)
 
     def failure(self, key: str) -> str | None:
-        """Why the stage failed last time in the first store that knows, or None."""
+        """Return why the stage last failed, from the first store that recorded it, or None."""
         return next(filter(None, (store.failure(key) for store in self.parts)), None)
 
     def died(self, key: str) -> bool:
-        """Whether the process of the failed stage died, in the first store that knows of the failure."""
+        """Return whether the process of the failed stage died, from the first store that recorded the failure."""
         return next((store.died(key) for store in self.parts if store.failure(key) is not None), False)
 
     def records(self) -> set[str]:
-        """The keys of all manifests that one of the stores keeps without the artifact."""
+        """Return the keys of all manifests that one of the stores keeps without the artifact."""
         return set().union(*(store.records() for store in self.parts))
 
     def boards(self) -> Iterator[KeptBoard]:
-        """The boards of all stores in the order of their dates, each once."""
+        """Yield the boards of all stores by date, each once."""
         seen: set[str] = set()
         for one in heapq.merge(*(store.boards() for store in self.parts), key=lambda board: board.date):
             if one.digest not in seen:
@@ -127,11 +127,11 @@ class Stores(Store):
                 yield one
 
     def environment(self, digest: str) -> Mapping[str, str] | None:
-        """The packages behind a digest in the first store that has them whole; None where none has."""
+        """Return the packages of a digest from the first store that has them intact; None if there is none."""
         return next(filter(None, (store.environment(digest) for store in self.parts)), None)
 
     def _first(self, key: str, ask: Callable[[Store], Found]) -> Found:
-        """What the first store answers that has the artifact whole. Raises as `Store.manifest`, of the first fault."""
+        """Return the answer of the first store with the intact artifact. Raises the first error of `Store.manifest`."""
         fault: BadArtifact | None = None
         for number, store in enumerate(self.parts):
             try:
@@ -147,20 +147,20 @@ class Stores(Store):
 
     # ------------------------------------------------------------------ conflicts
     def conflicts(self) -> list[str]:
-        """Artifacts read so far that differ between the stores, a sentence each: the first ones, and how many more."""
+        """Return a sentence for each artifact read that differs between the stores: the first ones and a count."""
         found = [sentence for sentences in self._compared.values() for sentence in sentences]
         more = len(found) - NAMED
         return [*found[:NAMED], f"{more} more artifacts differ between the stores"] if more > 0 else found
 
     def _compare(self, key: str, taken: Store, others: Sequence[Store]) -> None:
-        """Note, once, what the later stores have under the same key that is not the same."""
+        """Record, once, differences of the later stores under the same key."""
         if key not in self._compared:
             there = [other for other in others if other.has(key)]
             self._compared[key] = list(filter(None, (_conflict(key, taken, other) for other in there)))
 
 
 def _conflict(key: str, taken: Store, other: Store) -> str:
-    """In a sentence, how an artifact differs between two stores; "" where it does not, or one copy is damaged."""
+    """Return how an artifact differs between two stores; "" if it does not, or one copy is damaged."""
     try:
         one, two = taken.facts(key, CONTENT), other.facts(key, CONTENT)
     except (KeyError, BadArtifact):

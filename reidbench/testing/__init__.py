@@ -1,6 +1,6 @@
 """Tools for plugin authors: the contract suite, tiny data on disk, uninstalled plugins, a run in one call.
 
-Imports check and its dependencies. Start with `matrices.py`.
+Imports check and its dependencies. Begin with `matrices.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What methods are trained with: networks, batches, optimisation, weights, checkpoints, devices. Needs torch.
+"""Building blocks for training: networks, batches, optimisation, weights, checkpoints and devices. Requires torch.
 
-Imports data, metrics and errors; never plans, stores or plugins. Begin with `networks/embedder.py` and
-`batches/loading.py`. The names below are imported at first use, so that the torch-free parameters in this package
-cost no import of torch.
+Imports data, metrics and errors, but no plans, stores or plugins. Begin with `networks/embedder.py` and
+`batches/loading.py`. The names below are imported on first use, so that the torch-free parameters of this package do
+not import torch.
 """
 
 from __future__ import annotations

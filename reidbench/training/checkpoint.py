@@ -1,4 +1,4 @@
-"""State between epochs: saved whole, verified when read, with every random generator in it."""
+"""State between epochs: saved completely, verified when read, including every random generator."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from reidbench.files.filesystem import regular_bytes
 from .devices import draw_apart, states_of_all, this_share
 
 DIGEST = hashlib.sha256().digest_size
-LAYOUT = 2  # raised when the networks of methods change their names: a checkpoint of another layout is not used
+LAYOUT = 2  # increased when the networks of methods rename tensors: a checkpoint of another layout is ignored
 
 
 class TrainingCheckpoint:
-    """The checkpoint of one stage, in its scratch folder; `extra` is what the harness keeps in it.
+    """Checkpoint of one stage, in its scratch folder; `extra` is the harness's data in it.
 
-    On several devices one file serves all: the first writes it, all read it, and it holds each one's generators.
+    On several devices there is one file: the first device writes it, all read it, and it has the generators of each.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class TrainingCheckpoint:
         self.every = every
 
     def epochs(self, total: int, **state: Any) -> Iterator[int]:
-        """The epochs still to run, from 0. Restores `state` first, saves it after each epoch.
+        """Yield the remaining epochs, from 0. Restores `state` first, and saves it after each epoch.
 
-        `state` holds objects with `state_dict` and `load_state_dict`, or `torch.Generator`s. The same names must
-        be given after a restart. A checkpoint that is damaged, of other names or of an older reidbench is not used.
+        `state` has objects with `state_dict` and `load_state_dict`, or `torch.Generator`s. A restart must pass the same
+        names. A checkpoint that is damaged, has other names or comes from an older reidbench is ignored.
         """
         if this_share().ranks > 1:
-            states_of_all(None)  # what the first rank was writing is written before another reads it
+            states_of_all(None)  # wait until the first rank has finished writing
         first = self._restore(total, state)
         if first == 0:
             draw_apart()
@@ -101,13 +101,13 @@ class TrainingCheckpoint:
     def _read(self) -> dict[str, Any] | None:
         try:
             payload = regular_bytes(self.file, sys.maxsize)
-        except (FileNotFoundError, ValueError):  # ValueError: a pipe or folder, which no training has left
+        except (FileNotFoundError, ValueError):  # ValueError: a pipe or folder, which is not a checkpoint
             return None
         if hashlib.sha256(payload[DIGEST:]).digest() != payload[:DIGEST]:
             return None
         try:
             content: dict[str, Any] = torch.load(io.BytesIO(payload[DIGEST:]), weights_only=True, map_location="cpu")
-        except pickle.UnpicklingError:  # somebody else's file: nothing of it was run, and training starts again
+        except pickle.UnpicklingError:  # a foreign file: nothing in it was executed, and training restarts
             return None
         return content
 
@@ -132,7 +132,7 @@ def _random_state() -> dict[str, Any]:
         "python": random.getstate(),
     }
     if torch.cuda.is_available():
-        # One of several processes knows its own device only; asking the others' would take memory on them.
+        # Each process queries only its own device; querying others would allocate memory on them.
         several = this_share().ranks > 1
         state["cuda"] = [torch.cuda.get_rng_state()] if several else torch.cuda.get_rng_state_all()
     return state

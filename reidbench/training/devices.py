@@ -1,9 +1,9 @@
-"""One stage on several devices: each takes its share of every batch, and all of them make the same step.
+"""One stage on several devices: each takes its share of every batch, and all take the same step.
 
-The batch of a stage is the batch of all devices together. Every device draws the numbers of the whole batch from the
-same streams and keeps those of its own images, so that the numbers of an image do not depend on how many devices
-there are; what is not linear in the batch (keys, triplets, a mean over outputs) is gathered. A device is a process, a
-rank; alone, nothing here changes anything, and nothing is drawn that was not drawn before.
+The batch of a stage is the total over all devices. Every device draws the numbers of the whole batch from the same
+generators and keeps those of its images, so that an image's numbers do not depend on the number of devices. Values that
+are not linear in the batch (keys, triplets, a mean over outputs) are gathered. A device is a process, a rank. With one
+device nothing here has any effect, and no additional numbers are drawn.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from reidbench.errors import ReidbenchError
 
 @dataclass(frozen=True)
 class Share:
-    """The part of a batch that is this device's: of `ranks` equal parts, one after the other, number `rank`."""
+    """This device's part of a batch: number `rank` of `ranks` equal consecutive parts."""
 
     rank: int = 0
     ranks: int = 1
 
     def whole(self, count: int) -> int:
-        """How many the whole batch has when each share has `count`."""
+        """Size of the whole batch if each share has `count` items."""
         return count * self.ranks
 
     def part(self, count: int) -> slice:
-        """Where this share is in a whole batch of `count`. Raises ReidbenchError when it cannot be divided."""
+        """Slice of this share in a whole batch of `count`. Raises ReidbenchError if it cannot be divided."""
         if count % self.ranks:
             raise ReidbenchError(f"a batch of {count} cannot be divided among {self.ranks} devices: use a multiple")
         size = count // self.ranks
         return slice(self.rank * size, (self.rank + 1) * size)
 
     def of(self, items: torch.Tensor, dim: int = 0, groups: int = 1) -> torch.Tensor:
-        """This share of a whole batch along `dim`, which may hold it `groups` times over (views), each divided."""
+        """This share of a whole batch along `dim`, which may contain it `groups` times (views), each divided."""
         if self.ranks == 1:
             return items
         count = items.shape[dim] // groups
@@ -49,7 +49,7 @@ class Share:
     def rand(
         self, *size: int, generator: torch.Generator, dim: int = 0, groups: int = 1, dtype: torch.dtype | None = None
     ) -> torch.Tensor:
-        """Even numbers of 0..1 of `size`, of which dimension `dim` counts this share's images, `groups` times over.
+        """Uniform numbers in 0..1 of `size`, whose dimension `dim` counts this share's images, `groups` times.
 
         Drawn for the whole batch: all devices leave the generator in the same state.
         """
@@ -61,14 +61,14 @@ WHOLE = Share()
 
 
 def this_share() -> Share:
-    """The share of this process: of all it is, where no process group was joined."""
+    """Share of this process; the whole batch outside a process group."""
     if dist.is_available() and dist.is_initialized():
         return Share(dist.get_rank(), dist.get_world_size())
     return WHOLE
 
 
 class _Gather(torch.autograd.Function):
-    """Shares of all ranks, one after the other. The gradient of a share is the sum of what all ranks make of it."""
+    """Concatenate the shares of all ranks. The gradient of a share is the sum over all ranks."""
 
     @staticmethod
     def forward(ctx: Any, share: torch.Tensor) -> torch.Tensor:
@@ -85,10 +85,10 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(share: torch.Tensor) -> torch.Tensor:
-    """The whole batch [ranks x B, ...] from shares [B, ...], with gradient; what it was given on one device.
+    """Gather the whole batch [ranks x B, ...] from shares [B, ...], with gradient; the identity on one device.
 
-    With gradients that are afterwards averaged over the ranks, a loss that each rank computes of the whole batch has
-    the gradient that one device gives it: N ranks send it back, and the mean divides by N.
+    If gradients are afterwards averaged over the ranks, a loss that each rank computes on the whole batch has the same
+    gradient as on one device: N ranks send it back, and the mean divides by N.
     """
     if this_share().ranks == 1:
         return share
@@ -98,7 +98,7 @@ def gather(share: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def average(value: torch.Tensor) -> torch.Tensor:
-    """The mean over all devices, without gradient; what it was given on one device."""
+    """Mean over all devices, without gradient; the identity on one device."""
     ranks = this_share().ranks
     if ranks == 1:
         return value
@@ -109,7 +109,7 @@ def average(value: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[torch.Tensor]) -> None:
-    """Replace each gradient by its mean over all devices, in one exchange for each type of number."""
+    """Replace each gradient by its mean over all devices, in one exchange per data type."""
     ranks = this_share().ranks
     if ranks == 1:
         return
@@ -127,7 +127,7 @@ def average_gradients(parameters: Iterable[torch.Tensor]) -> None:
 
 @torch.no_grad()
 def average_batch_norm(network: nn.Module) -> None:
-    """Give all devices the mean of their running statistics, which is what one device with all parts has."""
+    """Average the running statistics over all devices, which equals one device with all parts."""
     if this_share().ranks == 1:
         return
     for module in network.modules():
@@ -138,14 +138,14 @@ def average_batch_norm(network: nn.Module) -> None:
 
 
 def states_of_all(mine: Any) -> list[Any]:
-    """What every rank gives, by rank; they all have to call it."""
+    """Gather a value from every rank, by rank; all ranks must call it."""
     everyone: list[Any] = [None] * this_share().ranks
     dist.all_gather_object(everyone, mine)
     return everyone
 
 
 def draw_apart() -> None:
-    """Let the ranks' global generators differ from here on, so that dropout does not treat their shares alike."""
+    """Seed the ranks' global generators differently from here on, so that dropout differs between their shares."""
     share = this_share()
     if share.rank:
         torch.manual_seed(torch.initial_seed() + share.rank)

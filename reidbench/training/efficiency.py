@@ -1,4 +1,4 @@
-"""Measure what an embedder costs: parameters, multiply-adds, time, memory, and the bytes of a feature."""
+"""Measure the cost of an embedder: parameters, multiply-adds, time, memory, and bytes per feature."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .networks.embedder import Embedder, SplitEmbedder
 
-BATCHES = (1, 64)  # images that are timed together
-WARM_UP = 3  # forward passes whose times are not kept, and
-RUNS = 30  # those of which the median is taken; fewer of both where they take longer than SECONDS,
-FEWEST = 3  # but so many at least, behind one to warm up
+BATCHES = (1, 64)  # images per timed forward pass
+WARM_UP = 3  # forward passes before timing starts
+RUNS = 30  # timed passes, whose median is reported; fewer of both if they take longer than SECONDS,
+FEWEST = 3  # but at least this many, after one warm-up pass
 SECONDS = 10.0
 STATUS = Path("/proc/self/status")
 WRITTEN = {"RssAnon", "VmSwap"}  # lines of it, in KiB
-LOOK = 0.001  # seconds between looks at the memory of this process
+LOOK = 0.001  # seconds between samples of this process's memory
 MIB = 2**20
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 def is_network(embedder: Embedder) -> bool:
-    """Whether an embedder takes images by itself, and so has costs that can be measured."""
+    """Whether an embedder is a network on images, whose cost can be measured."""
     return type(embedder).forward not in (Embedder.forward, SplitEmbedder.forward)
 
 
@@ -45,15 +45,16 @@ def measure(
     flip: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
-    """Numbers by name. The embedder, left in eval mode on the device, computes in float32, as `embed` has it do.
+    """Measure an embedder; returns values by name. Computes in float32 as `embed`; leaves it in eval mode on the
+    device.
 
-    `params` are all its parameters, and `macs` the multiply-adds of its convolutions and matrix products (linear layers
-    and attention among them) for one image; additions, norms, activations and pooling are not counted. `bytes` are
-    those of one image's feature. `latency` is the median of `runs` forward passes of one image in milliseconds,
-    `latency_low` and `latency_high` their quartiles; `latency64` and its like are for 64 images. Reading and
-    resizing pictures are not timed. `memory` in MiB is the most that the weights and a forward pass of 64 images take:
-    on a GPU what torch has allocated, on a CPU the weights and what the process grew by. With `flip` all of it is for
-    the image and its mirror image, one after the other.
+    `params` counts all its parameters, and `macs` the multiply-adds of its convolutions and matrix products (including
+    linear layers and attention) for one image, without additions, norms, activations and pooling. `bytes` is the size
+    of one image's feature. `latency` is the median of `runs` forward passes of one image in milliseconds, `latency_low`
+    and `latency_high` their quartiles; `latency64` etc. are for 64 images. Reading and resizing images is not timed.
+    `memory` in MiB is the peak of the weights and a forward pass of 64 images: on a GPU the memory that torch
+    allocates, on a CPU the weights plus the growth of the process. With `flip` everything is for the image and its
+    mirror image, one after the other.
     """
     forward = partial(_features, embedder.eval(), flip=flip)
     one, many = (_images(embedder, count) for count in BATCHES)
@@ -78,7 +79,7 @@ def measure(
 def multiply_adds(forward: Forward, images: torch.Tensor) -> int:
     """Multiply-adds of the convolutions and matrix products in a forward pass on the CPU."""
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it is one operation, of which the counter knows nothing
+    torch.backends.mha.set_fastpath_enabled(False)  # the fast path is a single operation, unknown to the counter
     try:
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # attention as matrix products
             forward(images)
@@ -88,7 +89,7 @@ def multiply_adds(forward: Forward, images: torch.Tensor) -> int:
 
 
 def _features(embedder: Embedder, images: torch.Tensor, *, flip: bool) -> torch.Tensor:
-    """Features [B, D] in float32 as `embed` computes them, all images being of the first camera and modality."""
+    """Features [B, D] in float32 as computed by `embed`, with all images of the first camera and modality."""
     zeros = torch.zeros(len(images), dtype=torch.long, device=images.device)
     given = (zeros, zeros) if embedder.modalities else (zeros,)
     features: torch.Tensor = embedder(images, *given).float()
@@ -98,7 +99,7 @@ def _features(embedder: Embedder, images: torch.Tensor, *, flip: bool) -> torch.
 
 
 def _images(embedder: Embedder, count: int) -> torch.Tensor:
-    """Noise [B, 3, H, W] of the size that the embedder was trained for, normalised as its pictures are."""
+    """Noise [B, 3, H, W] of the embedder's training size, normalised like its images."""
     height, width = embedder.preprocess.size
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (count, height, width, 3), generator=generator, dtype=torch.uint8)
@@ -106,13 +107,13 @@ def _images(embedder: Embedder, count: int) -> torch.Tensor:
 
 
 def _seconds(forward: Forward, images: torch.Tensor) -> np.ndarray:
-    """Seconds of each forward pass that is kept."""
+    """Seconds of each timed forward pass."""
     _passes(forward, images, 1, WARM_UP)
     return np.array(_passes(forward, images, FEWEST, RUNS))
 
 
 def _passes(forward: Forward, images: torch.Tensor, fewest: int, most: int) -> list[float]:
-    """Seconds of so many forward passes, as many as SECONDS allow."""
+    """Seconds of `fewest` to `most` forward passes, as many as SECONDS allow."""
     times: list[float] = []
     while len(times) < most and (len(times) < fewest or sum(times) < SECONDS):
         _finish(images.device)
@@ -124,13 +125,13 @@ def _passes(forward: Forward, images: torch.Tensor, fewest: int, most: int) -> l
 
 
 def _finish(device: torch.device) -> None:
-    """Wait for what a GPU still computes."""
+    """Wait for the GPU to finish."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def _memory(embedder: Embedder, forward: Forward, images: torch.Tensor) -> float:
-    """Bytes of the weights and of the first forward pass of these images, at its peak."""
+    """Peak bytes of the weights and of the first forward pass of these images."""
     if images.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(images.device)
         forward(images)
@@ -143,7 +144,7 @@ def _memory(embedder: Embedder, forward: Forward, images: torch.Tensor) -> float
 
 @contextmanager
 def _growth() -> Iterator[list[int]]:
-    """The bytes by which this process has grown at most, the only number of the list, once the block has ended."""
+    """Yield a list that receives the largest growth of this process in bytes at the end of the block."""
     _return_free_memory()
     ended = threading.Event()
     before = _held()
@@ -164,7 +165,7 @@ def _growth() -> Iterator[list[int]]:
 
 
 def _return_free_memory() -> None:
-    """Give the system back what the C library keeps of freed memory, which would be used again without any growth."""
+    """Return freed memory from the C library to the system; reusing it would not show as growth."""
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):  # only glibc has it
         library.malloc_trim(0)
 
@@ -172,7 +173,7 @@ def _return_free_memory() -> None:
 def _held() -> int:
     """Bytes of memory that this process has written to, in RAM or swapped out.
 
-    Elsewhere than on Linux its resident memory, which also falls where the system takes pages that nobody reads.
+    On systems other than Linux, its resident memory, which also shrinks when the system reclaims unused pages.
     """
     text = STATUS.read_text() if STATUS.exists() else ""
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

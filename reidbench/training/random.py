@@ -1,4 +1,4 @@
-"""Random numbers: each purpose has a stream of its own, so that one more draw for one purpose changes no other."""
+"""Random generators: one per purpose, so that an additional draw for one purpose does not change others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 
 
 def stream(seed: int, name: str) -> torch.Generator:
-    """A generator for one purpose: what is drawn from it disturbs no other stream of the same seed."""
+    """Generator for one purpose: drawing from it does not affect other generators of the same seed."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
 
 @contextmanager
 def seeded(seed: int, name: str, device: torch.device | None = None) -> Iterator[None]:
-    """Within, torch's global generators begin like the stream `name`; afterwards they go on as before.
+    """Context in which torch's global generators start like the stream `name`; their state is restored afterwards.
 
-    For what draws from no generator of its own: new layers, dropout. `device` names a GPU whose generator is used too.
+    For code that uses the global generator: new layers, dropout. `device` is a GPU whose generator is also set.
     """
     with _set_for_a_while(stream(seed, name).initial_seed(), device):
         yield
@@ -27,9 +27,9 @@ def seeded(seed: int, name: str, device: torch.device | None = None) -> Iterator
 
 @contextmanager
 def drawing_from(generator: torch.Generator, device: torch.device, rank: int = 0) -> Iterator[None]:
-    """Within, torch's global generators are set by a number of `generator`; afterwards they go on as before.
+    """Context in which torch's global generators are seeded from `generator`; their state is restored afterwards.
 
-    Each `rank` of several devices draws other numbers, and all leave `generator` in the same state.
+    Each `rank` of several devices draws different numbers, and all leave `generator` in the same state.
     """
     with _set_for_a_while(int(torch.randint(2**62, (), generator=generator)) + rank, device):
         yield

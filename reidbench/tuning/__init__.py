@@ -1,4 +1,4 @@
 """Parameter searches: their trials, the results, and the benchmark with the winners in its rows.
 
-Imports stages, matrix and store. Start with `resolve.py`.
+Imports stages, matrix and store. Begin with `resolve.py`.
 """

@@ -83,7 +83,7 @@ def test_only_set_and_without_are_those_of_the_command(matrix: Callable[..., Pat
     assert [(one.row.method, one.row.seed) for one in results.board.results] == [("bot", 0), ("bot", 1), ("bad", None)]
     assert results.arguments == ("--set", "seeds=[0, 1]", "--set", "title=Other")
     assert reidbench.load(file, store=tmp_path, set="seeds=[3]", only="bot").board.results[0].row.seed == 3
-    with pytest.raises(ConfigError, match="no finetuner named 'bot'"):
+    with pytest.raises(ConfigError, match="unknown finetuner 'bot'"):
         reidbench.load(file, store=tmp_path, without="reidbench_baseline")
 
 
@@ -122,7 +122,7 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
     after = reidbench.load(file, store=tmp_path / "store")
     assert [one.metrics for one in after.board.results] == [one.metrics for one in before.board.results]
     assert "not installed: finetuner toy" in after.warnings[0]
-    with pytest.raises(ConfigError, match="no finetuner named 'toy'"):
+    with pytest.raises(ConfigError, match="unknown finetuner 'toy'"):
         inline(file, tmp_path / "store")
 
 
@@ -138,8 +138,8 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
         ({"workers": -1}, "workers must be a whole number from 0, not -1"),
         ({"time_limit": float("nan")}, "time_limit must be a number above 0, not nan"),
         ({"memory_limit": "1"}, "memory_limit must be a number above 0, not '1'"),
-        ({"executor": "inline", "time_limit": 1}, "limits of a stage need a process of its own"),
-        ({"address": "auto"}, "--address is where a Ray cluster is"),
+        ({"executor": "inline", "time_limit": 1}, "limits of a stage need a separate process"),
+        ({"address": "auto"}, "--address is the address of a Ray cluster"),
         ({"only": "nothing*"}, "'nothing\\*' matches no method and no method/task"),
         ({"only": ["bot"]}, "only must be a pattern such as .*, not list"),
         ({"set": ["seeds"]}, "--set 'seeds': expected KEY=VALUE"),

@@ -245,7 +245,7 @@ BROKEN = {
     "drawn-network": ("failed", "determinism: declares 'seedless', but another seed gives another network"),
     "same-network": ("ok", ""),
     "rolling": ("failed", "determinism: two runs with the same seed differ (metrics)"),
-    "too-few": ("failed", "run: evaluator too-few gave per_query 'ap' of shape (1,); it must have one entry for each"),
+    "too-few": ("failed", "run: evaluator too-few returned per_query 'ap' of shape (1,); it must have one entry for "),
     "strange-pids": ("failed", "shapes: a pid below -1 in train"),
     "rootless": ("skipped", "requires a root"),
     "no-truth": ("failed", "offers: declares the capability 'truth', but its Dataset.truth is None"),

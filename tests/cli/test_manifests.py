@@ -19,7 +19,7 @@ from reidbench.cli import main
 from reidbench.cli.end import exit_code
 from reidbench.data import read_manifest
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-data.md"
 SHOP = "store{store}_cam{camid}_person{pid}_{}.jpg"
 PEOPLE = ("anna", "bob", "çelik", "Dora x", "e", "f")
 
@@ -53,7 +53,7 @@ def test_two_commands_from_a_folder_to_a_scored_row(shop: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    section = README.read_text().split("\n### Own pictures\n")[1].split("\n### ")[0]
+    section = PAGE.read_text().split("\n## From a folder")[1].split("\n## ")[0]
     first, second = re.findall(r"^reidbench .*$", section, re.MULTILINE)[:2]
     (matrix,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
     said = command(*shlex.split(first)[1:])
@@ -124,7 +124,7 @@ def test_what_is_left_out_is_counted_and_named_and_strict_refuses_it(
     assert said[:3] == [
         f"note: 4 of 29 images do not match {SHOP}, first holiday 0.jpg, holiday 1.jpg, holiday 2.jpg",
         "note: 1 of 29 images cannot be written into a manifest or decoded, first storeA_cam1_persone_9.jpg",
-        f"note: {shop}: 1 files left out, their names do not end like a picture's: list.txt",
+        f"note: {shop}: 1 files left out, their extension is not an image's: list.txt",
     ]
     assert sum(map(len, read_manifest(shop / "m.csv").parts().values())) == 24
     (shop / "m.csv").unlink()
@@ -154,8 +154,7 @@ def test_equal_pictures_of_two_persons_end_with_1(shop: Path, capsys: pytest.Cap
         assert manifest(shop, "--pattern", SHOP, "-o", shop.parent / "m.csv", "--split", split) == 1
         said = capsys.readouterr().out
         assert (
-            f"problem: 1 {what} pictures (equal files) have several pids: photos/storeA_cam1_personanna_0.jpg is"
-            in said
+            f"problem: 1 {what} images (equal files) have several pids: photos/storeA_cam1_personanna_0.jpg is" in said
         )
 
 
@@ -176,8 +175,8 @@ def test_a_folder_for_each_person_and_a_regular_expression(tmp_path: Path, capsy
     ("options", "sentence"),
     [
         ([], "give either --pattern or --regex, which extracts the person from each image's name"),
-        (["--pattern", SHOP, "--regex", "x"], "give either --pattern or --regex, which extracts the person from"),
-        (["--pattern", "cam{camid}_{}.jpg"], "pattern cam{camid}_{}.jpg: no field {pid}, which tells the person"),
+        (["--pattern", SHOP, "--regex", "x"], "give either --pattern or --regex, which extracts the person from each image's name"),
+        (["--pattern", "cam{camid}_{}.jpg"], "pattern cam{camid}_{}.jpg: no field {pid}, which is the person"),
         (["--regex", "(?P<pid>"], "regular expression (?P<pid>: missing ), unterminated subpattern at position 0"),
         (["--pattern", "x{pid}.jpg"], "FOLDER: none of 24 images matches x{pid}.jpg, first "
          "storeA_cam1_personDora x_0.jpg, storeA_cam1_personDora x_1.jpg, storeA_cam1_personanna_0.jpg"),
@@ -185,7 +184,7 @@ def test_a_folder_for_each_person_and_a_regular_expression(tmp_path: Path, capsy
          "storeA_cam1_personDora x_0.jpg, storeA_cam1_personDora x_1.jpg, storeA_cam1_personanna_0.jpg; write paths "
          "with /, not \\"),
         (["--pattern", "{x}_{pid}_{camid}.jpg"], "pattern {x}_{pid}_{camid}.jpg: storeA_cam1_personDora x_0.jpg "
-         "can be read with {x} as 'storeA' or 'storeA_cam1': write more of the name into the "
+         "matches with {x} as 'storeA' or 'storeA_cam1': write more of the name into the "
          "pattern, or give a regular expression"),
         (["--pattern", SHOP, "--split", "most"], "split 'most': expected 'N% identities' or 'N identities' for "
          "training, none (all for the test) or train (all for training)"),
@@ -250,5 +249,5 @@ def test_modalities_that_no_manifest_could_have_are_refused(tmp_path: Path, caps
     assert manifest(tmp_path / "p", "--pattern", "{pid}_{camid}_{modality}.png", "--split", "none", "-o",
                     tmp_path / "m.csv") == 2  # fmt: skip
     assert capsys.readouterr().err == (
-        "reidbench: modality '3d' is not a word in small letters: write visible, infrared or thermal\n"
+        "reidbench: modality '3d' is not a lower-case word: write visible, infrared or thermal\n"
     )

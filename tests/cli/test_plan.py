@@ -83,7 +83,7 @@ def test_plan_counts_trials_and_what_they_share(done: Done) -> None:
     assert done.before["rows"] == 4
     assert done.before["stages"] == 14 + 3 + 3  # what both rows share as they are written: one training
     assert "m (tuned) on tiny: grid, 2 trials, chosen on held-out identities, by mAP; 0 done" in done.planned
-    assert "trials: 14 stages, 14 to run; each trial alone they would be 16, 4 are stages of rows too" in done.planned
+    assert "trials: 14 stages, 14 to run; 16 without sharing among trials, 4 shared with rows" in done.planned
 
 
 def test_a_run_with_a_failed_trial_has_all_its_rows(done: Done) -> None:
@@ -92,7 +92,7 @@ def test_a_run_with_a_failed_trial_has_all_its_rows(done: Done) -> None:
         assert f"| {row} " in done.said
     assert "source labels, chosen on held-out identities (2 trials), AP step" in done.said
     assert "1 failed and could not be chosen: trial 1: finetune toy" in done.said
-    assert "Never ranked, since chosen on test labels: o (tuned)." in done.said
+    assert "Never ranked, because chosen on test labels: o (tuned)." in done.said
 
 
 def test_trials_lists_every_trial(done: Done) -> None:
@@ -138,7 +138,7 @@ def test_a_pack_has_the_winners_and_passes_its_checks(done: Done) -> None:
     assert note.startswith("m (tuned) on tiny: chosen on held-out identities: finetune.epochs=")
     found = CliRunner().invoke(main.app, ["verify", str(pack), "--root", f"tiny={done.folder / 'persons'}"])
     assert found.exit_code == 0, found.output
-    assert "its trials are no part of the pack, and not checked" in found.output
+    assert "its trials are not in the pack and not checked" in found.output
     assert "mismatches: 0" in found.output
 
 

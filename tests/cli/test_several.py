@@ -118,11 +118,11 @@ def test_what_writes_takes_one_store(place: Place, command: str) -> None:
         run(command, place.file, *place.both)
     assert str(caught.value) == (
         f"{command} writes to one store, but 2 are given; merge them first: "
-        f"`reidbench merge {place.one} {place.two} --store NEW`, and give --store NEW"
+        f"`reidbench merge {place.one} {place.two} --store NEW`, and use --store NEW"
     )
     assert sorted(place.file.parent.rglob("*")) == before
 
 
 def test_a_store_that_is_not_there_is_no_empty_half(place: Place, tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match=r"none: no such folder; each of several --store must be there"):
+    with pytest.raises(ReidbenchError, match=r"none: no such folder; each of several --store must exist"):
         run("table", place.file, "--store", place.one, "--store", tmp_path / "none")

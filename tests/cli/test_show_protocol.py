@@ -43,4 +43,4 @@ def test_an_unknown_protocol_is_one_sentence(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["reidbench", "show", "protocol", "dg-4"])
     assert exit_code(app) == 2
-    assert capsys.readouterr().err == ("reidbench: no protocol is named 'dg-4' (known: dg-1, dg-2, dg-3, sequence)\n")
+    assert capsys.readouterr().err == ("reidbench: unknown protocol 'dg-4' (known: dg-1, dg-2, dg-3, sequence)\n")

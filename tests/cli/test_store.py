@@ -162,7 +162,7 @@ def test_pictures_that_are_passed_over_are_named(place: Place, tmp_path: Path) -
     Image.new("RGB", (32, 96), (200, 30, 30)).save(folder / "a.GIF")
     (folder / "b.heic").touch()
     told = run("embed", place.key("bot"), folder, "-o", tmp_path / "x.npz", "--store", place.store.root)
-    assert f"note: {folder}: 1 files left out, pictures of a kind that is not read" in told
+    assert f"note: {folder}: 1 files left out, images of an unsupported format" in told
     assert f"{tmp_path / 'x.npz'}: 1 images" in told
 
 
@@ -306,7 +306,7 @@ def test_a_running_stage_keeps_what_it_has(place: Place, own: Store, tmp_path: P
     run("clean", file, "--store", own.root)
     assert not (own.root / "tmp" / f"{running}-999999999-1").exists()  # its writer is gone
     assert (own.root / "scratch" / running / "checkpoint").is_file()  # from which the next run goes on
-    with own.claim(stranger), pytest.raises(StoreError, match=r"another run is making ffff.*name its file too"):
+    with own.claim(stranger), pytest.raises(StoreError, match=r"another run is making ffff.*add its file"):
         run("clean", file, "--store", own.root)
 
 

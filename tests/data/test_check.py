@@ -14,7 +14,7 @@ ROWS = [  # pid, camid, clothes, modality, tracklet
     (1, 1, 1, "infrared", 5),
     (2, 0, 0, "visible", 6),  # outfit 0 of another person
     (2, 1, -1, "", -1),
-    (0, 0, 0, "visible", 7),  # clothes of nobody who is sought are no outfit; a walk is a tracklet
+    (0, 0, 0, "visible", 7),  # clothes of junk and distractors do not count as outfits
     (-1, 2, 3, "infrared", 8),
 ]
 
@@ -55,12 +55,12 @@ def test_differences_are_named_and_counted(tmp_path: Path) -> None:
     split = split_of(tmp_path, ROWS)
     report = examine(Dataset("toy", tmp_path, split, split, published=published))
     assert report.problems == (
-        "train: 3 outfits, published are 4",
-        "train: 4 visible images, published are 5: 1 missing",
+        "train: 3 outfits, published: 4",
+        "train: 4 visible images, published: 5: 1 missing",
     )
     assert report.remarks == (
-        "query: 3 outfits, published are 9 (unverified)",
-        "query: 5 tracklets, published are 9 (unverified)",
+        "query: 3 outfits, published: 9 (unverified)",
+        "query: 5 tracklets, published: 9 (unverified)",
     )
     assert report.titles()[4:] == [
         "outfits / published", "tracklets / published", "visible images / published", "infrared images / published",
@@ -70,15 +70,15 @@ def test_differences_are_named_and_counted(tmp_path: Path) -> None:
         ["train", "7 / 7", "3 / 3", "3 / 3", "3 / 4", "5 / 5", "4 / 5", "2 / 2", "1", "1"],
         ["query", "7 / 7", "3 / 3", "3 / 3", "3 / 9?", "5 / 9?", "4 / 4", "2 / -", "1", "1"],
     ]
-    assert "not the published toy: train: 3 outfits, published are 4" in judge(report.dataset, "warn").notes
+    assert "not the published toy: train: 3 outfits, published: 4" in judge(report.dataset, "warn").notes
 
 
 def test_labels_that_are_gone_are_none_of_the_published_ones(tmp_path: Path) -> None:
     bare = Split(tmp_path, [Sample("1.png", 1, 0)])
     published = Published({"train": Counts(1, 1, 1, outfits=2, modality={"infrared": 1})}, "toy")
     assert examine(Dataset("toy", tmp_path, bare, published=published)).problems == (
-        "train: 0 outfits, published are 2",
-        "train: 0 infrared images, published are 1: 1 missing",
+        "train: 0 outfits, published: 2",
+        "train: 0 infrared images, published: 1: 1 missing",
     )
 
 
@@ -88,6 +88,6 @@ def test_totals_count_an_outfit_once_and_the_part_for_validation_is_checked(tmp_
     parts = {"all": Counts(5, 3, 2, outfits=4, tracklets=4), "validation": Counts(4, 2, 2, outfits=2)}
     dataset = Dataset("toy", tmp_path, train, query, gallery, published=Published(parts, "toy"), validation=gallery)
     assert examine(dataset).problems == (
-        "validation: 3 images, published are 4: 1 missing",
-        "validation: 3 outfits, published are 2",
+        "validation: 3 images, published: 4: 1 missing",
+        "validation: 3 outfits, published: 2",
     )

@@ -50,7 +50,7 @@ def test_columns_of_another_length_are_refused(split: Split, tmp_path: Path) -> 
     file = tmp_path / "train.json"
     split.save(file)
     file.write_text(file.read_text().replace('"clothes": [0, 1, 0]', '"clothes": [0, 1]'))
-    with pytest.raises(DataError, match="another number of"):
+    with pytest.raises(DataError, match="a different number of"):
         Split.load(file, split.root)
     split.hide().save(file)
     file.write_text(file.read_text().replace('"tracklets": [', '"tracklets": [3, '))

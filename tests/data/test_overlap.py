@@ -86,7 +86,7 @@ def test_a_query_that_is_in_the_gallery(spelling: Callable[[Path], str], tmp_pat
     if other == "copy.png":
         shutil.copy(folder / "m4.png", folder / "copy.png")
     sentence = f"1 of 2 query images are in the gallery too (equal files), first m4.png = {other}: "
-    assert check(file) == (0, [f"note: {sentence}no query is compared with its own picture"])
+    assert check(file) == (0, [f"note: {sentence}no query is compared with its own image"])
     board = run(file, tmp_path)
     (result,) = board.results
     assert "query images in gallery" in result.row.protocol.split(", ")
@@ -187,7 +187,7 @@ def test_one_picture_of_two_persons_is_a_problem(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "m5.png", tmp_path / "c5.png")
     code, told = check(manifest(tmp_path, [("c5.png", 4, "gallery")]))
     assert code == 1
-    assert told[0] == "problem: 1 test pictures (equal files) have several pids: m5.png is person 3, c5.png is person 4"
+    assert told[0] == "problem: 1 test images (equal files) have several pids: m5.png is person 3, c5.png is person 4"
     assert told[-1] == "remark: 1 gallery images repeat another gallery image (equal files), first m5.png = c5.png"
 
 
@@ -223,7 +223,7 @@ def test_pictures_that_are_none_are_problems(tmp_path: Path) -> None:
     (pool / "b.png").symlink_to(tmp_path / "nowhere")
     done = CliRunner().invoke(app, ["data", "check", "image-folder", str(pool)])
     assert done.exit_code == 1
-    assert "problem: train: 1 of 2 images cannot be read (a link to nowhere, or no file), first b.png" in done.output
+    assert "problem: train: 1 of 2 images cannot be read (a dead link or a missing file), first b.png" in done.output
 
 
 def test_values_of_an_lmdb(tmp_path: Path) -> None:

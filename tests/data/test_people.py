@@ -41,7 +41,7 @@ def test_a_pool_without_labels_stays_one() -> None:
     found = settle_people(dataset([0, 0, 0], [3], [3]))
     assert found.train.pids.tolist() == [0, 0, 0]
     assert found.notes == ()
-    with pytest.raises(DataError, match="3 images without an identity cannot be classes: pid 0 means a distractor"):
+    with pytest.raises(DataError, match="3 images without an identity have no class: pid 0 means a distractor"):
         found.train.labels()
 
 
@@ -50,13 +50,13 @@ def test_a_query_of_pid_0_is_a_fault() -> None:
     (fault,) = found.faults
     assert fault.startswith("query: pid 0 (1 images) is scored as a person, but pid 0 means a distractor")
     assert found.notes == found.faults
-    assert "and is in train too" in settle_people(dataset([0, 2], [0, 3], [0, 3])).faults[0]
+    assert "and is also in train" in settle_people(dataset([0, 2], [0, 3], [0, 3])).faults[0]
 
 
 def test_junk_is_left_out_of_training_and_counted() -> None:
     found = settle_people(dataset([-1, 5, -1], [3], [-1, 3]))
     assert (found.train.paths, found.train.pids.tolist()) == (("t1.png",), [5])
-    assert found.notes == ("train: 2 images left out, they are junk (pid -1)",)
+    assert found.notes == ("train: 2 images left out: junk (pid -1)",)
     with pytest.raises(DataError, match=r"all 2 images of train are junk \(pid -1\)"):
         settle_people(dataset([-1, -1], [3], [3]))
 

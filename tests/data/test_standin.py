@@ -1,4 +1,4 @@
-"""Stand-ins are marked, whole, and told from the data set whatever link leads to them."""
+"""Stand-ins are marked, complete, and distinguished from the data set through any link."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ def test_a_stand_in_is_made_once_and_marked(tmp_path: Path) -> None:
 
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     top = make_stand_in(tmp_path / "set", "market1501", {"strict": False}, fill)
-    with pytest.raises(DataError, match=r"set: not empty, and not this stand-in for market1501; give another folder"):
+    with pytest.raises(
+        DataError, match=r"set: not empty, and not the same stand-in for market1501; choose another folder"
+    ):
         make_stand_in(top, "market1501", {"strict": True}, fill)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
-    with pytest.raises(DataError, match=r"mine: not empty, and not this stand-in for viper"):
+    with pytest.raises(DataError, match=r"mine: not empty, and not the same stand-in for viper"):
         make_stand_in(tmp_path / "mine", "viper", {}, fill)
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
@@ -38,9 +40,9 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
 def test_nothing_is_left_of_one_that_was_not_finished(tmp_path: Path) -> None:
     def stop(folder: Path) -> None:
         fill(folder)
-        raise DataError("no room")
+        raise DataError("disk full")
 
-    with pytest.raises(DataError, match="no room"):
+    with pytest.raises(DataError, match="disk full"):
         make_stand_in(tmp_path / "set", "viper", {}, stop)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Which files are pictures, and what is said about those that are left out."""
+"""Files that count as images, and notes on those left out."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert sorted(tree.hidden) == [".thumbs/y.png", ".x.jpg"]
     notes = tree.notes("pool")
     assert len(notes) == 3
-    assert any(n.startswith("pool: 2 files left out, pictures of a kind that is not read") and "b/d.HEIC, b/e.avif" in n
+    assert any(n.startswith("pool: 2 files left out, images of an unsupported format") and "b/d.HEIC, b/e.avif" in n
                for n in notes)  # fmt: skip
-    assert any("2 files left out, their names do not end like a picture's: noending, readme.txt" in n for n in notes)
-    assert any(n.startswith("pool: 2 files left out, hidden pictures") for n in notes)
+    assert any("2 files left out, their extension is not an image's: noending, readme.txt" in n for n in notes)
+    assert any(n.startswith("pool: 2 files left out, hidden images") for n in notes)
 
 
 def test_a_hidden_folder_of_links_hides_nothing(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_hidden_folder_of_links_hides_nothing(tmp_path: Path) -> None:
 
 def test_pictures_that_a_conversion_doubled() -> None:
     (note,) = twin_notes("query", ["a.jpg", "a.png", "b.v2.jpg", "b.jpg", "c/a.jpg"])
-    assert note.startswith("query: 2 pictures share a name but for the ending")
+    assert note.startswith("query: 2 images share a name except for the extension")
     assert note.endswith("a.jpg, a.png")
     assert twin_notes("query", ["a.jpg", "b.jpg"]) == []
 

@@ -25,13 +25,13 @@ from reidbench.store.locks import process_start
 
 EXPECTED = {
     "error": "ValueError: it ",
-    "nan_features": "features that are no numbers, first for query/",
+    "nan_features": "features that are not numbers, first for query/",
     "interrupt": "KeyboardInterrupt",
-    "leave_quietly": "the worker ended with exit code 0 and said nothing",
-    "leave": "the worker ended with exit code 9 and said nothing",
+    "leave_quietly": "the worker ended with exit code 0 without a result",
+    "leave": "the worker ended with exit code 9 without a result",
     "crash": "the worker was killed by SIGSEGV",
     "unknown_signal": "the worker was killed by ",
-    "child_that_stays": "the worker ended with exit code 7 and said nothing",
+    "child_that_stays": "the worker ended with exit code 7 without a result",
     "half_a_line": "the worker was killed by SIGKILL",
 }
 
@@ -104,20 +104,20 @@ def test_every_fault(bench: Any, watch: Any, figure: Callable[[str], None]) -> N
 RAISED = {
     "own_base": "OwnBase: my own words",
     "cancelled": "CancelledError: my own words",
-    "mute": "Mute: (its text cannot be shown: __str__ raises OwnBase)",
+    "mute": "Mute: (its text is not available: __str__ raises OwnBase)",
     "interrupt": "KeyboardInterrupt",
     "leave_by_exception": "SystemExit: 0",
     "generator_exit": "GeneratorExit: my own words",
     "stop_iteration": "StopIteration: my own words",
     "group": "BaseExceptionGroup: several (2 sub-exceptions)",
     "surrogate": "ValueError: half a character: \\ud800",
-    "sly_words": "ValueError: (its text cannot be shown: __str__ raises OwnBase)",
+    "sly_words": "ValueError: (its text is not available: __str__ raises OwnBase)",
     "loud": "Loud: loud words",
     "nested": "ValueError: my own words",
     "progress_of_infinity": "ctx.progress takes two numbers, done and total, not inf",
     "progress_of_too_much": "ctx.progress takes two numbers, done and total, not 1000",
     "log_of_sly_name": "OwnBase: no words",
-    "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, a name of the harness's own files",
+    "leaves_manifest": "finetuner faulty left manifest.json in ctx.out, which is a reserved name",
     "leaves_link": "finetuner faulty left w in ctx.out, which is a link",
     "progress_of_text": "ctx.progress takes two numbers, done and total, not 'half'",
     "progress_of_nan": "ctx.progress takes two numbers, done and total, not nan",
@@ -147,17 +147,17 @@ def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str)
 
 
 ANSWERS = {
-    "objects": "gave an array of objects for per_query 'ap'; give numbers",
-    "ragged": "gave something else than an array for per_query 'ap'",
-    "short": "gave per_query 'ap' of shape (1,); it must have one entry for each of 8 queries",
-    "reserved": "gave a per_query array with the reserved name 'file'; choose another",
-    "path": "gave a per_query array with the name '../ap'; use letters",
-    "column": "gave a metric with the name 'status', which is a column of every table",
-    "text": "gave no number for mAP, but '0.5'",
-    "percent": "gave mAP 45.2, which must be a fraction from 0 to 1: 63.4 % is 0.634",
-    "rank": "gave cmc7 1.01, which must be a fraction from 0 to 1",
-    "notes": "gave notes that JSON cannot hold",
-    "list": "gave no numbers by name, but [",
+    "objects": "returned an array of objects for per_query 'ap'; use numbers",
+    "ragged": "returned per_query 'ap' that is not an array",
+    "short": "returned per_query 'ap' of shape (1,); it must have one entry for each of 8 queries",
+    "reserved": "returned a per_query array with the reserved name 'file'; rename it",
+    "path": "returned a per_query array with the name '../ap'; use letters",
+    "column": "returned a metric with the name 'status', which is a column of every table",
+    "text": "returned no number for mAP, but '0.5'",
+    "percent": "returned mAP 45.2, which must be a fraction from 0 to 1: 63.4 % is 0.634",
+    "rank": "returned cmc7 1.01, which must be a fraction from 0 to 1",
+    "notes": "returned notes that cannot be written as JSON",
+    "list": "returned no mapping of names to numbers, but [",
 }
 
 
@@ -175,7 +175,7 @@ def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
 
 @pytest.mark.slow
 def test_the_same_reasons_under_ray(bench: Any, figure: Callable[[str], None]) -> None:
-    """Whatever a component raises or answers, each row's reason is the one that it has in this process."""
+    """For every error and answer of a component, each row has the same reason as in this process."""
     if find_spec("ray") is None:  # not imported before its executor is made
         pytest.skip("Ray is not installed")
     judges = ", ".join(f"{{use: faulty-score, answer: {answer}}}" for answer in ANSWERS)
@@ -221,7 +221,7 @@ def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: p
     rows = bench.rows(store)
     assert rows["good"][0] == "ok"
     assert rows["bad"][0] in ("failed", "blocked")
-    assert "not the bytes that were published, as before, and it was made again 2 times" in rows["bad"][1]
+    assert "its bytes are not those that were published, as before, after 2 repeated runs" in rows["bad"][1]
     assert len([label for label, status, _ in listener.endings if status == "done" and "faulty" in label]) == 3
     assert len(list((store / "damaged").iterdir())) == 3
 
@@ -232,7 +232,7 @@ def test_a_metric_that_is_no_number_is_a_failed_row(bench: Any, value: str) -> N
     bench.run(bench.folder / "store")
     ((status, error),) = bench.rows(bench.folder / "store").values()
     assert status == "failed"
-    assert f"evaluator faulty-score gave no number for mAP, but {value}" in error
+    assert f"evaluator faulty-score returned no number for mAP, but {value}" in error
 
 
 # ---------------------------------------------------------------------- the limits themselves
@@ -283,7 +283,7 @@ def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: 
 
 
 def test_a_proc_of_another_pid_namespace_is_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after `unshare --pid` without a /proc of its own: its numbers are those of other processes."""
+    """As after `unshare --pid` without a new /proc: its numbers are those of other processes."""
     assert limits.guarded("stages.run", "x")[:3] == [sys.executable, "-I", "-S"]
     (tmp_path / "self").symlink_to(str(os.getpid() + 1))
     (tmp_path / "7").mkdir()

@@ -54,7 +54,7 @@ def server() -> Iterator[str]:
 
 
 def run(endpoint: str, cache: Path, code: str) -> str:
-    """What a child prints; an error of ours is printed as it is."""
+    """Output of a child; our own errors are printed unchanged."""
     script = f"""
 from reidbench.errors import ReidbenchError
 from reidbench.files import hub
@@ -84,8 +84,8 @@ def test_what_is_fetched_once_is_found_without_a_network(server: str, tmp_path: 
 
 def test_what_cannot_be_fetched_is_one_sentence(server: str, tmp_path: Path) -> None:
     for place, repository, words in (
-        (server, "someone/other", f"someone/other is neither in the cache {tmp_path} nor can be fetched"),
-        ("http://127.0.0.1:1", "someone/model", f"someone/model is neither in the cache {tmp_path} nor can be fetched"),
+        (server, "someone/other", f"someone/other is not in the cache {tmp_path} and cannot be fetched"),
+        ("http://127.0.0.1:1", "someone/model", f"someone/model is not in the cache {tmp_path} and cannot be fetched"),
     ):
         told = run(place, tmp_path, f"hub.fetch('{repository}', ['model.safetensors'])")
         assert told.startswith(f"ERROR {words}")
@@ -95,5 +95,5 @@ def test_what_cannot_be_fetched_is_one_sentence(server: str, tmp_path: Path) -> 
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(ReidbenchError, match="is no name of a repository"):
+    with pytest.raises(ReidbenchError, match="is not the name of a repository"):
         hub.cached("a/b/c", "model.safetensors")

@@ -1,4 +1,4 @@
-"""What torch.save and safetensors wrote is read; everything else is refused in a sentence that says what it is."""
+"""Files of torch.save and safetensors are read; all others are refused with a sentence that identifies them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ READ_AS: dict[str, tuple[Any, Any]] = {
     "counts": (collections.defaultdict(int, {"a": 2}), {"a": 2}),
     "last losses": (collections.deque([0.5, 0.25], maxlen=5), [0.5, 0.25]),
     "frozen layers": (frozenset([1, 2]), frozenset([1, 2])),
-    "settings of one's own": (
+    "custom settings": (
         SimpleNamespace(lr=0.1, root=PosixPath("x")),
         SimpleNamespace(lr=0.1, root=PurePosixPath("x")),
     ),
@@ -160,7 +160,7 @@ def test_what_is_refused_is_named_with_the_cure(name: str, write: Callable[[Any]
     for content in (make(), {"state_dict": TENSORS, "x": make()}):
         file.write_bytes(write(content))
         with pytest.raises(
-            DataError, match=rf"a\.pth: not a file of plain tensors .*: it holds \S*{sentence}"
+            DataError, match=rf"a\.pth: not a file of plain tensors .*: it contains \S*{sentence}"
         ) as caught:
             load_pickle_safely(file)
         assert "torch.save(model.state_dict(), FILE)" in str(caught.value)
@@ -211,9 +211,9 @@ OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "zip of nothing": (lambda: zipped(), "a zip archive, and torch.save did not write it"),
     "hdf5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(90), "an HDF5 file"),
-    "bare pickle": (lambda: pickle.dumps({"a": np.zeros(2)}, 2), "a pickle, and torch.save did not write it"),
+    "bare pickle": (lambda: pickle.dumps({"a": np.zeros(2)}, 2), "a pickle that torch.save did not write"),
     "another protocol": (lambda: torch_bytes(TENSORS, pickle_protocol=4), "its pickle_protocol is not"),
-    "noise": (lambda: bytes(range(130, 256)) * 9, "torch.save did not write it, nor did safetensors"),
+    "noise": (lambda: bytes(range(130, 256)) * 9, "not written by torch.save or safetensors"),
 }
 
 

@@ -39,7 +39,7 @@ PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 16, 3), d
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(owned) (w) file closefile\nshowpage\n"
 REFUSED = {
     "nothing": (b"", "it is empty (0 bytes)"),
-    "text": (b"hello\n", "6 bytes that are none of JPEG"),
+    "text": (b"hello\n", "its 6 bytes are none of JPEG"),
     "bomb": (png(50_000, 50_000, 8, 2, b""), "pixels"),
     "bomb by a little": (png(10_000, 10_000, 8, 2, b""), "pixels"),
     "bomb in one line": (png(2_000_000_000, 1, 8, 0, b""), "pixels"),
@@ -124,7 +124,7 @@ def test_no_size_is_believed_in_threads_either() -> None:
     assert wrong == []
 
 
-# ------------------------------------------------------------------ what is no ordinary file
+# ------------------------------------------------------------------ what is not a regular file
 def test_pipes_devices_folders_and_links(tmp_path: Path) -> None:
     """Reading a pipe would wait for ever, reading the link to a device until the memory is full."""
     os.mkfifo(tmp_path / "pipe.png")

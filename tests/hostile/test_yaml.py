@@ -49,15 +49,15 @@ FILES = {
     "no number": ("title: !!int ''\n", "'' is not a valid int"),
     "no float": ("title: !!float ''\n", "'' is not a valid float"),
     "not finite": ("seeds: [.nan]\n", "'.nan' is not a finite number"),
-    "64 bits": ("threads: 0xfffffffffffffffff\n", "'0xfffffffffffffffff' is beyond the whole numbers of 64 bits"),
+    "64 bits": ("threads: 0xfffffffffffffffff\n", "'0xfffffffffffffffff' does not fit in 64 bits"),
     "a million digits": ("threads: 1" + "0" * 500_000, "is not a valid int"),
     "sexagesimal": ("threads: 1" + ":00" * 150_000, "is not a valid int"),
-    "half a character": ('title: "\\ud800"\n', "holds half a character"),
+    "half a character": ('title: "\\ud800"\n', "contains half a character"),
     "no character": ('title: "\\UFFFFFFFF"\n', "1: not YAML"),
     "version": (f"%YAML {'9' * 5000}.1\n---\na: b\n", "not YAML"),
-    "laughs": (laughs(10), "aliases stand for more than"),
-    "laughs of maps": (laughs(10).replace("[", "{k: [").replace("]", "]}"), "aliases stand for more than"),
-    "laughs of text": (f"a: &a {'x' * 400_000}\nb: [{','.join(['*a'] * 40_000)}]", "aliases stand for more than"),
+    "laughs": (laughs(10), "aliases expand to more than"),
+    "laughs of maps": (laughs(10).replace("[", "{k: [").replace("]", "]}"), "aliases expand to more than"),
+    "laughs of text": (f"a: &a {'x' * 400_000}\nb: [{','.join(['*a'] * 40_000)}]", "aliases expand to more than"),
     "chain of aliases": (CHAIN, "nested too deeply"),
     "chain of merges": (MERGES, "nested too deeply"),
     "deep": ("a: " + "[" * 200_000, "nested too deeply"),
@@ -70,11 +70,11 @@ FILES = {
     "merge of text": ("a: {<<: x}\n", "<< takes a map"),
     "many values": (f"a: [{'x,' * 60_000}]", "more than 50000 values"),
     "many bytes": ("# " + "x" * 1_100_000, "1: larger than 1 MiB"),
-    "many problems": ("\n".join(f"k{n}: x" for n in range(5000)), "and more; these are the first"),
-    "many combinations": (f"matrix: [{{pretrain: &a [{'x,' * 400}], adapt: *a, finetune: *a}}]", "stands for more"),
-    "a long key": (f"{'k' * 900}: x", "must be up to 500 characters"),
+    "many problems": ("\n".join(f"k{n}: x" for n in range(5000)), "more errors follow; these are the first"),
+    "many combinations": (f"matrix: [{{pretrain: &a [{'x,' * 400}], adapt: *a, finetune: *a}}]", "expands to more"),
+    "a long key": (f"{'k' * 900}: x", "must have at most 500 printable characters"),
     "a long name": (f"backbone: {'n' * 10_000}", "a name of 10000 characters"),
-    "escapes in a key": ('"a\\e[2Jb": x\n', "characters that can be printed"),
+    "escapes in a key": ('"a\\e[2Jb": x\n', "printable characters"),
 }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def test_files(name: str, tmp_path: Path, registry: Registry, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]  # nothing was touched
 
 
-# written -> what is said of it, wherever it stands
+# written -> the error about it, at any place
 SURPRISING = {
     "010": "010 would be read as 8; write 10 (or '010' in quotes for text)",
     "-010": "-010 would be read as -8; write -10 (or",
@@ -100,9 +100,9 @@ SURPRISING = {
     "1_000.5": "1_000.5 would be read as 1000.5; write 1000.5 (or",
     "1:30": "1:30 would be read as 90; write 90 (or",
     "1:30.5": "1:30.5 would be read as 90.5; write 90.5 (or",
-    "08": "08 is 8 to some readers of YAML and text to others; write 8 (or",
-    "0o17": "0o17 is 15 to some readers of YAML and text to others; write 15 (or",
-    "1_0e3": "1_0e3 is 10000.0 to some readers",
+    "08": "08 is 8 for some YAML parsers and text for others; write 8 (or",
+    "0o17": "0o17 is 15 for some YAML parsers and text for others; write 15 (or",
+    "1_0e3": "1_0e3 is 10000.0 for some YAML parsers",
     "!!int '0x10'": "0x10 would be read as 16",
     "1e999": "'1e999' is not a finite number",
     "-.inf": "'-.inf' is not a finite number",
@@ -178,7 +178,7 @@ def test_more_rows_than_anybody_waits_for(matrix: Callable[..., Path], registry:
     file = matrix(
         seeds=many, pretrain_seeds=many, methods="{m: {pretrain: moco-v2, finetune: bot}, n: {finetune: none}}"
     )
-    assert "stands for 4002000 rows; more than 1000000" in refused(file, registry)[0]
+    assert "expands to 4002000 rows, more than 1000000" in refused(file, registry)[0]
 
 
 def test_a_file_whose_name_is_an_order_to_the_terminal(tmp_path: Path, registry: Registry) -> None:

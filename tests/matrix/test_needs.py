@@ -46,7 +46,7 @@ def listed(file: Path, columns: str, rows: str) -> Path:
 
 @pytest.fixture
 def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., str]:
-    """Why a method cannot run on a task; "" where it can. The plan of a row that cannot has no stage."""
+    """The reason why a method cannot run on a task; "" if it can. The plan of a row that cannot has no stage."""
 
     def find(method: str, task: str, columns: str = "path,pid,split", rows: str = "a.png,1,train") -> str:
         manifest = listed(tmp_path / "listed.csv", columns, rows)
@@ -63,30 +63,30 @@ def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., st
 @pytest.mark.parametrize(
     ("method", "task", "expected"),
     [
-        (HHL, "{target: real}", "hhl needs a source, and the task names none"),
-        ("{finetune: none, adapt: arn}", "{target: real}", "arn needs a source, and the task names none"),
+        (HHL, "{target: real}", "hhl needs a source, and the task has none"),
+        ("{finetune: none, adapt: arn}", "{target: real}", "arn needs a source, and the task has none"),
         (GCL, "{source: real, target: real}",
-         "synthetic-structure needs the truth about its images, which real does not know"),
+         "synthetic-structure needs the truth about its images, which real does not have"),
         (GCL, "{source: real, target: world}", ""),
         (GCL.replace("synthetic-structure", "hmr"), "{source: real, target: real, pool: crowd}", ""),
         (GCL.replace("synthetic-structure", "hmr"), "{source: real, target: real, pool: real}",
-         "hmr-training needs the truth about its images, which real does not know"),
+         "hmr-training needs the truth about its images, which real does not have"),
         (GCL.replace("synthetic-structure", "hmr"), "{source: real, target: real}",
-         "hmr-training needs a pool, and the task names none"),
+         "hmr-training needs a pool, and the task has none"),
         (GCL.replace("finetune: bot, ", ""), "{target: world}",
-         "gcl goes on from a trained embedder: name `finetune:` or another adapter before it"),
+         "gcl starts from a trained embedder: add `finetune:` or another adapter before it"),
         ("{adapt: [cluster-contrast, {use: gcl, structure: synthetic-structure}]}", "{target: world}", ""),
         ("{finetune: none, adapt: gcl-oracle}", "{target: real}",
-         "gcl-oracle needs the truth about its images, which real does not know"),
-        (ORACLE, "{target: real, pool: pool}", "oracle needs the truth about its images, which pool does not know"),
+         "gcl-oracle needs the truth about its images, which real does not have"),
+        (ORACLE, "{target: real, pool: pool}", "oracle needs the truth about its images, which pool does not have"),
         (ORACLE, "{target: real, pool: [crowd, world]}",
-         "oracle needs the truth about one data set, and the pool is 2"),
+         "oracle needs the truth about one data set, and the pool has 2"),
         (ORACLE, "{target: real, pool: crowd}", ""),
         (HHL, "{source: real, target: blind}", "stargan needs two or more cameras, which blind does not have"),
         (SELF, "{source: real, target: blind}", "self-style needs two or more cameras, which blind does not have"),
         (SELF.replace("self-style", "{use: self-style, copies: 2}"), "{source: real, target: blind}", ""),
         (HHL.replace("hhl", "{use: hhl, style: oracle-style}"), "{source: real, target: real}",
-         "oracle-style needs the truth about its images, which real does not know"),
+         "oracle-style needs the truth about its images, which real does not have"),
         (SIE, "{source: blind, target: real}", "transreid-sie needs two or more cameras, which blind does not have"),
         (SIE, "{source: [blind, real], target: real}", ""),
         ("{finetune: {use: transreid, jpm: true}}", "{source: real, target: real}",
@@ -142,7 +142,7 @@ methods: {{m: {{finetune: none, adapt: {{use: hhl, style: {{use: stargan, critic
     )
     (row,) = board.results
     assert row.status == "blocked"
-    assert "stargan needs two or more cameras, and one has one camera" in row.error
+    assert "stargan needs two or more cameras, but one has one camera" in row.error
 
 
 # ---------------------------------------------------------------------- the words themselves
@@ -171,7 +171,7 @@ class Sized(Params):
         ("dataset", {"traits": {"truth"}}, "; it belongs in `capabilities` (known: none)"),
         ("adapter", {"lacks": {"cameras"}}, "; it belongs in `requires` (known: none)"),
         ("adapter", {"requires": "source"}, "requires 'source' must be a set of words"),
-        ("adapter", {"requires": {"source"}, "traits": {"source-free"}}, "is given none"),
+        ("adapter", {"requires": {"source"}, "traits": {"source-free"}}, "receives no source"),
         ("dataset", {"capabilities": lambda params: frozenset({"truht"})}, "did you mean 'truth'?"),
         ("dataset", {"lacks": lambda params, root: frozenset({"camera"})}, "did you mean 'cameras'?"),
     ],

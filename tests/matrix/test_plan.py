@@ -303,7 +303,7 @@ def test_nested_training_needs_what_any_training_needs(matrix: Callable[..., Pat
     )
     assert {row.method: row.reason for row in expand(file, toys).rows} == {
         "a": "needs-tokens needs tokens, which resnet-tiny does not provide",
-        "b": "elsewhere needs auxiliary data, and the task names none",
+        "b": "elsewhere needs auxiliary data, and the task has none",
     }
 
 
@@ -422,7 +422,7 @@ def test_what_is_nested_on_the_pool_speaks_of_the_pool(matrix: Callable[..., Pat
     there, none = expand(file, toys).rows
     words = "source labels, target images, pool, truth of the pool, target is a source, AP step"
     assert there.protocol == words
-    assert none.reason == "regressor needs a pool, and the task names none"
+    assert none.reason == "regressor needs a pool, and the task has none"
 
 
 def test_an_adapter_that_needs_no_source_gets_none_and_shares_its_stage(

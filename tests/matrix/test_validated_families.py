@@ -43,7 +43,7 @@ def test_a_part_of_all_images_is_held_out_of_all_images(matrix: Write, registry:
     assert data.held_out == {"identities": 0.2, "seed": 0, "images": "all"}
     mixed = matrix(data=WORLDS, tasks=tasks.replace("auxiliary: {use: a, images: all}", "auxiliary: a"),
                    validate="{identities: 0.2}", methods="{bot: {finetune: bot}}")  # fmt: skip
-    with pytest.raises(NotApplicable, match="a is a source, and has another role with other `images:`"):
+    with pytest.raises(NotApplicable, match="a is a source and has another role with different `images:`"):
         trials(mixed, registry, "t")
 
 

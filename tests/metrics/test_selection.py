@@ -87,7 +87,7 @@ def test_a_pool_of_one_kind_has_no_auc() -> None:
     assert only == {"relevant_in_pool": 1.0, "relevant_in_kept": 1.0, "relevant_kept": 0.5}
     none = selection_quality([1.0, 2.0], [0], np.array([False, False]))
     assert none == {"relevant_in_pool": 0.0, "relevant_in_kept": 0.0}
-    with pytest.raises(MetricError, match="needs relevant and irrelevant images, not 2 of 2"):
+    with pytest.raises(MetricError, match="requires relevant and irrelevant images; 2 of 2 are relevant"):
         relevance_auc([1.0, 2.0], np.array([True, True]))
 
 
@@ -95,11 +95,11 @@ def test_a_pool_of_one_kind_has_no_auc() -> None:
     ("scores", "indices", "relevant", "message"),
     [
         ([1.0, 2.0], [0], np.array([True]), "one length"),
-        ([1.0, 2.0], [0], np.array([1, 0]), "true or false"),
+        ([1.0, 2.0], [0], np.array([1, 0]), "must be Boolean"),
         ([1.0, np.nan], [0], np.array([True, False]), "finite"),
-        ([1.0, 2.0], [0, 0], np.array([True, False]), "different indices"),
-        ([1.0, 2.0], [2], np.array([True, False]), "different indices"),
-        ([1.0, 2.0], [], np.array([True, False]), "different indices"),
+        ([1.0, 2.0], [0, 0], np.array([True, False]), "distinct indices"),
+        ([1.0, 2.0], [2], np.array([True, False]), "distinct indices"),
+        ([1.0, 2.0], [], np.array([True, False]), "distinct indices"),
     ],
 )
 def test_wrong_arrays_are_reported(scores: list[float], indices: list[int], relevant: np.ndarray, message: str) -> None:

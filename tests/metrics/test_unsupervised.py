@@ -36,7 +36,7 @@ def test_an_outlier_is_the_nearest_other_cluster_where_it_is() -> None:
 
 
 def test_the_silhouette_is_that_of_scikit_learn() -> None:
-    """Which takes pairs of vectors, where ours takes sums; more vectors than fit one block."""
+    """scikit-learn's uses pairs of vectors, ours sums; more vectors than fit one block."""
     from sklearn.metrics import silhouette_score
 
     drawn = np.random.default_rng(3)
@@ -50,7 +50,7 @@ def test_the_silhouette_is_that_of_scikit_learn() -> None:
 
 @pytest.mark.parametrize(("labels", "words"), [([-1, -1, -1], "no cluster"), ([0, 0, -1], "one cluster")])
 def test_fewer_than_two_clusters_have_no_silhouette(labels: list[int], words: str) -> None:
-    with pytest.raises(MetricError, match=f"needs two clusters, and there is {words} among 3 images"):
+    with pytest.raises(MetricError, match=f"requires two clusters, but there is {words} among 3 images"):
         unsupervised.silhouette(AXES[:3], np.array(labels))
 
 
@@ -80,11 +80,11 @@ def test_density_is_the_mean_entropy_of_scipy() -> None:
 
 
 def test_density_of_two_images_is_refused() -> None:
-    with pytest.raises(MetricError, match="needs three images or more, not 2"):
+    with pytest.raises(MetricError, match="requires at least three images, not 2"):
         unsupervised.soft_neighbourhood_density(AXES[:2])
 
 
-@pytest.mark.parametrize(("value", "words"), [(0.0, "row 2 is a zero vector"), (np.nan, "row 2 holds NaN")])
+@pytest.mark.parametrize(("value", "words"), [(0.0, "row 2 is a zero vector"), (np.nan, "row 2 contains NaN")])
 def test_features_without_a_direction_are_refused(value: float, words: str) -> None:
     points = AXES.copy()
     points[2] = value

@@ -1,4 +1,4 @@
-"""The board of this project, benchmarks/results: what `reidbench new-results` writes, with sound packs."""
+"""The board of this project, benchmarks/results: the output of `reidbench new-results`, with valid packs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reidbench.scaffold import results
 ROOT = Path(__file__).parents[2]
 BOARD = ROOT / "benchmarks" / "results"
 PACKS = sorted((BOARD / "packs").glob("*.zip"))
-# What its README says otherwise, by what the command writes there.
+# Differences of its README from the command's output.
 EDITS = {
     "The board: https://OWNER.github.io/REPOSITORY/ (put the address of yours here).\n": (
         "This folder is part of the repository of reidbench. `git subtree push --prefix benchmarks/results REMOTE main`"

@@ -1,4 +1,4 @@
-"""The matrix files of claims: what a claim needs to be judged, what is quoted, what is shared with other files."""
+"""Matrix files of claims: requirements of a verdict, quoted numbers, and results shared with other files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reidbench.registry.plugins import Registry
 Read = Callable[[str], Benchmark]
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FILES = sorted((BENCHMARKS / "worlds" / "claims").glob("*.yaml"))
-LEAST = 5  # seeds, and pre-trainings where a row has one
+LEAST = 5  # seeds, and pre-trainings if a row has one
 PAGE = (BENCHMARKS / "CLAIMS.md").read_text()
 SECTIONS = dict(re.findall(r"^### `worlds/claims/(\S+)\.yaml`\n(.*?)(?=^##|\Z)", PAGE, re.DOTALL | re.MULTILINE))
 TO_MARKET, TO_DUKE = "dukemtmc-reid->market1501", "market1501->dukemtmc-reid"
@@ -38,7 +38,7 @@ REC = "L_rec alone, E_I frozen"
 PRIVATE = "private encoders, without L_class and L_ctrs"
 LABELS = "L_class, L_ctrs and L_rec, without private encoders"
 VIT = "256x128, DINO on 60 % of LUPerson by CFS, supervised"
-# Of each claim with a published effect, by file: where the numbers are, the better row and the other.
+# For each claim with a published effect, by file: the source of the numbers, the better row and the other.
 QUOTED = {
     ("arn", "arn", "class+ctrs+rec"): (ARN, "all losses", LABELS),
     ("arn", "rec+diff", "rec"): (ARN, PRIVATE, REC),
@@ -53,7 +53,7 @@ QUOTED = {
     ("competition-training", "smoothing", "baseline"): (SMOOTHED, "+ label smoothing", "+ random erasing"),
     ("stems", "ics (tuned)", "patches (tuned)"): (STEMS, f"ViT-S/16 + ICS, {VIT}", f"ViT-S/16, {VIT}"),
 }
-# Of each claim whose words have numbers, by file: the same of each number, in the order in which they stand.
+# For each claim whose text has numbers, by file: the same for each number, in order of appearance.
 SAMPLED, WEIGHED = "paper, Figure 3", "paper, Figure 5"
 TOLD: dict[tuple[str, ...], list[tuple[str, str, str, str, str]]] = {
     ("hhl-losses", "L_CD", "L_C", "L_D", "L_T", "direct"): [
@@ -108,12 +108,12 @@ SHARED: list[tuple[str, str, tuple[str, ...], Mapping[str, str]]] = [
 
 @pytest.fixture(scope="module")
 def read(registry: Registry) -> Read:
-    """Reads a file of worlds/ by its name, once."""
+    """Read a file of worlds/ by its name, once."""
     return functools.cache(lambda name: reader.read(BENCHMARKS / "worlds" / f"{name}.yaml", registry))
 
 
 def keys(found: Benchmark) -> dict[tuple[object, ...], str | None]:
-    """The evaluation behind each row of a file, by method, task, seed and pre-training."""
+    """Key of the evaluation of each row of a file, by method, task, seed and pre-training."""
     rows = plan.expand(found).rows
     return {
         (row.method, row.task, row.seed, row.pretrain_seed or 0): row.key for row in rows if row.evaluator == "cosine"
@@ -137,7 +137,7 @@ def test_there_are_thirty_claims_and_more(read: Read) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
 def test_every_claim_has_seeds_worlds_and_both_directions(file: Path, read: Read) -> None:
-    """A claim about adaptation is on each direction between its worlds, and all others on two worlds or more."""
+    """A claim about adaptation covers each direction between its worlds, and all others cover at least two worlds."""
     found = read(f"claims/{file.stem}")
     assert len(found.seeds) >= LEAST
     tasks = {task.name: task for task in found.tasks}
@@ -162,7 +162,7 @@ def test_every_file_says_what_its_budgets_and_settings_are(file: Path) -> None:
 
 
 def test_published_effects_are_those_of_the_components_tables(read: Read, registry: Registry) -> None:
-    """The mean over the two directions, or over two data sets, of the difference of two published rows."""
+    """Mean over the two directions, or over two data sets, of the difference of two published rows."""
     given = {
         (name, *claim.rows): claim.published.effect
         for name, claim in claims(read)
@@ -186,7 +186,7 @@ def test_numbers_in_words_are_those_of_the_components_tables(read: Read, registr
 
 
 def published(registry: Registry, kind: str, component: str, source: str, row: str, task: str) -> float:
-    """mAP in % that a component's table has of the row whose name ends so."""
+    """mAP in % in a component's table, of the row whose name ends with `row`."""
     paper = registry.components[kind, component].paper
     assert paper is not None
     (found,) = [

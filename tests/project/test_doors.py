@@ -1,4 +1,4 @@
-"""One network by every way into a table: as a plugin's row, a file of features, an ONNX file and a program."""
+"""One network through every kind of row: a plugin, a file of features, an ONNX file and a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No installation that is documented, and no set of extras, brings two distributions of the module faiss."""
+"""No documented installation, and no set of extras, installs two distributions of the module faiss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OWNER = {"install . faiss-cpu": "faiss-cpu", "install '.[gpu]'": "faiss-gpu"}
 
 
 def owners(requirements: list[str]) -> list[str]:
-    """The distributions among them that own the module faiss."""
+    """The distributions among them that provide the module faiss."""
     names = [re.split(r"[^a-z0-9-]", one.lower().replace("_", "-"))[0] for one in requirements]
     return sorted({name for name in names if name.startswith("faiss")})
 

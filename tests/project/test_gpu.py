@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu` on the CPU: the same code as on a GPU, with small steps. No GPU is needed, or used."""
+"""`python -m benchmarks.gpu` on the CPU: the same code as on a GPU, with small steps. No GPU is used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(*arguments: str, path: Path | None = None) -> tuple[int, str, str]:
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of a table's rows, without its header."""
+    """Cells of a table's rows, without its header."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -56,7 +56,7 @@ def test_every_family_and_every_check_has_its_lines(tmp_path: Path) -> None:
     assert (before, after) == ("before\n<!-- results -->\n", "<!-- end -->\nafter\n")
 
 
-# Makes cross-entropies half as large again, in the third process that is given tasks and in no other.
+# Multiplies cross-entropies by 1.5, only in the third process with tasks.
 WRONG = """
 import sys
 if any("tasks-2" in word for word in sys.orig_argv):
@@ -67,7 +67,7 @@ if any("tasks-2" in word for word in sys.orig_argv):
 
 
 def test_a_wrong_loss_fails_its_line_and_the_program(tmp_path: Path) -> None:
-    """The third process with tasks runs bf16-mixed; those of the CPU and of 32-true are left as they are."""
+    """The third process with tasks runs bf16-mixed; those of the CPU and of 32-true are unaffected."""
     (tmp_path / "sitecustomize.py").write_text(WRONG)
     code, text, said = run("--only", "bot", path=tmp_path)
     assert code == 1, text + said
@@ -77,7 +77,7 @@ def test_a_wrong_loss_fails_its_line_and_the_program(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_what_the_time_does_not_suffice_for_is_skipped(device: str, tmp_path: Path) -> None:
-    """Every family and every check has its lines, also where nothing could be run."""
+    """Every family and every check has its lines, even if nothing ran."""
     found = list(Checks(Processes(tmp_path, 0), device, 2, True, []).rows())
     assert {row.result for row in found} == {"skipped: out of time"}
     names = [family.name for family in FAMILIES]
@@ -116,7 +116,7 @@ def test_names_are_checked() -> None:
         (Answer(({"loss": 2.0}, {"loss": 2.0})), Answer(({"loss": 2.0},)), "failed: 1 lines", "-"),
         (Answer(({"skipped": 1.0},)), Answer(({"skipped": 1.0},)), "failed: 1 lines with loss", "-"),
         (Answer(({"loss": 2.0},)), Answer(error="broken"), "failed: broken", "-"),
-        (Answer(error="broken"), Answer(({"loss": 2.0},)), "failed: the one that it is held against: broken", "-"),
+        (Answer(error="broken"), Answer(({"loss": 2.0},)), "failed: reference: broken", "-"),
         (Answer(({"loss": 2.0},)), None, "skipped: out of time", "-"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_stopwatch_leaves_out_what_lies_between_epochs(monkeypatch: pytest.Mon
 
 
 def test_the_timed_steps_have_the_papers_sizes_and_batches() -> None:
-    """Parameters are the defaults, which are the papers', but for those on which no batch depends."""
+    """Parameters are the defaults, which are the papers', except those that do not affect a batch."""
     sizes = {family.name: (family.full.size, family.full.images) for family in FAMILIES}
     assert sizes["bot"] == (PERSON, 64)
     assert sizes["mgn"] == (TALL, 64)

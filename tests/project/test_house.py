@@ -1,4 +1,4 @@
-"""The page about the house, and the docstrings of its folders, lead to what is there."""
+"""The page on the architecture and the docstrings of folders name files and code that exist."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "CONTRIBUTING.md").read_text().split("## How the house is built")[1].split("\n## ")[0]
-LINKS = re.findall(r"\[([^]]+)\]\(([^)]+)\)", PAGE)
+PAGE = ROOT / "docs" / "explanation" / "architecture.md"
+LINKS = re.findall(r"\[([^]]+)\]\(([^)]+)\)", PAGE.read_text())
 FOLDERS = sorted(
     {file.parent for place in ("reidbench", "plugins") for file in (ROOT / place).rglob("*.py")}
     - set((ROOT / "plugins").iterdir())
@@ -28,7 +28,7 @@ def defined(file: Path) -> set[str]:
 
 @pytest.mark.parametrize(("words", "path"), LINKS, ids=lambda text: text)
 def test_links_lead_to_a_file_that_defines_what_they_say(words: str, path: str) -> None:
-    file = ROOT / path
+    file = PAGE.parent / path
     assert file.is_file()
     if words.startswith("`"):
         assert words.strip("`") in defined(file)
@@ -37,7 +37,7 @@ def test_links_lead_to_a_file_that_defines_what_they_say(words: str, path: str) 
 
 
 def test_the_layers_are_those_of_the_contract() -> None:
-    (block,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    (block,) = re.findall(r"```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(one["layers"] for one in contracts if one.get("containers") == ["reidbench"])
     assert [re.split(", ", part) for part in " ".join(block.split()).split(" > ")] == [
@@ -46,7 +46,7 @@ def test_the_layers_are_those_of_the_contract() -> None:
 
 
 def test_no_folder_is_too_full_to_be_read() -> None:
-    """At most ten modules at the top, and fifteen things in a folder."""
+    """At most ten modules at the top, and fifteen items in a folder."""
     core = [folder for folder in FOLDERS if folder.is_relative_to(ROOT / "reidbench")]
     assert len(list((ROOT / "reidbench").glob("*.py"))) <= 10
     counts = {

@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml hold, and a command imports no more packages than are listed here."""
+"""The import contracts of pyproject.toml hold, and a command imports only the packages listed here."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Packages outside the standard library by the part that needs them. A command that imports another one fails here:
-# each costs every start, torch and scipy.stats about a second. HELP is for Rich's pages; what follows a package in a
-# line is imported by it, where it is installed.
+# Packages outside the standard library by the part that needs them. A command that imports another one fails here: each
+# slows down every start, torch and scipy.stats by about a second. HELP is for Rich's pages; the packages after a name
+# in a line are imported by it, if installed.
 PROGRAM = "typer annotated_doc shellingham"
 HELP = "rich attr markdown_it mdurl pygments"
 PARAMS = "pydantic pydantic_core annotated_types typing_extensions typing_inspection"
@@ -70,7 +70,7 @@ def start(*command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A matrix of three seeds, so that its table has intervals, and a store that has all of its results."""
+    """A matrix of three seeds, so that its table has intervals, and a store with all of its results."""
     folder = tmp_path_factory.mktemp("imports")
     (folder / "matrix.yaml").write_text(
         "image_size: [32, 16]\nseeds: [0, 1, 2]\ndata: {d: {use: synthetic, world: plaza, size: tiny}}\n"
@@ -92,7 +92,7 @@ def test_the_package_imports_nothing_until_a_name_is_asked_for() -> None:
 
 
 def test_a_call_from_python_imports_no_more_than_its_command(places: dict[str, str]) -> None:
-    """Neither torch, nor pandas before a frame is asked for."""
+    """Neither torch, nor pandas before a frame is requested."""
     line = (
         "import sys; before = set(sys.modules); import reidbench; "
         "reidbench.load(sys.argv[1], store=sys.argv[2]).markdown(); print(*sorted(set(sys.modules) - before))"

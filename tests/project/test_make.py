@@ -1,4 +1,4 @@
-"""What `make test` does with a test whose process dies."""
+"""`make test` with a test whose process crashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def options() -> list[str]:
-    """How the Makefile spreads tests over two processes."""
+    """The Makefile's options for distributing tests over two processes."""
     found = re.search(r"^SPREAD := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert found is not None
     return found[1].replace("$(JOBS)", "2").split()

@@ -1,15 +1,15 @@
-"""Tests are found where the code is: each folder of tests is a folder of the code."""
+"""Each folder of tests mirrors a folder of the code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WHOLE = {"example_plugin", "faults", "fuzz", "hostile", "plugins", "project", "support"}  # about no single folder
+WHOLE = {"example_plugin", "faults", "fuzz", "hostile", "plugins", "project", "support"}  # not about a single folder
 
 
 def folders(place: Path) -> set[str]:
-    """Below a place, as paths from there; those of caches left out."""
+    """Relative paths of the folders below a place, without caches."""
     found = (folder.relative_to(place) for folder in place.rglob("*") if folder.is_dir())
     return {folder.as_posix() for folder in found if "__pycache__" not in folder.parts}
 

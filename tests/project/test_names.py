@@ -1,4 +1,4 @@
-"""The core knows no method, no data set and no network: none of its code names one."""
+"""The core is independent of methods, data sets and networks: its code names none of them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from reidbench.hookspecs import HOOKS
 from reidbench.registry import plugins
 
 CORE = Path(plugins.__file__).parents[1]
-# Components that are named by a word of the language, of a format or of a definition, which the core has for itself.
+# Components named by an ordinary word, a format or a definition, which the core uses in that sense.
 WORDS = {
     "all", "none", "list", "random", "grid", "weights", "cluster", "oracle",
     "cosine", "euclidean", "market1501",  # distances, and the camera rule
-    "bot", "bdb", "mgn", "spcl", "dino", "transreid", "cluster-contrast", "mobilenet-v2",  # layouts of files of weights
+    "bot", "bdb", "mgn", "spcl", "dino", "transreid", "cluster-contrast", "mobilenet-v2",  # layouts of weight files
     "timm", "torchreid", "onnx",  # packages, a score's definition, a format and an extra
-    "viper",  # a data set that a protocol of the field is defined by
+    "viper",  # a data set that defines a protocol of the field
 }  # fmt: skip
-PLACES = {"use", "select", "pretrain", "finetune", "adapt", *HOOKS}  # of a matrix file, where a name stands behind them
-HOOKLESS = [name for name in plugins.BUILTIN if name not in HOOKS.values()]  # a hook may be called as a package is
+PLACES = {"use", "select", "pretrain", "finetune", "adapt", *HOOKS}  # of a matrix file, which names follow
+HOOKLESS = [name for name in plugins.BUILTIN if name not in HOOKS.values()]  # a hook may have a package's name
 PACKAGE = re.compile(rf"\b({'|'.join(HOOKLESS)})\b|\b({'|'.join(plugins.BUILTIN)})[.:]")
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
-    """Every string of a file but for its docstrings."""
+    """Yield every string of a file except docstrings."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     said = {id(node.body[0].value) for node in ast.walk(tree)
             if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)}  # fmt: skip
@@ -39,7 +39,7 @@ def texts(tree: ast.AST) -> Iterator[str]:
 
 
 def named(source: str, components: set[tuple[str, str]]) -> list[str]:
-    """What a file names: plugins by package, components by a string that is their name, or behind their kind."""
+    """Names in a file: plugins by package, components by a string that is their name, or after their kind."""
     tree = ast.parse(source)
     names = {name for _, name in components}
     found = [text for text in texts(tree) if text in names - WORDS or PACKAGE.search(text)]

@@ -1,4 +1,4 @@
-"""docs/notebook.ipynb does what it says, in a kernel where Jupyter is installed, and shows what git has of it."""
+"""docs/notebook.ipynb runs, in a kernel if Jupyter is installed, and its committed outputs are current."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WORD = re.compile(r"[a-z][a-z_]+\d?", re.IGNORECASE)
 
 
 def words(outputs: list[dict[str, Any]]) -> list[str]:
-    """The words of what a cell shows; numbers differ between processors."""
+    """The words of a cell's output; numbers differ between processors."""
     texts = ["".join(one["data"]["text/plain"]) for one in outputs if one["output_type"] == "execute_result"]
     return WORD.findall(" ".join(texts).replace("NaN", "").replace("<NA>", ""))
 
 
 def in_a_kernel() -> list[list[dict[str, Any]]]:
-    """Run the code cells as Jupyter does; the outputs of each."""
+    """Run the code cells as Jupyter does; return the outputs of each."""
     import nbclient
     import nbformat
 
@@ -34,7 +34,7 @@ def in_a_kernel() -> list[list[dict[str, Any]]]:
 
 
 def test_the_notebook_shows_what_is_in_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m tests.support.notebook docs/notebook.ipynb` writes its outputs again."""
+    """`python -m tests.support.notebook docs/notebook.ipynb` updates its outputs."""
     pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

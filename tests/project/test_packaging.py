@@ -1,11 +1,14 @@
-"""The wheel holds what it must, and a stranger's plugin installs beside it."""
+"""The wheel and the sdist are complete, install in an empty environment, and take plugins of others."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
@@ -19,7 +22,7 @@ WHEEL = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def plugins_of_the_contracts() -> list[str]:
-    """The packages that the import contracts keep apart."""
+    """The packages that the import contracts separate."""
     (kept,) = (one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["name"].startswith("Plugins"))
     apart, core = kept["layers"]
     assert core == "reidbench"
@@ -44,21 +47,71 @@ def test_no_package_marker_where_none_belongs() -> None:
         assert not (ROOT / folder / "__init__.py").exists()
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """Build a `wheel` or `sdist` of a source tree into a folder."""
+    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = folder.glob("*.whl")
+    (built,) = folder.iterdir()
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"reidbench", *plugins.BUILTIN}
-    assert "reidbench/py.typed" in names  # type checkers see that it is typed
+    assert "reidbench/py.typed" in names  # for type checkers
+
+
+def test_the_sdist_is_the_source_of_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    sdist = build("sdist", ROOT, tmp_path / "sdist")
+    assert sdist.name == wheel.name.replace("-py3-none-any.whl", ".tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = tmp_path / sdist.name.removesuffix(".tar.gz")
+    for name in ("tests", "benchmarks", "docs", "Makefile", "constraints.txt", "CHANGELOG.md", "CITATION.cff"):
+        assert (source / name).exists(), name
+    again = zipfile.ZipFile(build("wheel", source, tmp_path / "wheel"))
+    first = zipfile.ZipFile(wheel)
+    assert {one.filename: one.CRC for one in again.infolist()} == {one.filename: one.CRC for one in first.infolist()}
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_a_matrix_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    """Only declared dependencies are installed: neither extras nor what this environment has."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    programs = tmp_path / "venv" / "bin"
+    places = {"HOME": str(tmp_path), "PATH": f"{programs}:/usr/bin:/bin", "REIDBENCH_CACHE": str(tmp_path / "cache")}
+    index = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, env={**index, **places}, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    pip = [
+        str(programs / "pip"),
+        "install",
+        "--quiet",
+        "--prefer-binary",
+        "--constraint",
+        str(ROOT / "constraints.txt"),
+    ]
+    run(*pip, str(wheel), "faiss-cpu")
+    reidbench = str(programs / "reidbench")
+    assert run(reidbench, "--version") == f"reidbench {PROJECT['project']['version']}\n"
+    assert "Usage: reidbench" in run(reidbench, "--help")
+    assert set(re.findall(r"reidbench_\w+", run(reidbench, "plugins"))) >= set(plugins.BUILTIN)
+    (tmp_path / "matrix.yaml").write_text(
+        "image_size: [32, 16]\ndata: {p: {use: synthetic, world: plaza, size: tiny}}\n"
+        "tasks: {p: {source: p, target: p}}\nbackbone: resnet-tiny\nmethods: {bot: {finetune: {use: bot, epochs: 1}}}\n"
+    )
+    assert "| bot " in run(reidbench, "run", "matrix.yaml")
 
 
 PLUGIN = '''"""A finetuner from outside: mean colours of the picture."""

@@ -1,4 +1,4 @@
-"""The matrix files of papers: each names what it needs, has every cell that its paper has, and can be rehearsed."""
+"""Matrix files of papers: each states its requirements, has every cell of its paper, and can be rehearsed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "papers"
 FILES_OF_PAPERS = sorted(FOLDER.glob("*.yaml"))
 # Rows of methods that learn from a labelled source, on columns that have none: no paper has such a cell.
-WITHOUT_SOURCE = "transreid needs a source, and the task names none"
+WITHOUT_SOURCE = "transreid needs a source, and the task has none"
 each_file = pytest.mark.parametrize("file", FILES_OF_PAPERS, ids=lambda path: path.stem)
 
 

@@ -1,4 +1,4 @@
-"""What `make demo` shows: the order that any sound benchmark of re-identification must find, in every seed."""
+"""Results of `make demo`: the order that any sound benchmark of re-identification must find, in every seed."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def test_untrained_then_across_then_within(tmp_path: Path) -> None:
             assert 0.35 <= high <= 0.95
         assert low_end(across, untrained) > 0
         assert low_end(within, across) > 0
-        # "far below": under half of what is trained, in every seed
+        # "far below": under half of the trained result, in every seed
         assert max(colours) < 0.5 * min(within)
         assert not any(map(math.isnan, untrained))

@@ -1,4 +1,4 @@
-"""Tables of the documents that name a pack are those of the pack: `python -m benchmarks.tables`, `make tables`."""
+"""Tables in documents match their packs: `python -m benchmarks.tables`, `make tables`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BEGIN, END = f"<!-- table: {PACK} --trusted -->\n", "<!-- end of table -->\n"
 
 
 def test_every_table_is_that_of_its_pack() -> None:
-    """Mend with `make tables`, and then the sentences beside the table."""
+    """To fix a failure run `make tables`, and then check the sentences around the table."""
     assert tables.stale(ROOT, write=False) == []
 
 
@@ -138,10 +138,10 @@ FAULTS = {
     "/etc/passwd": "/etc/passwd: not a path below the root",
     "": "the following arguments are required: pack",
     f"{PACK} --format html": "unrecognized arguments: --format html",
-    f"{PACK} --metric nonsense": "no metric named 'nonsense'",
+    f"{PACK} --metric nonsense": "unknown metric 'nonsense'",
     f"{PACK} --against nobody": "nobody",
-    f"{PACK} --columns params": "measures no costs",
-    f"{PACK} --columns nonsense": "no column named 'nonsense'",
+    f"{PACK} --columns params": "does not measure costs",
+    f"{PACK} --columns nonsense": "unknown column 'nonsense'",
     f"{PACK} --trust": "unrecognized arguments: --trust",
     f"{PACK} 'a": "No closing quotation",
 }
@@ -169,7 +169,7 @@ def test_nothing_is_written_where_one_table_cannot_be_made(project: Path) -> Non
 @pytest.mark.parametrize("behind", ["", "| a |\n", f"| a |\n{BEGIN}{END}"])
 def test_a_table_has_an_end(behind: str, project: Path) -> None:
     (project / "README.md").write_text(f"\n{BEGIN}{behind}")
-    with pytest.raises(ReidbenchError, match=r"README.md:2: the table has no end: a line <!-- end of table -->"):
+    with pytest.raises(ReidbenchError, match=r"README.md:2: the table has no end: add a line <!-- end of table -->"):
         tables.stale(project, write=True)
 
 
@@ -181,11 +181,11 @@ def test_the_program_ends_with_what_it_found(
     page.write_text(f"{BEGIN}{END}")
     assert tables.main(["--check"]) == 1
     assert capsys.readouterr().out == (
-        f"README.md:1: {PACK} --trusted: is not the table of its pack; `make tables` makes it\n"
+        f"README.md:1: {PACK} --trusted: differs from the table of its pack; run `make tables`\n"
     )
     assert tables.main([]) == 0
     assert tables.main(["--check"]) == 0
-    assert capsys.readouterr().out == f"README.md:1: {PACK} --trusted: made again\n"
+    assert capsys.readouterr().out == f"README.md:1: {PACK} --trusted: updated\n"
     page.write_text(BEGIN)
     assert tables.main([]) == 2
     assert capsys.readouterr().err.startswith("benchmarks.tables: README.md:1: the table has no end")

@@ -1,4 +1,4 @@
-"""The matrix files of validity have the rows of the groups, and share their results with the files they are made of."""
+"""Matrix files of validity have the rows of the groups, and share results with the files they derive from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def groups(registry: Registry) -> list[Group]:
 
 
 def keys(name: str, registry: Registry) -> dict[tuple[object, ...], str | None]:
-    """The evaluation behind each row of a file, by method, task and seed."""
+    """Key of the evaluation of each row of a file, by method, task and seed."""
     rows = plan.expand(reader.read(BENCHMARKS / "worlds" / name, registry)).rows
     return {(row.method, row.task, row.seed): row.key for row in rows}
 
@@ -57,7 +57,7 @@ def test_every_row_of_the_groups_is_in_the_files(
     ],
 )
 def test_equal_rows_are_one_result(name: str, other: str, rows: dict[str, str], registry: Registry) -> None:
-    """So that what one file has run the other need not."""
+    """Results of one file are not computed again for the other."""
     here, there = keys(name, registry), keys(other, registry)
     for row, of_other in rows.items():
         for task in ("plaza->station", "station->plaza"):

@@ -1,4 +1,4 @@
-"""What an evaluator declares of its metrics: checked when its plugin is loaded, and followed by every table."""
+"""Metrics declared by an evaluator: checked when its plugin is loaded, and used by every table."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_what_is_not_declared_is_shown_as_it_is_and_never_ranked(judged: tuple[P
     assert "Nothing is bold: the evaluator does not declare" in text
     (row, *_) = cells(text, "wide", "old")
     assert row[2] == "12.75 ± 0 [12.75, 12.75]"
-    assert "in how many seeds it is better" not in text
+    assert "number of seeds where it is better" not in text
     (paired,) = [line for line in cells(text, "wide", "old") if len(line) == 3]
     assert paired[2] == "+0 [+0, +0] (3 seeds)"
     assert "63.4 %" not in table_of(judged, "md")
@@ -150,7 +150,7 @@ def test_a_value_out_of_its_range_is_the_rows_failure(judged: tuple[Plan, Store]
     board = report.collect(*judged)
     failed = [result for result in board.results if result.row.evaluator == "beyond"]
     assert {result.status for result in failed} == {"failed"}
-    assert "beyond gave median-rank 0.25, and declares that it is at least 1" in failed[0].error
+    assert "beyond returned median-rank 0.25, and declares that it is at least 1" in failed[0].error
 
 
 def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tuple[Plan, Store]) -> None:
@@ -221,7 +221,7 @@ def test_json_has_the_declarations_and_values_as_they_were_given(judged: tuple[P
 def test_the_page_follows_the_declarations(judged: tuple[Plan, Store]) -> None:
     the_plan, store = judged
     text = render(report.collect(the_plan, store), the_plan, store, Options("median-rank", pictures="none"))
-    assert "The bars run from 1 to 13 rank (rank-of), from 0 to 4100 px (half)." in " ".join(text.split())
+    assert "Bars range from 1 to 13 rank (rank-of), from 0 to 4100 px (half)." in " ".join(text.split())
     heats = text.split('id="heat"')[1].split("</section>")[0]
     assert heats.count('class="heat"') == 2  # of the evaluators that measure it
     for name in ("cosine", "old", "beyond"):
@@ -268,14 +268,14 @@ def test_show_prints_the_declarations(tmp_path: Path) -> None:
     [
         ((Metric("x", better="Lower"),), "did you mean 'lower'?"),  # type: ignore[arg-type]
         ((Metric("x", better="up"),), "must be 'higher' or 'lower'"),  # type: ignore[arg-type]
-        ((Metric("x", range=(1, 0)),), "must begin below its end"),
+        ((Metric("x", range=(1, 0)),), "must have its lower end first"),
         ((Metric("x", range=(0, float("nan"))),), "each a finite number or None"),
         ((Metric("x", range=(0, 1, 2)),), "must be (lowest, highest)"),  # type: ignore[arg-type]
         ((Metric("x", range=None),), "must be (lowest, highest)"),  # type: ignore[arg-type]
         ((Metric("x", unit="%", range=(0, 100)),), "63.4 % is the value 0.634"),
         ((Metric("x", unit=3),), "must be a word"),  # type: ignore[arg-type]
         ((Metric("a\nb"),), "must have a name of letters"),
-        ((Metric("status"),), "a column that every table has"),
+        ((Metric("status"),), "a column of every table"),
         ((Metric("x"), Metric("x", better="lower")), "declared twice"),
         ("mAP", "must be a tuple of reidbench.Metric"),
         (("mAP",), "must be a tuple of reidbench.Metric"),

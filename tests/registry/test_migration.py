@@ -61,11 +61,11 @@ def test_fields_of_0_1_are_named_with_their_new_names(site: Path, field: str, cu
             "import FinetuneContext from reidbench, not Finetune",
         ),
         ("from reidbench.components import (\n    Component,\n    Features,\n)", "old_one.py:2: import Embedded from"),
-        ("from reidbench.components import USES", "reidbench.components has no USES; CONTRIBUTING.md says"),
+        ("from reidbench.components import USES", "reidbench.components has no USES; see CONTRIBUTING.md"),
         ("from reidbench.supervision import behind", "old_one.py:2: import reidbench.words, not reidbench.supervision"),
         ("from reidbench.store import Store", "import Store from reidbench.store.artifacts, not from reidbench.store"),
         ("import reidbench.data.numbers", "import reidbench.files.numbers, not reidbench.data.numbers"),
-        ("from reidbench.ranks import launch", "there is no module reidbench.ranks; CONTRIBUTING.md says"),
+        ("from reidbench.ranks import launch", "there is no module reidbench.ranks; see CONTRIBUTING.md"),
         ("def f():\n    from reidbench.supervision import behind", "old_one.py:3: import reidbench.words"),
     ],
 )

@@ -70,7 +70,7 @@ def test_all_broken_plugins_at_once_cost_no_other_plugin_anything(site: Path) ->
     assert "half-way" in reasons["half_way"]
     assert "go away" in reasons["exits"]
     assert "offered by reidbench_baseline and by reidbench-clash:clash" in reasons["clash"]
-    assert "must give Component" in reasons["no_component"]
+    assert "must return Component" in reasons["no_component"]
     assert "iterable" in reasons["not_iterable"]
     assert "Not Kebab" in reasons["bad_name"]
     assert "module:attribute" in reasons["bad_target"]

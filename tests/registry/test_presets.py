@@ -1,4 +1,4 @@
-"""`{use: NAME, preset: paper}`: the values count, whatever they were called, and keys beside them win."""
+"""`{use: NAME, preset: paper}`: values count, not the preset's name, and keys next to it win."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_an_unknown_preset_is_one_sentence_with_its_line(
 
 
 def test_a_preset_sets_the_parameter_of_that_name(matrix: Matrix, registry: Registry) -> None:
-    """moco-v2 had a parameter `preset` before there were presets; what is written beside a preset wins."""
+    """moco-v2 had a parameter `preset` before there were presets; values written next to a preset win."""
     file = matrix(methods="{m: {pretrain: {use: moco-v2, preset: imagenet, epochs: 7}, finetune: none}}")
     (_, chosen), _ = reader.read(file, registry).methods[0].steps
     found = chosen.resolved
@@ -142,10 +142,10 @@ def test_a_component_may_have_presets_and_a_parameter_of_the_name(registry: Regi
 @pytest.mark.parametrize(
     ("presets", "sentence"),
     [
-        ({"paper": {"lrr": 1}}, "preset 'paper': there is no parameter 'lrr'; did you mean 'lr'?"),
+        ({"paper": {"lrr": 1}}, "preset 'paper': unknown parameter 'lrr'; did you mean 'lr'?"),
         (
             {"paper": {"image_size": [64, 32]}, "paper:market1501": {"lr": 1.0}},
-            "preset 'paper:market1501' must say the same image_size as 'paper'",
+            "preset 'paper:market1501' must have the same image_size as 'paper'",
         ),
         ({"paper": {"lr": "fast"}}, "preset 'paper': lr: Input should be a valid number"),
         ({"paper": 3}, "preset 'paper' must be a map of parameters, not 3"),
@@ -163,9 +163,7 @@ def test_presets_that_leave_the_parameter_of_the_name_open_are_refused() -> None
     class Clash(Params):
         preset: str = "a"
 
-    with pytest.raises(
-        PluginError, match="preset 'paper' must give a value to the component's parameter of the name 'preset'"
-    ):
+    with pytest.raises(PluginError, match="preset 'paper' must set the component's own parameter 'preset'"):
         Registry().add("toys", [("adapter", Component("toy", "m:f", Clash, presets={"paper": {}}))])
 
 

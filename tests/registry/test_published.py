@@ -48,7 +48,7 @@ TO_DUKE = "market1501->dukemtmc-reid"
         ([replace(NUMBER, beside="no")], ".beside must be True or False", "'no'"),
         ([replace(NUMBER, rules="re-ranked")], ".rules 're-ranked' must be a tuple", "('across modalities',)"),
         ([replace(NUMBER, rules=(3,))], ".rules (3,) must be a tuple", "('across modalities',)"),
-        ([replace(NUMBER, rules=("AP step",))], ".rules: 'AP step' is the AP rule", "given as ap"),
+        ([replace(NUMBER, rules=("AP step",))], ".rules: 'AP step' is the AP rule", "belongs in ap"),
         ([replace(NUMBER, rules=("across modality",))], ".rules: 'across modality'", "mean 'across modalities'?"),
         ([NUMBER, replace(NUMBER, value=0.857)], "mAP of 'BoT, ResNet-50' on market1501 twice", "one source"),
     ],
@@ -101,7 +101,7 @@ def test_values_keep_the_digits_that_were_published() -> None:
 
 
 def test_a_table_is_read_as_it_is_printed() -> None:
-    """Row by row, the tasks' columns one after another; a dash is no number, a distance no fraction."""
+    """Row by row, the tasks' columns one after another; a dash is not a number, a distance not a fraction."""
     columns = {"a": "mAP cmc1", "b->c": "mAP", "d": "distance_crop"}
     found = Published.table(
         "paper, Table 9", columns, {"one": "85.9 - 7 0.049", "two": "- 0 100 1.5"}, "step", "n", False
@@ -153,7 +153,7 @@ def test_tables_stand_under_their_source_and_rule_with_notes_below() -> None:
         "three [2] [3]  a       31.00  61.00  71.00",
         "[1] first",
         "[2] second",
-        "[3] never set beside a measured row",
+        "[3] not comparable with measured rows",
         "",
         "Table 2",
         "row       task    R1",

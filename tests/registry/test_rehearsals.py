@@ -1,4 +1,4 @@
-"""What a component declares for rehearsals must fit its parameters."""
+"""Declarations of a component for rehearsals must fit its parameters."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Given(Params):
         ({"rehearsal": {"epochs": 1}, "workload": "some.module:steps"}, ""),
         (
             {"rehearsal": {"epoch": 1}},
-            "rehearsal: there is no parameter 'epoch'; did you mean 'epochs'? (known: epochs, inner)",
+            "rehearsal: unknown parameter 'epoch'; did you mean 'epochs'? (known: epochs, inner)",
         ),
         ({"rehearsal": {"epochs": 0}}, "rehearsal: epochs: Input should be greater than or equal to 1"),
-        ({"rehearsal": {"inner": {"use": "x"}}}, "rehearsal: 'inner' is a component, whose own `rehearsal` holds"),
+        ({"rehearsal": {"inner": {"use": "x"}}}, "rehearsal: 'inner' is a component, whose own `rehearsal` applies"),
         ({"rehearsal": [1]}, "rehearsal must be a map of parameters, not [1]"),
         ({"workload": "steps"}, "workload 'steps' must be 'module:function'"),
         ({"stand_in": "a module:f"}, "stand_in 'a module:f' must be 'module:function'"),

@@ -93,7 +93,7 @@ def test_rules_and_notes_are_printed_only_where_they_do_something(tmp_path: Path
     assert set(found["rules"]) == {"ap", "invalid", "ties", "camera", "distance", "gallery", "rerank"}
     text: list[str] = []
     score.run([save(tmp_path, HAND)], more={"exclude": "same-clothes"}, echo=text.append)
-    assert ", 1 pairs of a query and a gallery row of its own pid in the same clothes\n" in text[0]
+    assert ", 1 pairs of a query and a gallery row of the same pid in the same clothes\n" in text[0]
 
 
 def labelled(rng: np.random.Generator) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def test_files_are_ranked_by_rank_labelled(more: dict[str, Any], rerank: Any, tm
         ({"exclude": "same-clothes"}, ["gallery_clothes"], "; exclude=same-clothes requires a number for each image"),
         ({"cross": "modality"}, ["query_modality"], "; cross=modality requires a text for each image"),
         ({"pool": "max"}, ["query_tracklets"], "; pool=max requires a number for each image"),
-        ({"query_cameras": [7]}, [], "rule query_cameras: no query image is of camera 7; the cameras there are: 0"),
+        ({"query_cameras": [7]}, [], "rule query_cameras: no query image is from camera 7; cameras with images: 0"),
         ({"query_cameras": [0]}, ["query_camids"], "query_camids"),
     ],
 )
@@ -200,7 +200,7 @@ def test_the_options_reach_the_rules(tmp_path: Path, capsys: pytest.CaptureFixtu
         "gallery_clothes": np.array([0, 5, 1, 1]),
     }
     assert command(save(tmp_path, columns), "--json", *options, "--skip-cameras", "0:3") == 2
-    sentence = "rule skip_cameras: no gallery image is of camera 3; the cameras there are: 1, 2"
+    sentence = "rule skip_cameras: no gallery image is from camera 3; cameras with images: 1, 2"
     assert capsys.readouterr().err == f"reidbench: {file}: {sentence}\n"
     options[options.index("0:2")] = "0:1"
     options[options.index("1,2,3")] = "1,2"

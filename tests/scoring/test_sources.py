@@ -114,7 +114,7 @@ def test_queries_without_a_match_are_named_by_their_texts(tmp_path: Path) -> Non
     (text,) = result["warnings"]
     assert text.startswith(f"text labels are numbered: pid {number} is 'zoe'")
     found["query_pids"] = np.array(["zoe"] * 12)
-    with pytest.raises(DataError, match=rf"no query is valid.*text labels are numbered: pid {number} is"):
+    with pytest.raises(DataError, match=rf"no query has a true match.*text labels are numbered: pid {number} is"):
         scored(as_npz(tmp_path, found))
 
 

@@ -225,7 +225,7 @@ def twice(world: World) -> Any:
             without_one,
             r"embed theirs -> noise \[no seed, from a file\]: f\.npz: no features for 1 image \(query/0003_c1",
         ),
-        (with_nan, r"features that are no numbers, first for query/0004_c1s1_000000_01\.png"),
+        (with_nan, r"features that are not numbers, first for query/0004_c1s1_000000_01\.png"),
         (with_zero, r"query_features row 1 is a zero vector, which has no cosine distance"),
         (twice, r"f\.npz: query/0003_c1s1_000000_01\.png is in it twice, with different features"),
     ],
@@ -268,7 +268,7 @@ def test_a_file_that_changes_after_the_plan_is_not_published(world: World, regis
     run_stage(StageSpec.of(found, data, store), lambda event: None)
     world.npz("late.npz", world.names, world.features() + 1)
     with pytest.raises(
-        DataError, match=r"embed theirs -> noise .*: its files changed during the run; this result is not"
+        DataError, match=r"embed theirs -> noise .*: its files changed during the run; this result is discarded"
     ):
         run_stage(StageSpec.of(found, stage, store), lambda event: None)
     assert not store.has(stage.key)

@@ -92,7 +92,7 @@ methods: {{looking: {{finetune: looking}}}}
 """
     board = run_matrix(HEAD + text, tmp_path)
     (looking,) = board.results
-    assert "0 of the 4 held-out images can be a query" in looking.error
+    assert "0 of the 4 held-out images can be queries" in looking.error
     assert "\n" not in looking.error
 
 
@@ -118,7 +118,7 @@ methods: {{seeing: {{adapt: seeing}}, sie: {{finetune: transreid-sie, backbone: 
 """
     plan = trials(tmp_path, text)
     assert [row.reason for row in plan.rows if row.method == "seeing"] == [
-        "seeing needs the truth about its images, which m does not know"
+        "seeing needs the truth about its images, which m does not have"
     ]
     own = trials(tmp_path, text.replace("source: w, target: m", "source: m, target: w"))
     assert [row.reason for row in own.rows if row.method == "sie"] == [
@@ -230,4 +230,4 @@ methods:
   nested: {{select: {{use: proxied, proxy: ones, tuned: looking}}, pretrain: ones, finetune: none}}
 """
     (row,) = run_matrix(HEAD + text, tmp_path).results
-    assert row.row.reason == "looking chooses its epoch on a part of the source, and learns from the target"
+    assert row.row.reason == "looking chooses its epoch on a part of the source, but learns from the target"

@@ -1,4 +1,4 @@
-"""What a selector may answer, and features of several methods as one."""
+"""Valid answers of a selector, and features of several methods as one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_selector_answers_with_a_selection() -> None:
 
 
 def test_an_ensembles_distance_is_the_mean_of_its_members(tmp_path: Path) -> None:
-    """Cosine distances of joined features are the mean of those of the members, whatever their lengths."""
+    """Cosine distances of joined features are the mean of those of the members, for any lengths."""
     draws = np.random.default_rng(0)
     files, distances = [], []
     for name, dim in (("a", 3), ("b", 5)):
@@ -117,7 +117,7 @@ def test_text_and_truth_values_are_no_metrics(value: Any, shown: str) -> None:
 
 @pytest.mark.parametrize("given", [[0.5], {1: 0.5}, {"": 0.5}, {" ": 0.5}, None])
 def test_metrics_come_by_name(given: Any) -> None:
-    assert metric_values(given) == ({}, f"no numbers by name, but {given!r}")
+    assert metric_values(given) == ({}, f"no mapping of names to numbers, but {given!r}")
 
 
 class Renamed(str):
@@ -145,16 +145,14 @@ def test_a_name_is_the_text_that_it_holds(name: str) -> None:
 
 
 def test_two_metrics_of_one_name_are_refused() -> None:
-    assert metric_values({Renamed("mAP"): 0.5, "mAP": 0.6}) == ({}, "two numbers of one name: mAP")
+    assert metric_values({Renamed("mAP"): 0.5, "mAP": 0.6}) == ({}, "two metrics with the same name: mAP")
 
 
 def test_a_per_query_array_that_numpy_would_take_for_another() -> None:
     arrays = {"ap": np.zeros(2), "ap.npy": np.ones(2)}
-    fault = "gave a per_query array with the reserved name 'ap.npy'; choose another"
+    fault = "returned a per_query array with the reserved name 'ap.npy'; rename it"
     assert answer_fault(Metrics({"mAP": 0.5}, arrays), 2) == fault
-    assert answer_fault(Metrics({"mAP": 0.5}, {Renamed("file"): np.zeros(2)}), 2).endswith(
-        "name 'file'; choose another"
-    )
+    assert answer_fault(Metrics({"mAP": 0.5}, {Renamed("file"): np.zeros(2)}), 2).endswith("name 'file'; rename it")
 
 
 def test_a_label_of_one_part_is_unknown_in_the_other() -> None:

@@ -180,7 +180,7 @@ def test_an_untrained_network_is_never_adapted_in_the_place_of_a_trained_one(
     board = run(tmp_path, market, "{m: {finetune: colour-histogram, adapt: plain}}")
     ((status, error),) = statuses(board)
     assert status == "blocked"
-    assert error.endswith("ColourHistogram, from the stage before, has no backbone to go on from")
+    assert error.endswith("ColourHistogram of the previous stage has no backbone to start from")
 
 
 def test_an_ensemble_is_the_mean_of_its_members_cosines(tmp_path: Path, market: Path, site: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -
     board = run(tmp_path, market, "{m: {select: knower, pretrain: ones, finetune: none}}")
     ((status, error),) = statuses(board)
     assert status == "blocked"
-    assert "knower needs the truth, which tiny does not know" in error
+    assert "knower needs the truth, which tiny does not have" in error
 
 
 def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Path) -> None:
@@ -295,7 +295,7 @@ def test_skipped_rounds_are_noted_also_after_a_restart() -> None:
     again.load_state_dict(record.state_dict())
     again.log({"round": 1, "loss": 0.5})
     again.conclude()
-    assert again.notes == ["said before", "1 of 2 rounds were skipped, for lack of clusters to tell apart"]
+    assert again.notes == ["said before", "1 of 2 rounds were skipped, for lack of clusters to distinguish"]
     record.record_clusters(0, [-1, -1])
     record.conclude()
     assert record.notes[1].endswith("nothing was trained")

@@ -47,7 +47,7 @@ def fit(ctx):
     return BackboneEmbedder(ctx.backbone(), Preprocess(ctx.image_size))
 '''
 BUSY = '''
-"""A fine-tuner during which somebody turns a picture over, once; the file keeps its size."""
+"""A fine-tuner during which an image is turned over, once; the file keeps its size."""
 import os
 from pathlib import Path
 from PIL import Image
@@ -79,7 +79,7 @@ methods: {methods}
 
 
 class Bench:
-    """A data set of its own, plans that are made before it changes, and runs after."""
+    """A separate data set, plans that are made before it changes, and runs after."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -161,7 +161,7 @@ def test_while_it_is_read(bench: Bench, store: str, monkeypatch: pytest.MonkeyPa
     (result,) = bench.run(the_plan).results
     first = min((bench.market / "bounding_box_train").iterdir())
     assert result.status == "blocked"
-    assert f"data tiny: its files changed during the run, {first} among them; this result is not kept" in result.error
+    assert f"data tiny: its files changed during the run, {first} among them; this result is discarded" in result.error
     assert bench.published(the_plan) == {"data"}
 
 
@@ -200,7 +200,7 @@ def test_a_result_of_files_that_changed_meanwhile_is_not_kept(
     )
     (row,) = run_matrix(text, tmp_path).results
     assert row.status != "ok"
-    assert f"data m: its files changed during the run, {picture} among them; this result is not kept" in row.error
+    assert f"data m: its files changed during the run, {picture} among them; this result is discarded" in row.error
     assert {_kind(tmp_path, key) for key in stored(tmp_path)} <= {"data"}
     (row,) = run_matrix(text, tmp_path).results  # nothing changes any more
     assert row.status == "ok", row.error

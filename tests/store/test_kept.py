@@ -1,4 +1,4 @@
-"""What a store keeps beside artifacts: manifests alone, boards with their dates, lists of packages."""
+"""Data that a store keeps next to artifacts: manifests alone, boards with their dates, lists of packages."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_record_that_cannot_be_read_is_not_called_absent(tmp_path: Path, manif
 
 def test_no_key_leads_out_of_the_store(tmp_path: Path) -> None:
     for key in ("../k", "a/b", "", ".", "x" * 300):
-        with pytest.raises(StoreError, match="no artifact can have the key"):
+        with pytest.raises(StoreError, match="is not a valid key of an artifact"):
             Store(tmp_path / "store").keep_record(key, b"{}")
     assert not (tmp_path / "k.json").exists()
 

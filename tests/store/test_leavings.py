@@ -1,4 +1,4 @@
-"""What a component may leave in its folder, and what is refused with its name and a cure."""
+"""Valid contents of a component's folder, and what is refused with its name and a fix."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_harnesss_own_names_are_refused_at_the_top(out: Path, name: str) -> 
         (out / name).mkdir()
     else:
         (out / name).write_text("{}")
-    with pytest.raises(UnfitLeavings, match="a name of the harness's own files; choose another name"):
+    with pytest.raises(UnfitLeavings, match="which is a reserved name; choose another name"):
         check(out)
 
 

@@ -21,7 +21,7 @@ in_browser = pytest.mark.skipif(
 
 @contextlib.contextmanager
 def browsing(address: str) -> Iterator[Any]:
-    """A browser that writes down its console and its requests, and opens an address; Selenium downloads nothing."""
+    """A browser that records its console and its requests, and opens an address; Selenium downloads nothing."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -45,16 +45,16 @@ return document.readyState === "complete" && (!document.querySelector("script[sr
 
 
 def view(browser: Any, width: int, scheme: str = "light", at: str = "") -> Any:
-    """Open an address, or that of the browser, as a reader with such a screen meets it."""
+    """Open an address, by default the browser's current one, on a screen of this width."""
     resize(browser, width, scheme)
-    browser.get("about:blank")  # else another fragment of the same address loads nothing
+    browser.get("about:blank")  # otherwise another fragment of the same address loads nothing
     browser.get(at or browser.address)
     wait(lambda: browser.execute_script(READY))
     return browser
 
 
 def resize(browser: Any, width: int, scheme: str) -> None:
-    """Give the screen another width, and another colour scheme: light or dark."""
+    """Set the screen's width and colour scheme: light or dark."""
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
@@ -80,7 +80,7 @@ def choose(browser: Any, selector: str, words: str) -> None:
 
 
 def requests(browser: Any) -> list[str]:
-    """The addresses that were asked for since the last call, but those of data and of the empty page."""
+    """Addresses requested since the last call, except data URLs and the empty page."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     return [url for url in urls if not url.startswith(("data:", "about:"))]

@@ -1,4 +1,4 @@
-"""A stage without the harness: its context, the lines that it logs, and the same stage killed and resumed."""
+"""A stage without the harness: its context, its log lines, and the same stage killed and resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEVER = 10**9
 
 
 class Killed(Exception):
-    """Ends a stage in the middle of its log."""
+    """Raised to end a stage in the middle of its log."""
 
 
 def make_context(
@@ -29,8 +29,8 @@ def make_context(
 ) -> tuple[Kind, Lines]:
     """A context on the CPU for images of 32x16, and the lines that its stage logs.
 
-    `parts` are the other fields of the kind, and replace what is set here. The log raises Killed instead of taking
-    line `die_after`, counted from 0. The checkpoint stays in `out`: a second context there goes on from it.
+    `parts` are the other fields of the kind, and override the defaults. The log raises Killed instead of taking line
+    `die_after`, counted from 0. The checkpoint stays in `out`: a second context there resumes from it.
     """
     lines: Lines = []
 
@@ -67,7 +67,7 @@ def same(first: nn.Module | Mapping[str, torch.Tensor], second: nn.Module | Mapp
 
 
 def with_workers_where_cut(made: tuple[Kind, Lines], out: Path) -> tuple[Kind, Lines]:
-    """For `check_resumes`: the stage that is killed prepares its batches by two workers, the other in its step."""
+    """For `check_resumes`: the killed stage prepares its batches with two workers, the other one in its step."""
     ctx, lines = made
     return replace(ctx, workers=0 if out.name == "whole" else 2), lines
 
@@ -75,11 +75,11 @@ def with_workers_where_cut(made: tuple[Kind, Lines], out: Path) -> tuple[Kind, L
 def check_resumes(
     folder: Path, made: Callable[..., tuple[Context[Any], Lines]], run: Callable[[Any], Any], after: int
 ) -> tuple[Any, Lines]:
-    """Kill a stage once it has logged `after` lines, run it again, and hold it against one that was left alone.
+    """Kill a stage after it has logged `after` lines, run it again, and compare it with an uninterrupted one.
 
-    `made(out, die_after)` gives the context of the stage and its log. The network that comes back, each line that is
-    logged after the kill and each file in `out` must be equal to the last bit, whatever the global generators hold.
-    Returns the network and the lines of the stage that was left alone.
+    `made(out, die_after)` returns the context of the stage and its log. The returned network, each line logged after
+    the kill and each file in `out` must be equal to the last bit, for any state of the global generators. Returns the
+    network and the lines of the uninterrupted stage.
     """
     torch.manual_seed(1)
     ctx, lines = made(folder / "whole", NEVER)
@@ -89,7 +89,7 @@ def check_resumes(
     torch.manual_seed(12345)
     ctx, rest = made(folder / "cut", NEVER)
     resumed = run(ctx)
-    assert 0 < len(rest) == len(lines) - after, "it began again"
+    assert 0 < len(rest) == len(lines) - after, "it restarted from the beginning"
     assert rest == lines[after:]
     assert whole is None or same(whole, resumed)
     assert files_of(folder / "whole") == files_of(folder / "cut")
@@ -97,13 +97,13 @@ def check_resumes(
 
 
 def files_of(folder: Path) -> dict[str, Any]:
-    """What a stage leaves, beside its checkpoint."""
+    """Files that a stage writes, except its checkpoint."""
     files = (file for file in folder.rglob("*") if file.is_file() and file.name != "checkpoint")
     return {str(file.relative_to(folder)): _content(file) for file in files}
 
 
 def _content(file: Path) -> Any:
-    """All bytes of a file, but for the order of safetensors' metadata, which is another each time."""
+    """All bytes of a file, except the order of safetensors' metadata, which varies."""
     if file.suffix != ".safetensors":
         return file.read_bytes()
     with safe_open(file, "np") as tensors:

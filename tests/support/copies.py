@@ -1,4 +1,4 @@
-"""Small copies of data sets on disk, and what is read of them."""
+"""Small copies of data sets on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def touch(root: Path, names: Iterable[str]) -> None:
 
 
 def market1501(folder: Path, images: int = 2) -> Path:
-    """A folder of generated pictures that are named like Market-1501's."""
+    """A folder of generated images named like Market-1501's."""
     for file in sorted(write_market_folder(folder, images=images).rglob("*.png")):
         Image.open(file).save(file.with_suffix(".jpg"))
         file.unlink()

@@ -1,4 +1,4 @@
-"""An evaluator without the harness: features in arrays, and the sentences that it notes."""
+"""An evaluator without the harness: features in arrays, and its notes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Two hundred packs that somebody damaged, forged or built to do harm, each made of one that is sound.
+"""Two hundred damaged, forged or malicious packs, each derived from a valid one.
 
-A forger redoes every checksum, since none needs a secret. `REFUSED` packs must not open; of `FORGED` ones the checks
-must name what does not follow from the features.
+A forger recomputes every checksum, since none needs a secret. `REFUSED` packs must not open; for `FORGED` ones the
+checks must name what does not follow from the features.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REFUSED, FORGED = "refused", "forged"
 
 @dataclass(frozen=True)
 class Forgery:
-    """The bytes of one such pack, and what must happen to it."""
+    """The bytes of one such pack, and the expected outcome."""
 
     name: str
     expected: str
@@ -38,7 +38,7 @@ class Forgery:
 
 
 def forgeries(pack: Path, count: int = 200, seed: int = 0) -> Iterator[Forgery]:
-    """So many packs: each way once, then those that draw again with other places and values."""
+    """Yield `count` packs: each kind once, then random ones again with other positions and values."""
     rng = random.Random(seed)
     sound = files_of(pack)
     ways = [
@@ -61,7 +61,7 @@ def _of_contents(change: Change) -> Callable[[Files, random.Random], bytes]:
 
 # ---------------------------------------------------------------------- the file itself
 def _zip(entries: Files, compression: int = zipfile.ZIP_STORED, **fields: Any) -> bytes:
-    """An archive of another form; `fields` are set in each entry's header."""
+    """An archive in another format; `fields` are set in each entry's header."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as archive:
         for name in sorted(entries):
@@ -95,7 +95,7 @@ def _cut(entries: Files, rng: random.Random) -> bytes:
 
 
 def _patched(place: int, value: bytes) -> Callable[[Files, random.Random], bytes]:
-    """Bytes of the central header of one entry written over; `place` counts from its start."""
+    """Overwrite bytes of the central header of one entry; `place` counts from its start."""
 
     def make(entries: Files, rng: random.Random) -> bytes:
         data = bytearray(packed(entries))
@@ -153,7 +153,7 @@ RAW: dict[str, Callable[[Files, random.Random], bytes]] = {
 }
 
 
-# ---------------------------------------------------------------------- what the files contain
+# ---------------------------------------------------------------------- contents of the files
 def _keys(entries: Files, kind: str) -> list[str]:
     """The keys of the stages of a kind."""
     found = []
@@ -164,7 +164,7 @@ def _keys(entries: Files, kind: str) -> list[str]:
 
 
 def _manifest(entries: Files, key: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change a manifest, and redo its checksum."""
+    """Change a manifest, and recompute its checksum."""
     name = f"manifests/{key}.json"
     manifest = json.loads(entries[name])
     change(manifest)
@@ -263,12 +263,12 @@ BROKEN: dict[str, Change] = {
     "a board nested deeply": _replace("board.json", b"[" * 100_000 + b"]" * 100_000),
     "a board with NaN": _replace("board.json", b'{"text": NaN}\n'),
     "a board that is a list": _replace("board.json", b"[]\n"),
-    "a matrix file that is no text": _replace("matrix.yaml", b"\xff\xfe\xfd"),
+    "a matrix file that is not text": _replace("matrix.yaml", b"\xff\xfe\xfd"),
     "another matrix file": _replace("matrix.yaml", b"title: another\n"),
     "features as objects": _features(lambda data, rng: _npy(np.array([[{}]], dtype=object))),
     "features in double precision": _features(lambda data, rng: _npy(_half(data).astype(np.float64))),
     "features without end": _features(lambda data, rng: HUGE),
-    "features that are no numbers": _features(_not_a_number),
+    "features that are not numbers": _features(_not_a_number),
     "features cut off": _features(lambda data, rng: data[:-2]),
     "one side of the features": _without("features/"),
     "results that are another file": lambda entries, rng: entries.update(
@@ -294,7 +294,7 @@ def _better(value: float, rng: random.Random) -> float:
 
 
 def _metrics(names: Callable[[Mapping[str, float]], list[str]], *, rounded: bool) -> Change:
-    """Better numbers of one evaluation, also in what the features are said to give."""
+    """Better numbers of one evaluation, also as recorded for the features."""
 
     def change(entries: Files, rng: random.Random) -> None:
         key = rng.choice(_keys(entries, "evaluate"))
@@ -337,14 +337,14 @@ def _fewer_queries(entries: Files, rng: random.Random) -> None:
 
 
 def _another_rule(entries: Files, rng: random.Random) -> None:
-    """The camera rule is left out, as the manifest says and the row does not."""
+    """Drop the camera rule in the manifest but not in the row."""
     key = rng.choice(_keys(entries, "evaluate"))
     rule = rng.choice([{"camera": "none"}, {"ap": "trapezoid"}, {"ties": "best"}, {"invalid": "zero"}])
     _manifest(entries, key, lambda manifest: manifest["stage"]["params"].update(rule))
 
 
 def _per_query_better(entries: Files, rng: random.Random) -> None:
-    """Results of queries that are not those of the features, with metrics that are their means."""
+    """Per-query results that do not follow from the features, with metrics that are their means."""
     key = rng.choice(_keys(entries, "evaluate"))
     with np.load(io.BytesIO(entries[f"results/{key}/per_query.npz"])) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}

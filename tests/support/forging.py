@@ -1,4 +1,4 @@
-"""Packs that lie: a sound pack's files are changed, and all sums and the digest are made again."""
+"""Forged packs: files of a valid pack are changed, and all checksums and the digest recomputed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def files_of(pack: Path) -> Files:
 
 
 def indexed(files: Files) -> Files:
-    """The files with a `pack.json` that agrees with them: every sum is made again."""
+    """Update `pack.json` to match the files, recomputing every checksum."""
     about = json.loads(files["pack.json"])
     about["files"] = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
@@ -38,14 +38,14 @@ def indexed(files: Files) -> Files:
 
 
 def packed(files: Files) -> bytes:
-    """An archive in the form of packs."""
+    """An archive in the format of packs."""
     stream = io.BytesIO()
     write_archive(stream, files, {name: sums(content) for name, content in files.items()})
     return stream.getvalue()
 
 
 def forge(pack: Path, out: Path, change: Change) -> Path:
-    """A pack with other files, whole by its own sums."""
+    """Write a pack with changed files and valid checksums."""
     files = files_of(pack)
     change(files)
     out.write_bytes(packed(indexed(files)))
@@ -65,7 +65,7 @@ def edit_board(files: Files, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def edit_manifest(files: Files, key: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change a manifest and make its checksum again."""
+    """Change a manifest and recompute its checksum."""
     manifest = json.loads(files[f"manifests/{key}.json"])
     change(manifest)
     files[f"manifests/{key}.json"] = sealed(manifest).encode()

@@ -1,4 +1,4 @@
-"""Numbers by a formula, and the plainest network, for tests that compare a method with its equations in float64."""
+"""Deterministic numbers and a minimal network, for tests that compare a method with its equations in float64."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def wave(number: int, *shape: int) -> torch.Tensor:
 
 
 class Matrix(Backbone):
-    """A vector [B, channels] that is a matrix times the pixels."""
+    """A vector [B, channels]: a matrix times the pixels."""
 
     def __init__(self, channels: int, pixels: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Matrix(Backbone):
         self.weight = nn.Parameter(wave(1, channels, pixels).float())
 
     def forward(self, images: torch.Tensor) -> Features:
-        """Images [B, 3, H, W] of that many numbers each to their vectors."""
+        """Images [B, 3, H, W] with as many values as the matrix has columns, to vectors."""
         vector = images.flatten(1) @ self.weight.t()
         return Features(vector[:, :, None, None], vector)
 
@@ -35,7 +35,7 @@ def convolved(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, *, stride: int = 1, pad: int = 0,
     dilation: int = 1, mirror: bool = False,
 ) -> torch.Tensor:  # fmt: skip
-    """A convolution of maps [B, C, h, w] by definition: at each place of the kernel its matrix times the shifted map.
+    """Convolution of maps [B, C, h, w] by definition: for each kernel position its matrix times the shifted map.
 
     `pad` pixels around the map are zeros, or with `mirror` the map reflected in its first and last rows and columns.
     """
@@ -65,7 +65,7 @@ def _padded(x: torch.Tensor, dim: int, pad: int, mirror: bool) -> torch.Tensor:
 
 
 def close(name: str, found: Any, wanted: Any, tolerance: float) -> None:
-    """Fails with the name of the quantity where two tensors, or numbers, differ by more than `tolerance` of their size.
+    """Fail with the name of the quantity if two tensors or numbers differ by more than `tolerance` of their size.
 
     The size is that of the largest entry of `wanted`, at least 1e-12.
     """

@@ -1,4 +1,4 @@
-"""The persons on a line with clothes, modalities and tracklets, in a manifest; rankings are read off by hand."""
+"""Persons on a line with clothes, modalities and tracklets, in a manifest; rankings can be read off by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.lines import GALLERY, write_line
 
 QUERIES = [(1, 1, 0), (1, 1, 2), (1, 2, 8), (2, 1, 8), (2, 2, 0), (3, 1, 4)]
-# (clothes, tracklet) of each image; camera 1 takes visible and camera 2 infrared pictures.
+# (clothes, tracklet) of each image; camera 1 takes visible and camera 2 infrared images.
 OF_QUERY = [("0", "1"), ("0", "1"), ("1", ""), ("0", ""), ("0", ""), ("0", "")]
 OF_GALLERY = [("0", ""), ("0", "5"), ("1", ""), ("", ""), ("2", ""), ("1", ""), ("0", "5"), ("", "")]
 MODALITY = {1: "visible", 2: "infrared"}
@@ -15,7 +15,7 @@ DATA = "{use: csv-manifest, root: line/list.csv}"
 
 
 def write_labelled_line(folder: Path) -> None:
-    """The images, features near.npz and right.npz, and line/list.csv with all labels."""
+    """Write the images, features near.npz and right.npz, and line/list.csv with all labels."""
     write_line(folder, QUERIES)
     lines = ["path,pid,split,camid,clothes,modality,tracklet"]
     sides = (("query", "query", QUERIES, OF_QUERY), ("bounding_box_test", "gallery", GALLERY, OF_GALLERY))

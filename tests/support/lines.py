@@ -1,4 +1,4 @@
-"""A test set of persons on a line, whose features have the distances of their places: rankings are read off by hand."""
+"""A test set of persons on a line, with their positions as features: rankings can be read off by hand."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 
-Rows = Sequence[tuple[int, int, int]]  # pid, camera from 1, place on the line
+Rows = Sequence[tuple[int, int, int]]  # pid, camera from 1, position on the line
 
-# As tests/metrics/ranking/test_cameras.py has it, with a junk row, and a query without a true match at the end.
+# As in tests/metrics/ranking/test_cameras.py, plus a junk row, and a query without a true match at the end.
 QUERIES: Rows = [(1, 1, 0), (1, 2, 8), (2, 1, 8), (2, 2, 0), (3, 1, 4)]
 GALLERY: Rows = [(1, 2, 1), (2, 1, 2), (1, 1, 3), (0, 2, 4), (2, 2, 5), (1, 2, 6), (2, 1, 7), (-1, 2, 1)]
 LINE = "{use: market-folder, root: line}"
@@ -35,7 +35,9 @@ METHODS
 
 
 def write_line(folder: Path, queries: Rows = QUERIES, gallery: Rows = GALLERY) -> None:
-    """The images as a Market-1501 folder, and features: near.npz, where they are, and right.npz, where they belong."""
+    """Write the images as a Market-1501 folder, and features: near.npz at their positions, right.npz at the correct
+    ones.
+    """
     names, places, pids = [], [], []
     for part, rows in (("query", queries), ("bounding_box_test", gallery), ("bounding_box_train", [(9, 1, 0)])):
         (folder / "line" / part).mkdir(parents=True)
@@ -47,12 +49,12 @@ def write_line(folder: Path, queries: Rows = QUERIES, gallery: Rows = GALLERY) -
             places.append(float(place))
             pids.append(10.0 * pid)
     for file, values in (("near", places), ("right", pids)):
-        features = np.array([[value, 5.0] for value in values[:-1]], np.float32)  # the second: no zero vectors
+        features = np.array([[value, 5.0] for value in values[:-1]], np.float32)  # 5.0 prevents zero vectors
         np.savez(folder / f"{file}.npz", names=names[:-1], features=features)
 
 
 def run_line(folder: Path, evaluate: str, *methods: str, data: str = LINE) -> tuple[Plan, Store]:
-    """Run methods on what `write_line` wrote."""
+    """Run methods on the output of `write_line`."""
     text = (
         MATRIX.replace("DATA", data)
         .replace("EVALUATE", evaluate)

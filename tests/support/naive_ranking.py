@@ -15,7 +15,7 @@ RANKS = (1, 5, 10, 20)
 
 @dataclass
 class Row:
-    """One thing that is compared: the numbers of its images, and what is known of it."""
+    """A row to compare: the numbers of its images, and its labels."""
 
     images: list[int]
     feature: np.ndarray
@@ -37,7 +37,7 @@ def rows_of(side: Labelled, cameras: Iterable[int], groups: list[Any], how: str)
 
 
 def mixed(side: Labelled, rows: list[Row], rules: Rules) -> bool:
-    """Whether images that become one differ in what a rule looks at."""
+    """Whether pooled images differ in a label that a rule depends on."""
     looked_at: list[Any] = [
         values for rule, values in ((rules.exclude, side.clothes), (rules.cross, side.modality)) if rule
     ]
@@ -73,7 +73,7 @@ def groups_of(side: Labelled, rules: Rules, query: bool) -> list[Any]:
 
 
 def drawn(gallery: list[Row], images: int, rules: Rules, draw: int) -> list[Row]:
-    """The gallery of one draw: of each kind the rows whose images have the smallest numbers of the draw."""
+    """The gallery of one draw: of each group the rows whose images have the smallest random numbers."""
     if rules.shots is None:
         return gallery
     chance = np.random.Generator(np.random.PCG64([rules.seed, draw])).random(images)
@@ -136,14 +136,14 @@ def one_query(query: Row, gallery: list[Row], rules: Rules) -> dict[str, float] 
 
 @dataclass
 class Naive:
-    """`metrics`, and `per_query` by query image: a list of results of each draw, None where there was no match."""
+    """`metrics`, and `per_query` by query image: a list of results per draw, None without a match."""
 
     metrics: dict[str, float]
     per_query: dict[int, list[dict[str, float] | None]]
 
 
 def naive_ranking(query: Labelled, gallery: Labelled, rules: Rules) -> Naive | str:
-    """The results, or a part of the sentence that refuses the question."""
+    """The results, or a part of the error message."""
     how = rules.pool or "mean"
     queries = rows_of(query, rules.query_cameras, groups_of(query, rules, True), how)
     rows = rows_of(gallery, rules.gallery_cameras, groups_of(gallery, rules, False), how)
@@ -162,5 +162,5 @@ def naive_ranking(query: Labelled, gallery: Labelled, rules: Rules) -> Naive | s
             names = ("mAP", "mINP", *(f"cmc{k}" for k in RANKS))
             means.append({name: sum(result[name] for result in valid) / counted for name in names})
     if not any(result for results in per_query.values() for result in results):
-        return "no query is valid"
+        return "no query has a true match"
     return Naive({name: sum(mean[name] for mean in means) / len(means) for name in means[0]}, per_query)

@@ -1,7 +1,7 @@
-"""Run the code cells of a notebook in order, in one namespace, and keep the short outputs that git has.
+"""Run the code cells of a notebook in order, in one namespace, and store their short outputs.
 
-`python -m tests.support.notebook docs/notebook.ipynb` runs it and writes its outputs again. What counts is the value
-of each cell's last expression, as text and as HTML; what is printed is not kept.
+`python -m tests.support.notebook docs/notebook.ipynb` runs it and updates its outputs: the value of each cell's last
+expression, as text and as HTML; printed text is not stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def load(file: Path) -> dict[str, Any]:
-    """A notebook as its JSON."""
+    """A notebook as JSON."""
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
@@ -24,7 +24,7 @@ def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def run(notebook: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Run all code cells here; the outputs of each."""
+    """Run all code cells here; return the outputs of each."""
     names: dict[str, Any] = {"__name__": "__main__"}
     return [_outputs("".join(cell["source"]), names, number) for number, cell in enumerate(code_cells(notebook), 1)]
 

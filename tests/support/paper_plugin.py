@@ -1,6 +1,6 @@
-"""A plugin of methods that have papers, whose numbers nobody measured; and a matrix file that expects some of them.
+"""A plugin of methods with invented published numbers; and a matrix file that expects some of them.
 
-Tests copy this file to where a plugin would be installed: see the fixture `papers`.
+Tests copy this file into a plugin folder: see the fixture `papers`.
 """
 
 from reidbench import Component, Paper, Params, Published, Uses, hookimpl

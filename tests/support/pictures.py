@@ -1,4 +1,4 @@
-"""Pictures for tests."""
+"""Images for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def blurred(root: Path) -> Path:
-    """A folder of pictures that hide their persons in so much noise that networks differ in what they find."""
+    """A folder of very noisy images of persons, so that the accuracy of networks differs."""
     drawn = np.random.default_rng(0)
     for file in sorted(root.rglob("*.png")):
         picture = np.asarray(Image.open(file)).astype(int)

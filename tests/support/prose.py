@@ -1,6 +1,6 @@
-"""Words that the project's prose avoids, and the prose of a file: Markdown text, docstrings, comments, messages.
+"""Find words that the project's prose avoids, in Markdown text, docstrings, comments and messages.
 
-`python tests/support/prose.py [PATH...]` prints every finding as `file:line: word: text`, then the rate in 1,000 words.
+`python tests/support/prose.py [PATH...]` prints findings as `file:line: word: text`, then the rate per 1,000 words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# What to write instead is in CONTRIBUTING.md, under "Words".
+# CONTRIBUTING.md has the words to use instead, under "Words".
 AVOIDED = {
     "anew": r"anew",
     "whoever": r"whoever|whosoever|whomever|whichever",
@@ -26,7 +26,7 @@ AVOIDED = {
     "tells": r"tells?|told",
     "is no": r"(?<!there )(?<!There )(?:is|are|was|were) no(?! longer\b| more\b| fewer\b| less\b|t\b| match\b)(?= )",
     "goes on": r"go(?:es)? on(?!to\b)|went on|gone on|going on",
-    "beside": r"beside",
+    "beside": r"(?<!\.)beside",
     "mend": r"mend(?:s|ed|ing)?",
     "foretell": r"foretells?|foretold",
     "somebody": r"somebody(?:'s)?",
@@ -38,8 +38,8 @@ AVOIDED = {
     "alike": r"alike",
     "so many": r"(?:by|of|in|so) so (?:many|much)|so many|as many as it",
     "made again": r"made again|makes? again|making again",
-    "archaic": r"albeit|lest|upon|whence|wherein|whereof|whereby|therein|thereof|thereby|hereby|hitherto|henceforth|shall|"
-    r"ought|n[ao]ught|amid(?:st)?|amongst|whilst|forthwith|thrice|nay|hence|thus|none the less|nonetheless|dealt",
+    "archaic": r"albeit|lest|upon|whence|wherein|whereof|whereby|therein|thereof|thereby|hereby|hitherto|henceforth|"
+    r"shall|ought|n[ao]ught|amid(?:st)?|amongst|whilst|forthwith|thrice|nay|hence|thus|none the less|nonetheless|dealt",
     "house": r"the house|rooms?",
 }
 _PATTERN = re.compile(
@@ -51,7 +51,7 @@ OPENINGS = re.compile(r"(?:What|How|Where|Who|Whose|Which|When|Why)\b")  # of a 
 
 @dataclass(frozen=True)
 class Prose:
-    """A piece of text; `line` is its first one. `docstring` where it opens a module, class or function."""
+    """A piece of text with its first line; `docstring` if it documents a module, class or function."""
 
     path: Path
     line: int
@@ -61,7 +61,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Finding:
-    """An avoided word and where it is."""
+    """An avoided word and its position."""
 
     path: Path
     line: int
@@ -73,7 +73,7 @@ class Finding:
 
 
 def prose_of(path: Path) -> Iterator[Prose]:
-    """The prose of a Python, Markdown, YAML or template file. Code, names in backticks and links are left out."""
+    """Yield the prose of a Python, Markdown, YAML or template file, without code, names in backticks and links."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         yield from _of_python(path, text)
@@ -113,16 +113,17 @@ def _of_python(path: Path, text: str) -> Iterator[Prose]:
                 docstrings.add(first.value)
                 yield Prose(path, first.lineno, first.value.value, docstring=True)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
-            if " " in node.value.strip():  # a sentence, not a name
-                yield Prose(path, node.lineno, node.value)
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node in docstrings:
+            continue
+        if " " in node.value.strip():  # a sentence, not a name
+            yield Prose(path, node.lineno, node.value)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield Prose(path, token.start[0], token.string.lstrip("# "))
 
 
 def findings(prose: Prose) -> Iterator[Finding]:
-    """Every avoided word of a piece, and a docstring that opens with a question word."""
+    """Yield every avoided word of a piece, and a docstring that opens with a question word."""
     if prose.docstring and OPENINGS.match(prose.text):
         yield Finding(prose.path, prose.line, "opening", prose.text.strip().splitlines()[0])
     for offset, line in enumerate(prose.text.splitlines()):
@@ -133,14 +134,15 @@ def findings(prose: Prose) -> Iterator[Finding]:
 
 
 def files(paths: list[Path]) -> list[Path]:
-    """Files with prose that git tracks, under the given paths or in the whole repository."""
+    """Tracked files with prose, under the given paths or in the whole repository; this file lists the words itself."""
     listed = subprocess.run(["git", "ls-files", *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=True)
     suffixes = {".py", ".md", ".yaml", ".yml", ".toml", ".tmpl", ".j2", ".html"}
-    return [ROOT / name for name in listed.stdout.splitlines() if Path(name).suffix in suffixes]
+    found = (ROOT / name for name in listed.stdout.splitlines() if Path(name).suffix in suffixes)
+    return [file for file in found if file != Path(__file__).resolve()]
 
 
 def main(arguments: list[str]) -> None:
-    """Print the findings of some paths and their rate."""
+    """Print the findings in the given paths and their rate."""
     words, found = 0, []
     for path in files([Path(name).resolve() for name in arguments]):
         for prose in prose_of(path):

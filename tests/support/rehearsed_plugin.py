@@ -1,6 +1,6 @@
-"""A plugin to rehearse: a data set with a stand-in, and trainings that can be shortened, fail, or ask for too much.
+"""A plugin to rehearse: a data set with a stand-in, and trainings that can be shortened, fail, or request too much.
 
-Tests copy this file to where a plugin would be installed.
+Tests copy this file into a plugin folder.
 """
 
 import json
@@ -101,7 +101,7 @@ def read(params, root, cache):
 
 
 def hand(params, image_size):
-    """A convolution 1x1 of 3 to 4 channels with a bias, batch norm, ReLU and sums: 24 parameters."""
+    """A 1x1 convolution of 3 to 4 channels with a bias, batch norm, ReLU and sums: 24 parameters."""
     import torch
 
     from reidbench.training import Backbone, Features
@@ -135,7 +135,7 @@ def pictures(params, folder, names):
 
 
 def workload(params, amounts):
-    """Epochs of whole batches of the source."""
+    """Epochs of full batches of the source."""
     return Workload(params.epochs * (amounts["source"].images // params.batch), params.batch)
 
 

@@ -1,4 +1,4 @@
-"""One set of features, and the number that it is worth, for files of every form."""
+"""One set of features and its score, for files in every format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def arrays(queries: int = 12, gallery: int = 60, dim: int = 5) -> dict[str, Any]
 
 
 def expected(found: dict[str, Any]) -> float:
-    """mAP of the arrays by the ranking function alone."""
+    """mAP of the arrays, computed by the ranking function alone."""
     return rank(*(found[name] for name in OURS)).mAP
 
 

@@ -1,4 +1,4 @@
-"""Matrices of a site whose results are published by hand, so that every number is known."""
+"""Matrices of a site with results published by hand, so that every number is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reidbench.report.html.site.sources import Given
 from reidbench.store.artifacts import Store
 
 MADE = {"started": "2026-01-02T03:04:05Z", "versions": {"numpy": "2"}, "platform": "p", "plugin": "x", "source": "s"}
-Numbers = Mapping[str, float] | Callable[[Row], float]  # mAP by method: of seed S it is that of the method + S / 1000
+Numbers = Mapping[str, float] | Callable[[Row], float]  # mAP by method; seed S adds S / 1000
 
 
 def read(file: Path, registry: Registry) -> Plan:
@@ -24,7 +24,7 @@ def read(file: Path, registry: Registry) -> Plan:
 
 
 def publish(the_plan: Plan, store: Store, numbers: Numbers, **fields: Any) -> None:
-    """Results for all rows of the methods in `numbers`; those that are there stay."""
+    """Publish results for all rows of the methods in `numbers`; existing ones stay."""
     for row in the_plan.rows:
         value = numbers(row) if callable(numbers) else numbers.get(row.method)
         if row.key and value is not None and not store.has(row.key):
@@ -34,6 +34,6 @@ def publish(the_plan: Plan, store: Store, numbers: Numbers, **fields: Any) -> No
 
 
 def given(file: Path, registry: Registry, store: Store) -> Given:
-    """A matrix file with what a store has of it."""
+    """A matrix file with its results in a store."""
     the_plan = read(file, registry)
     return Given(file, the_plan, store, report.collect(the_plan, store))

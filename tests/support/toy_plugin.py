@@ -1,6 +1,6 @@
-"""The toy plugin: components of every kind that write down what they are given, and fail on request.
+"""The toy plugin: components of every kind that record their inputs, and fail on request.
 
-Tests copy this file to where a plugin would be installed: see the fixture `site`.
+Tests copy this file into a plugin folder: see the fixture `site`.
 """
 
 import json
@@ -38,7 +38,7 @@ RAISED = {
 
 class ToyParams(Params):
     epochs: int = 3
-    seconds: float = 0.0  # an epoch takes
+    seconds: float = 0.0  # duration of an epoch
     fail: str = ""
 
 
@@ -146,7 +146,7 @@ def pretrain(ctx):
 
 
 def together(ctx):
-    """Moves weights by what only the generators of all processes give; one of them may end before the others."""
+    """Move weights by a value that depends on all processes' generators; one process may end before the others."""
     import torch
 
     from reidbench.training.devices import average, this_share
@@ -180,7 +180,7 @@ def end(how):
 
 
 def detach():
-    """A child in a session of its own, whose parent ends. Its process ID is the line of the log."""
+    """Start a child in a new session, whose parent ends. Its process ID is the line of the log."""
     reading, writing = os.pipe()
     middle = os.fork()
     if middle == 0:

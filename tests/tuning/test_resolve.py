@@ -174,7 +174,7 @@ def test_values_that_do_not_go_together_are_a_failed_trial(lab: Any) -> None:
     step = "{use: bot, search: {validate_every: [1, 2], patience: [0, 5]}, select: oracle}"
     found = only_search(lab.resolve(lab.read(f"{{m: {{finetune: {step}}}}}")))
     assert [trial.status for trial in found.trials] == ["missing", "missing", "failed", "missing"]
-    assert "validate_every needs `choose_epoch: best`" in found.trials[2].error
+    assert "validate_every requires `choose_epoch: best`" in found.trials[2].error
 
 
 # ---------------------------------------------------------------------- how trials are judged
@@ -185,7 +185,7 @@ def test_an_oracle_is_said_and_never_ranked(lab: Any) -> None:
     (protocol,) = {result.row.protocol for result in board.results if result.row.method == "m (tuned)"}
     assert "chosen on test labels" in protocol.split(", ")
     text = report.write(board, "md")
-    assert "Never ranked, since chosen on test labels: m (tuned)." in text
+    assert "Never ranked, because chosen on test labels: m (tuned)." in text
     line = next(line for line in text.splitlines() if line.startswith("| m (tuned)"))
     assert "**" not in line
 
@@ -215,7 +215,7 @@ def test_a_criterion_that_has_no_value_is_a_failed_trial(lab: Any) -> None:
     methods = "{m: {finetune: {use: toy, search: {epochs: [1, 2]}, select: unsupervised}}}"
     found = only_search(lab.settle(lab.read(methods)))
     assert [trial.status for trial in found.trials] == ["failed", "failed"]
-    assert "the silhouette needs two clusters, and there is" in found.trials[0].error
+    assert "the silhouette requires two clusters, but there is" in found.trials[0].error
 
 
 def test_a_third_data_set_judges(lab: Any, market: Path, tmp_path: Path) -> None:

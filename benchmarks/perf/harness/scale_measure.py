@@ -1,7 +1,7 @@
 """Measure plan, store and table at one size and at a tenth of it: CPU seconds, ratios, peak memory.
 
-`python -m benchmarks.perf.harness.scale_measure [ROWS]` prints them as a Markdown table. Artifacts are
-manifests and nothing else, written straight into the store: what is measured is how they are found and read.
+`python -m benchmarks.perf.harness.scale_measure [ROWS]` prints them as a Markdown table. Artifacts have only manifests,
+written directly to the store, since the benchmark measures how they are found and read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Figures = dict[str, Any]
 
 
 def seconds(run: Callable[[], Any], rounds: int = 1) -> tuple[float, Any]:
-    """CPU seconds of the fastest of some rounds, and the result."""
+    """CPU seconds of the fastest of several rounds, and the result."""
     best, result = float("inf"), None
     for _ in range(rounds):
         began = time.process_time()
@@ -33,7 +33,7 @@ def seconds(run: Callable[[], Any], rounds: int = 1) -> tuple[float, Any]:
 
 
 def peak(run: Callable[[], Any]) -> tuple[float, float, Any]:
-    """(CPU seconds, MiB of the peak over what was there before, result)."""
+    """(CPU seconds, MiB of the peak above the previous level, result)."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     before = memory("VmRSS")
     taken, result = seconds(run)
@@ -41,7 +41,7 @@ def peak(run: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def planned(folder: Path, rows: int) -> tuple[float, float, Any]:
-    """A plan of so many rows: 10 tasks, 25 seeds, 2 evaluators, and as many methods as that takes."""
+    """Plan of `rows` rows: 10 tasks, 25 seeds, 2 evaluators, and the number of methods that this requires."""
     from reidbench.matrix import plan
     from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
@@ -53,7 +53,7 @@ def planned(folder: Path, rows: int) -> tuple[float, float, Any]:
 
 
 def stored(the_plan: Any, root: Path) -> Any:
-    """A store in which every row has its result, and nothing else is there."""
+    """Store in which every row has its result, and nothing more."""
     from reidbench.store.artifacts import MANIFEST, Store
     from reidbench.store.manifests import checksum
 
@@ -75,12 +75,12 @@ def scanned(root: Path) -> set[str]:
 
 
 def bare(root: Path) -> int:
-    """Read and parse every manifest, and do nothing with it."""
+    """Read and parse every manifest, without using it."""
     return sum(len(json.loads((root / "objects" / name / "manifest.json").read_bytes())) for name in scanned(root))
 
 
 def measure(rows: int) -> Figures:
-    """All figures of a size, and of a tenth of it."""
+    """All figures at `rows` rows and at a tenth of them."""
     from reidbench import report
     from reidbench.execution.pending import pending
 

@@ -1,9 +1,9 @@
-"""Stores of 100,000 artifacts: what `reidbench clean --dry-run` and `reidbench table` cost, in CPU seconds.
+"""Stores of 100,000 artifacts: CPU seconds of `reidbench clean --dry-run` and `reidbench table`.
 
 `python -m benchmarks.perf.harness.store_measure [ARTIFACTS] [--against FOLDER]` prints the table of `README.md`. FOLDER
-is a checkout of another commit; its commands run in turns with ours, each on a store that its own code has made. A
-store has the manifests of one tiny real run, copied under the keys of a plan of finetune, embed and evaluate stages,
-each artifact with one small file.
+is a checkout of another commit; its commands alternate with ours, each on a store made by its own code. A store has the
+manifests of one tiny real run, copied under the keys of a plan of finetune, embed and evaluate stages, each artifact
+with one small file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parents[3]
-SEEDS, TASKS, STAGES = 25, 10, 3  # stages of a row that it shares with no other: finetune, embed, evaluate
+SEEDS, TASKS, STAGES = 25, 10, 3  # stages of a row that are not shared: finetune, embed, evaluate
 FEW = 2  # methods of the small table
 ROUNDS = 3
 CASES = {
@@ -33,7 +33,7 @@ CASES = {
 
 
 def write_matrix(file: Path, methods: int, tasks: int = TASKS, seeds: int = SEEDS) -> None:
-    """A matrix of methods x tasks x seeds rows; those of fewer methods are among those of more."""
+    """Write a matrix of methods x tasks x seeds rows; a matrix of fewer methods is a subset of one of more."""
     recipes = "\n".join(f"  m{n}: {{finetune: {{use: bot, epochs: {n + 1}}}}}" for n in range(methods))
     columns = "\n".join(f"  t{n}: {{source: w{n}, target: w{(n + 1) % tasks}}}" for n in range(tasks))
     data = "\n".join(f"  w{n}: {{use: synthetic, world: plaza, size: tiny, seed: {n}}}" for n in range(tasks))
@@ -44,7 +44,7 @@ def write_matrix(file: Path, methods: int, tasks: int = TASKS, seeds: int = SEED
 
 
 def make(folder: Path, artifacts: int) -> int:
-    """A folder of two matrix files and their store, by the code on the path. Returns the number of artifacts."""
+    """Create two matrix files and their store with the code on the path; return the number of artifacts."""
     from reidbench.matrix import plan
     from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
@@ -59,7 +59,7 @@ def make(folder: Path, artifacts: int) -> int:
 
 
 def make_whole(folder: Path, methods: int, tasks: int, seeds: int) -> int:
-    """As `make`, of methods x tasks x seeds rows whose artifacts have all of their files. Returns the rows."""
+    """As `make`, of methods x tasks x seeds rows whose artifacts have all their files. Returns the rows."""
     from reidbench.matrix import plan
     from reidbench.matrix.reading import reader
     from reidbench.registry import plugins
@@ -83,7 +83,7 @@ def tiny_run(folder: Path) -> dict[str, Path]:
 
 
 def copy(real: Path, stage: dict[str, Any], number: int, place: Path, *, whole: bool) -> None:
-    """Publish an artifact once more, as that of another stage: with its own files, or with one small file instead."""
+    """Publish an artifact again as that of another stage: with its own files, or with one small file instead."""
     from reidbench.store.leavings import MANIFEST
     from reidbench.store.manifests import sealed
 
@@ -105,7 +105,7 @@ def environment(code: Path) -> dict[str, str]:
 
 
 def made(code: Path, folder: Path, artifacts: int) -> int:
-    """Have a checkout make its own store."""
+    """Have a checkout create its own store."""
     folder.mkdir()
     command = [sys.executable, __file__, "--make", str(folder), str(artifacts)]
     done = subprocess.run(command, env=environment(code), cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
@@ -122,7 +122,7 @@ def seconds(code: Path, folder: Path, words: tuple[str, ...]) -> float:
 
 
 def measure(codes: list[Path], artifacts: int, place: Path, rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """The median of some rounds of each case, by checkout; the checkouts take turns."""
+    """Median over rounds of each case, by checkout; the checkouts alternate."""
     folders = [place / f"{number}" for number in range(len(codes))]
     counts = [made(code, folder, artifacts) for code, folder in zip(codes, folders, strict=True)]
     print(f"{counts[0]} artifacts", file=sys.stderr)
@@ -136,7 +136,7 @@ def measure(codes: list[Path], artifacts: int, place: Path, rounds: int = ROUNDS
 
 
 def table(found: dict[str, list[float]], artifacts: int) -> str:
-    """The figures as Markdown: seconds, and where there are two checkouts the ratio."""
+    """The figures as Markdown: seconds, and with two checkouts the ratio."""
     two = len(next(iter(found.values()))) > 1
     lines = [f"| {artifacts:,} artifacts | CPU s |" + (" before | ratio |" if two else "")]
     lines.append("|---|---|" + ("---|---|" if two else ""))
@@ -147,7 +147,7 @@ def table(found: dict[str, list[float]], artifacts: int) -> str:
 
 
 def main(words: list[str]) -> None:
-    """Make a store (`--make FOLDER ARTIFACTS`), or measure."""
+    """Create a store (`--make FOLDER ARTIFACTS`), or measure."""
     if words[:1] == ["--make"]:
         print(make(Path(words[1]), int(words[2])))
         return

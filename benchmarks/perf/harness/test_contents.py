@@ -1,6 +1,6 @@
-"""Hashing a data set of 100,000 files: once in full, later only a look at the files' times.
+"""Hashing a data set of 100,000 files: full at first, later only a check of the files' times.
 
-Against what cannot be avoided: reading the same files, a bare os.stat of each, and decoding them. `python -m
+Compared with unavoidable work: reading the same files, os.stat of each, and decoding them. `python -m
 benchmarks.perf.harness.test_contents` prints the table of `README.md`.
 """
 
@@ -28,12 +28,12 @@ from reidbench_datasets.market import fingerprint
 
 FILES = 100_000
 PARTS = {"bounding_box_train": FILES // 4, "query": FILES // 4, "bounding_box_test": FILES // 2}
-LARGE = 2 << 30  # bytes of the file that stands for an archive
+LARGE = 2 << 30  # bytes of a file that represents an archive
 DECODED = 500
 
 
 def write_set(root: Path) -> None:
-    """JPEG files of 64 x 128 pixels and about 3.4 kB, each with bytes of its own behind the picture."""
+    """Write JPEG files of 64 x 128 pixels and about 3.4 kB, each with unique bytes after the image."""
     random = np.random.default_rng(0)
     coarse = Image.fromarray(random.integers(0, 256, (16, 8, 3), dtype=np.uint8)).resize((64, 128))
     grain = np.clip(np.asarray(coarse) + random.normal(0, 6, (128, 64, 3)), 0, 255).astype(np.uint8)
@@ -48,7 +48,7 @@ def write_set(root: Path) -> None:
 
 
 def measure(root: Path) -> dict[str, float]:
-    """CPU seconds of each step, in this process; files are in the page cache."""
+    """CPU seconds of each step in this process, with files in the page cache."""
     paths = [path for part in PARTS for path in sorted((root / part).iterdir())]
     found: dict[str, float] = {}
 
@@ -72,7 +72,7 @@ def measure(root: Path) -> dict[str, float]:
 
 
 def commands(folder: Path) -> dict[str, float]:
-    """Seconds of `reidbench plan` on the set, the first time and later, as typed."""
+    """Seconds of the command `reidbench plan` on the set, the first time and later."""
     file = folder / "m.yaml"
     file.write_text(
         f"image_size: [64, 32]\nseeds: [0]\ndata: {{m: {{use: market-folder, root: {folder / 'set'}}}}}\n"
@@ -89,7 +89,7 @@ def commands(folder: Path) -> dict[str, float]:
 
 
 def large_file(folder: Path) -> float:
-    """GB a second of one large file, hashed through the index; the file is in the page cache."""
+    """GB per second for one large file, hashed through the index, in the page cache."""
     file = folder / "large.zip"
     block = os.urandom(1 << 20)
     with file.open("wb") as stream:

@@ -1,8 +1,8 @@
-"""Ten times the rows must take ten times as long, in every format: a row of 10,000 against a row of 1,000.
+"""Linear growth: ten times the rows take ten times as long, in every format (a row of 10,000 against a row of 1,000).
 
-The HTML page is measured by its lines, a line for all seeds of a method on a task: 100 against 1,000 of them, with
-the pictures, curves and provenance of each. Ranks over tasks are measured with the results of 500 queries of each row,
-which they read from files. A site is measured by lines too, of one matrix and without pictures and lists.
+The HTML page is measured by its lines, one for all seeds of a method on a task: 100 against 1,000 of them, with the
+images, curves and provenance of each. Ranks over tasks are measured with the results of 500 queries per row, read from
+files. A site is also measured by lines, of one matrix without images and lists.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from benchmarks.perf.harness.store_measure import make_whole
 TASKS, SEEDS, ROUNDS, QUERIES = 10, 10, 3, 500
 TEXTS = ("md", "csv", "json", "latex")
 MOST = 1.3  # a row of many against a row of few
-MILLISECONDS = 5  # a line of the page
+MILLISECONDS = 5  # per line of the page
 
 
 def board_of(folder: Path, methods: int, seeds: int) -> tuple[Any, Any, Any]:
-    """A leaderboard of whole results, with its plan and store."""
+    """A leaderboard of complete results, with its plan and store."""
     from reidbench import report
     from reidbench.matrix import plan
     from reidbench.matrix.reading import reader
@@ -41,7 +41,7 @@ def board_of(folder: Path, methods: int, seeds: int) -> tuple[Any, Any, Any]:
 
 
 def milliseconds(write: Callable[[], Any], things: int) -> float:
-    """CPU milliseconds for each thing, the median of some runs."""
+    """CPU milliseconds per item, the median of several runs."""
     taken = []
     for _ in range(ROUNDS):
         began = time.process_time()
@@ -70,7 +70,7 @@ def test_texts(benchmark: Any, figure: Any, tmp_path: Path) -> None:
 
 
 def measured(folder: Path, methods: int) -> Any:
-    """A leaderboard of random results with files of their queries, of methods that are close to each other."""
+    """A leaderboard of random results with per-query files, of similar methods."""
     from reidbench.matrix.stage import Row
     from reidbench.report.results import Leaderboard, Result, summarise
 
@@ -106,7 +106,7 @@ def test_ranks(benchmark: Any, figure: Any, tmp_path: Path) -> None:
 
 
 def by_camera(board: Any) -> list[Any]:
-    """Every row by camera, of labels that are at hand."""
+    """Every row by camera, with labels already loaded."""
     from reidbench.report.breakdown.parts import Breaking
     from reidbench.report.breakdown.rows import Labels
 

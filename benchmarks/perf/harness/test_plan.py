@@ -1,6 +1,6 @@
-"""Planning is for people who wait at a prompt: 10,000 cells in under 3 seconds, start included.
+"""Planning must be fast enough for a prompt: 10,000 cells in under 3 seconds, including start-up.
 
-`test_starting.py` has the start alone.
+`test_starting.py` measures start-up alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CELLS = 10_000
 
 
 def write_matrix(folder: Path, methods: int = 20, tasks: int = 10, seeds: int = 25, evaluators: int = 2) -> Path:
-    """A matrix of methods x tasks x seeds x evaluators = 10,000 rows, with shared pre-trainings of none."""
+    """Write a matrix of methods x tasks x seeds x evaluators = 10,000 rows, without pre-trainings."""
     recipes = "\n".join(f"  m{n}: {{finetune: {{use: bot, epochs: {n + 1}}}}}" for n in range(methods))
     columns = "\n".join(f"  t{n}: {{source: w{n}, target: w{(n + 1) % tasks}}}" for n in range(tasks))
     data = "\n".join(f"  w{n}: {{use: synthetic, world: plaza, size: tiny, seed: {n}}}" for n in range(tasks))
@@ -42,7 +42,7 @@ def test_plan_10000_cells(benchmark: Any, figure: Any, tmp_path: Path) -> None:
 
 
 def test_plan_command_10000_cells(benchmark: Any, figure: Any, tmp_path: Path) -> None:
-    """The whole command, as typed."""
+    """The whole command."""
     file = write_matrix(tmp_path)
     command = [sys.executable, "-m", "reidbench", "plan", str(file), "--store", str(tmp_path / "store")]
     done = benchmark.pedantic(

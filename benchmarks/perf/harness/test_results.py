@@ -1,7 +1,7 @@
-"""Results in Python: a frame in less than a second, and ten times the rows in ten times the time.
+"""Results in Python: a frame in less than a second, and linear growth with the number of rows.
 
-`python -m benchmarks.perf.harness.test_results` prints the figures that `benchmarks/scale.md` has. Artifacts are
-manifests and nothing else, as in `scale_measure`.
+`python -m benchmarks.perf.harness.test_results` prints the figures in `benchmarks/scale.md`. Artifacts have only
+manifests, as in `scale_measure`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROUNDS = 5
 
 
 def cpu(run: Callable[[], Any]) -> float:
-    """CPU seconds of the fastest of some rounds."""
+    """CPU seconds of the fastest of several rounds."""
     found = []
     for _ in range(ROUNDS):
         began = time.process_time()
@@ -43,7 +43,7 @@ def cpu(run: Callable[[], Any]) -> float:
 
 
 def measured(rows: int, folder: Path) -> tuple[dict[str, float], Any]:
-    """CPU seconds of `load` and of each call on what it gives, and the results."""
+    """CPU seconds of `load` and of each call on its result, and the result."""
     file = write_matrix(folder, **SIZES[rows])
     store = stored(plan.expand(reader.read(file, plugins.load())), folder / "store")
     results = reidbench.load(file, store=store.root, progress=False)
@@ -60,7 +60,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[dict[st
 
 
 def test_a_frame_of_300_rows(figures: Any, figure: Any, benchmark: Any) -> None:
-    """From the store: reading it, and the frame. The imports came before."""
+    """From the store: reading it, and the frame, without imports."""
     seconds = figures[300][0]
     benchmark.pedantic(lambda: figures[300][1].frame(), rounds=3)
     figure("load and frame of a store of 300 rows", seconds["load"] + seconds["frame"], "CPU s", most=1)

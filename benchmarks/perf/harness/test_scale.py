@@ -1,8 +1,9 @@
-"""Ten times the cells must take ten times as long: a plan of 100,000, a store of as many artifacts, a table of as many.
+"""Linear growth: a plan of 100,000 cells, a store of as many artifacts, and their table take ten times as long as
+10,000.
 
-Each is measured in a process of its own, in CPU seconds, against something that cannot be avoided: the plan against
-one of a tenth of the size, the store against a bare walk and a bare reading of the same files. `python -m
-benchmarks.perf.harness.scale_measure` prints the figures of all.
+Each is measured in a separate process, in CPU seconds, relative to unavoidable work: the plan to one of a tenth of the
+size, the store to a bare walk and a bare reading of the same files. `python -m benchmarks.perf.harness.scale_measure`
+prints all figures.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def test_ratios(name: str, limit: float, figures: dict[str, Any], figure: Any, b
 
 
 def test_memory(figures: dict[str, Any], figure: Any, benchmark: Any) -> None:
-    """Five kB a cell of the plan, and another five of the table that is made of it."""
+    """Five kB per cell of the plan, and another five for its table."""
     benchmark.pedantic(lambda: figures["mib"], rounds=1, iterations=1)
     figure("memory of a plan of 100,000 cells", figures["mib"]["plan"], "MiB", most=512)
     figure("memory of its table", figures["mib"]["table"], "MiB", most=512)
@@ -58,17 +59,17 @@ def test_the_page_is_what_the_script_prints(benchmark: Any) -> None:
 
 
 def test_counts_against_hand_calculation() -> None:
-    """The stem of ViT-S: 16 x 8 patches of 16 x 16 x 3 values to 384; ResNet-50 as its paper counts it at 224."""
+    """The stem of ViT-S: 16 x 8 patches of 16 x 16 x 3 values to 384; ResNet-50 at 224, as counted in its paper."""
     counts = scale.Counts()
     stem = counts.networks["vit-small"].patch_embed
     assert scale.counted(lambda: stem(counts.images(1))) == 2 * 128 * 384 * 16 * 16 * 3
-    # He et al. (2016), table 1: 3.8e9 multiply-adds, of which 2.05 million are the classifier's, which is not here.
+    # He et al. (2016), table 1: 3.8e9 multiply-adds, minus 2.05 million of the classifier, which is left out here.
     assert counts.forward("resnet50", (224, 224)) / 2 == pytest.approx(3.8e9, rel=0.08)
     assert counts.step("resnet50") == pytest.approx(3 * counts.forward("resnet50"), rel=0.03)
 
 
 def test_hours_by_hand() -> None:
-    """3.6e18 operations at half of 1e15 a second are two hours; on eight devices at 0.9 a 7.2nd of that."""
+    """3.6e18 operations at half of 1e15 per second take two hours; on eight devices at 0.9, a 7.2nd of that."""
     work = scale.Work("x", "", 1.0, 3.6e18 * scale.PEAK / 1e15, 7200.0, wide=True)
     assert work.hours(0.5) == pytest.approx(2.0)
     assert work.hours(0.5, 8) == pytest.approx(2.0 / 7.2)

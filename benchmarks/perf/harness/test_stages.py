@@ -1,10 +1,10 @@
-"""What a stage costs beside its work: harness CPU seconds a stage, by how its process starts.
+"""Overhead of a stage: harness CPU seconds per stage, by how its process starts.
 
-The stage is a fine-tuning whose component returns the network that it was given (resnet-tiny, 4 channels wide), so that
-it works on nothing and reads no inputs. Counted is all CPU time of this process and of all below it, from handing the
-stage to the executor until its process is gone: starting it, imports, the claim, checks, building, saving and
-publishing the network. Each executor has run one stage before, so that its server, or Ray, is there. Rounds are in
-rotation, and figures are medians over rounds; the time that passes depends on what else the machine does.
+The stage is a fine-tuning whose component returns the given network (resnet-tiny, 4 channels wide), without any work or
+inputs. The figure is all CPU time of this process and its children, from passing the stage to the executor until its
+process is gone: starting it, imports, the claim, checks, building, saving and publishing the network. Each executor has
+already run one stage, so that its server, or Ray, is running. Rounds rotate, and figures are medians over rounds;
+elapsed time depends on the machine's load.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ methods: {{idle: {{finetune: idle}}}}
 
 
 def cpu_of_all() -> float:
-    """CPU seconds of this process and of all below it, those that have ended included."""
+    """CPU seconds of this process and its children, including finished ones."""
     seconds = 0.0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
-            seconds += sum(process.cpu_times()[:4])  # user, system, and both of its children that have ended
+            seconds += sum(process.cpu_times()[:4])  # user, system, and both of its finished children
         except psutil.NoSuchProcess:
             continue
     return seconds
@@ -70,7 +70,7 @@ def cpu_of_all() -> float:
 
 @pytest.fixture
 def specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[StageSpec]]:
-    """Equal fine-tunings in a store of that name, but for their seeds: one more than there are rounds."""
+    """Fine-tunings that differ only in seed, in a store of the given name: one more than the rounds."""
     site = tmp_path / "site"
     make_plugin(site, "idle_plugin", PLUGIN)
     (site / "idle_code.py").write_text(CODE)
@@ -100,7 +100,7 @@ def running(executor: Executor) -> Iterator[Executor]:
 
 
 def run(executor: Executor, spec: StageSpec) -> tuple[float, float]:
-    """(CPU seconds, seconds that passed) of a stage."""
+    """(CPU seconds, elapsed seconds) of a stage."""
     before, began = cpu_of_all(), time.monotonic()
     executor.submit(spec, lambda key, event: None)
     results: list[Any] = []
@@ -108,14 +108,14 @@ def run(executor: Executor, spec: StageSpec) -> tuple[float, float]:
         results = list(executor.wait())
     passed = time.monotonic() - began
     assert results[0].status == "done", results[0].error
-    time.sleep(0.2)  # for its guard to leave
+    time.sleep(0.2)  # for its guard to end
     return cpu_of_all() - before, passed
 
 
 def in_rotation(
     ways: Mapping[str, Executor], specs: Mapping[str, Sequence[StageSpec]]
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """CPU seconds, and seconds that passed, of each way by round."""
+    """CPU seconds and elapsed seconds of each executor by round."""
     names = list(ways)
     cpu: dict[str, list[float]] = {name: [] for name in names}
     passed: dict[str, list[float]] = {name: [] for name in names}
@@ -151,7 +151,7 @@ def test_harness_time_of_a_stage(
 def test_harness_time_of_a_stage_on_ray(
     benchmark: Any, specs: Callable[[str], list[StageSpec]], figure: Callable[..., None]
 ) -> None:
-    """Ray's own processes count too, also for what they do all the time."""
+    """Includes Ray's own processes and their background work."""
     try:
         made = executors.make("ray", jobs=1)
     except ReidbenchError:

@@ -1,7 +1,7 @@
-"""Starting: whole commands as a person types them, in CPU seconds, beside a bare interpreter and the import of numpy.
+"""Start-up: CPU seconds of whole commands, with a bare interpreter and the import of numpy for comparison.
 
-Python's compiled files are there, as they are from the second start on. `tests/project/test_imports.py` lists the
-packages that each command may import.
+Python's compiled files exist, as from the second start on. `tests/project/test_imports.py` lists the packages that each
+command may import.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.perf.harness.store_measure import HERE, make_whole
 
 ROUNDS = 5
-COMMANDS = {  # what: words behind the interpreter, and the most CPU seconds
+COMMANDS = {  # what: arguments of the interpreter, and maximum CPU seconds
     "a bare interpreter": (["-c", "pass"], None),
     "import numpy": (["-c", "import numpy"], None),
     "`--help`": (["-m", "reidbench", "--help"], 0.5),
@@ -28,7 +28,7 @@ COMMANDS = {  # what: words behind the interpreter, and the most CPU seconds
 
 
 def seconds(words: list[str], folder: Path) -> tuple[float, str]:
-    """CPU seconds of a command, user and system together, and what it printed."""
+    """CPU seconds of a command, user and system together, and its output."""
     environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE / 'plugins'}", "OMP_NUM_THREADS": "1"}
     environment |= {"PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -41,7 +41,7 @@ def seconds(words: list[str], folder: Path) -> tuple[float, str]:
 
 
 def measure(folder: Path) -> dict[str, list[float]]:
-    """CPU seconds of each command in some rounds, after one that does not count; each round begins with another."""
+    """CPU seconds of each command per round, after an uncounted one; each round begins with another command."""
     taken: dict[str, list[float]] = {what: [] for what in COMMANDS}
     names = list(COMMANDS)
     for words, _ in COMMANDS.values():

@@ -1,4 +1,4 @@
-"""Seeded synthetic features of the size and the difficulty of Market-1501 and MSMT17."""
+"""Seeded synthetic features with the size and difficulty of Market-1501 and MSMT17."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LATENT = 48  # directions in which identities differ; real re-identification fea
 
 @dataclass(frozen=True)
 class Size:
-    """How many images, identities, cameras and dimensions a benchmark has."""
+    """Numbers of images, identities, cameras and dimensions of a benchmark."""
 
     name: str
     queries: int
@@ -21,7 +21,7 @@ class Size:
     cameras: int
     dim: int
     distractors: int = 0
-    spread: float = 1.0  # strength of what differs between two images of one identity
+    spread: float = 1.0  # strength of the differences between two images of one identity
 
 
 MARKET = Size("Market-1501", 3_368, 15_913, 750, 6, 2_048, distractors=2_798, spread=1.05)
@@ -44,7 +44,7 @@ class Sample:
 
 
 def draw(size: Size, seed: int = 0) -> tuple[Sample, Sample]:
-    """Queries and gallery of a size; each identity has a centre, each distractor a centre of its own."""
+    """Queries and gallery of a size; each identity and each distractor has a separate centre."""
     rng = np.random.default_rng(seed)
     n = size.queries + size.gallery
     labelled = n - size.distractors

@@ -1,8 +1,8 @@
-"""Measure one metric in a process of its own: CPU seconds of one thread, and peak memory over the inputs.
+"""Measure one metric in a separate process: CPU seconds of one thread, and peak memory above the inputs.
 
-`python -m benchmarks.perf.metrics.measure NAME` prints the figures of one as JSON; without a name all are measured,
-each in a fresh process, and printed as a table of README.md. Ours and the plain matrix product take turns
-in the same process, library and blocks, so that their ratio holds on a machine that others use too.
+`python -m benchmarks.perf.metrics.measure NAME` prints the figures of one metric as JSON; without a name, measures all,
+each in a fresh process, and prints a table for README.md. Our code and the plain matrix product alternate in the same
+process, with the same library and blocks, so that their ratio holds on a shared machine.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def memory(field: str) -> float:
 
 
 def over_inputs(run: Callable[[], Any]) -> tuple[float, float, Any]:
-    """(CPU seconds, MiB of the peak over what was there before, result) of a first run."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts again at the present size
+    """(CPU seconds, MiB of the peak above the previous level, result) of a first run."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets the peak to the current size
     before = memory("VmRSS")
     taken, result = seconds(run)
     return taken, memory("VmHWM") - before, result
 
 
 def turns(ours: Callable[[], Any], product: Callable[[], Any], rounds: int) -> Figures:
-    """Ours and the product in turn: first run for the memory, then medians, and the median of the ratios of rounds."""
+    """Alternate our code and the product: first run for the memory, then medians, and the median ratio of rounds."""
     first, mib, result = over_inputs(ours)
     times = [(first if i == 0 and rounds == 1 else seconds(ours)[0], seconds(product)[0]) for i in range(rounds)]
     return {
@@ -57,7 +57,7 @@ def turns(ours: Callable[[], Any], product: Callable[[], Any], rounds: int) -> F
 
 
 def rectangle(query: Any, gallery: Any) -> Callable[[], None]:
-    """The plain product Q x G in the blocks that ranking takes, into one buffer."""
+    """Plain product Q x G in the blocks of ranking, into one buffer."""
     import numpy as np
 
     from reidbench.metrics.products import BLOCK_ROWS
@@ -72,7 +72,7 @@ def rectangle(query: Any, gallery: Any) -> Callable[[], None]:
 
 
 def square(x: Any) -> Callable[[], None]:
-    """The plain product N x N in the blocks that neighbours take, into one buffer."""
+    """Plain product N x N in the blocks of neighbours, into one buffer."""
     import numpy as np
 
     from reidbench.metrics.neighbours.symmetric import blocks
@@ -110,7 +110,7 @@ def ranking(size: str, rounds: int, sample: int) -> Figures:
 
 
 def reranking(size: str, rounds: int, dense: bool) -> Figures:
-    """All samples of a size, final distances ranked block by block; the dense reference where it fits."""
+    """All samples of a size, final distances ranked block by block; the dense reference if it fits."""
     import numpy as np
 
     from benchmarks.perf.metrics import data, reference
@@ -164,7 +164,7 @@ def clustering(size: str, rounds: int, dense: int) -> Figures:
 
 
 def searching(size: str, rounds: int) -> Figures:
-    """Lists of 21 of all samples from half of the product; faiss beside it."""
+    """Lists of 21 of all samples from half of the product, and by faiss for comparison."""
     import numpy as np
 
     from benchmarks.perf.metrics import data
@@ -181,7 +181,7 @@ def searching(size: str, rounds: int) -> Figures:
 
 
 def _warm_up() -> None:
-    """Import scipy and scikit-learn and compile what there is to compile: none of it is part of a metric's time."""
+    """Import scipy and scikit-learn and compile numba code, which are not part of a metric's time."""
     import numpy as np
 
     from reidbench.metrics import cluster, rerank
@@ -212,7 +212,7 @@ def in_child(name: str) -> Figures:
 
 
 def row(name: str, found: Figures) -> str:
-    """One line of the table."""
+    """One row of the table."""
     times = f"{found['ours_s']:.2f} | {found['product_s']:.2f} | {found['ratio']:.2f} | {found['mib']:.0f}"
     return f"| {name} | {times} | {found.get('reference_s', float('nan')):.1f} |"
 

@@ -1,4 +1,4 @@
-"""Straightforward code for the same numbers: sort every row, hold every matrix."""
+"""Straightforward reference code: sorts every row and stores every matrix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def argsort_ranking(query: Sample, gallery: Sample) -> tuple[float, float, float
 
 
 def dense_reranking(query: NDArray[Any], gallery: NDArray[Any], k1: int = 20, k2: int = 6, share: float = 0.3) -> Any:
-    """[Q, G]: the re-ranking of Zhong et al. on N x N matrices of float32, as most repositories have it."""
+    """Re-ranking of Zhong et al. on N x N float32 matrices, as in most repositories: [Q, G]."""
     x = np.concatenate([query, gallery])
     n, half = len(x), round(k1 / 2) + 1
     original = 2 - 2 * (x @ x.T)
@@ -43,7 +43,7 @@ def dense_reranking(query: NDArray[Any], gallery: NDArray[Any], k1: int = 20, k2
 
 
 def dense_jaccard(x: NDArray[Any], k1: int = 30, k2: int = 6) -> Any:
-    """[N, N]: the Jaccard distance that SpCL clusters by, on N x N matrices of float32."""
+    """Jaccard distance of SpCL's clustering on N x N float32 matrices: [N, N]."""
     squared = 2 - 2 * (x @ x.T)
     order = np.argsort(squared, axis=1)
     v = _dense_weights(squared, order, k1, round(k1 / 2) + 1)

@@ -1,6 +1,6 @@
-"""Speed and memory of the metrics at the sizes of Market-1501 and MSMT17, beside the plain matrix product.
+"""Speed and memory of the metrics at the sizes of Market-1501 and MSMT17, relative to the plain matrix product.
 
-Each is measured by measure.py in a fresh process; the goals are those that the metrics were built for.
+measure.py measures each in a fresh process; the goals are the design goals of the metrics.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def test_within_limits(name: str, ratio: float, mib: float, benchmark: Any, figu
     if name.startswith("ranking"):
         assert found["difference"] < 1e-6
     if name == "reranking-market":
-        # Dense code costs 4 to 9 products, depending on the machine; ours cannot cost less than the half it computes.
+        # Dense code costs 4 to 9 products, depending on the machine; ours cannot cost less than the half that it
+        # computes.
         figure(f"dense code against {name}", found["reference_s"] / found["ours_s"], "x", least=4)
-        # Its float32 matrix orders a few near-ties otherwise; float64 decides ours.
+        # Its float32 matrix orders a few near-ties differently; ours uses float64.
         assert found["share_beyond_1e-5"] < 1e-3
     if name.startswith("clustering"):
         assert found["same_labels"]

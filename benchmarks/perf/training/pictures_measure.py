@@ -1,4 +1,4 @@
-"""Files, torchvision with Pillow, and ours: what `test_data.py` and `python -m benchmarks.scale --measure` time."""
+"""Image files and readers (torchvision with Pillow, and ours) for `test_data.py` and `benchmarks.scale --measure`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from reidbench.training.networks import torchvision_compat
 
 PICTURES = 64  # a batch
 SIZES = ((256, 128), (384, 128))
-SMALL, LARGE = (128, 64), (384, 160)  # Market-1501's, and some that shrink at least on one side
+SMALL, LARGE = (128, 64), (384, 160)  # Market-1501's, and a size that shrinks on at least one side
 Run = Callable[[], object]
 
 
 def files(folder: Path, size: tuple[int, int]) -> Split:
-    """JPEG files (height, width); those of `SMALL` have about 3.4 kB each, as Market-1501's have."""
+    """JPEG files (height, width); those of `SMALL` have about 3.4 kB each, as Market-1501's."""
     random = np.random.default_rng(0)
     samples = []
     for number in range(PICTURES):
@@ -37,7 +37,7 @@ def files(folder: Path, size: tuple[int, int]) -> Split:
 
 
 def peers(split: Split, size: tuple[int, int], train: bool) -> Run:
-    """A batch by Pillow and torchvision.transforms, as the field's code has it."""
+    """A batch by Pillow and torchvision.transforms, as in the field's code."""
     torchvision_compat.prepare()
     from torchvision import transforms
 
@@ -53,20 +53,20 @@ def peers(split: Split, size: tuple[int, int], train: bool) -> Run:
 
 
 def ours(split: Split, size: tuple[int, int], train: bool, *, fast: bool = False, held: bool = False) -> Run:
-    """The same batch by a `Feed`, from files or from decoded pictures in memory."""
+    """The same batch by a `Feed`, from files or from decoded images in memory."""
     feed = Feed(split, Preprocess(size), Augment() if train else None, limit=None if held else 0, fast=fast)
     generator = torch.Generator().manual_seed(0)
     return lambda: feed.make(feed.plan(np.arange(PICTURES), generator))
 
 
 def decoded(split: Split, size: tuple[int, int], *, fast: bool = False) -> Run:
-    """What is left to the CPU where a device does the rest: decoding and resizing."""
+    """The CPU's part if a device does the rest: decoding and resizing."""
     feed = Feed(split, Preprocess(size), limit=0, fast=fast)
     return lambda: [feed.read(index) for index in range(PICTURES)]
 
 
 def rates(rounds: int = 7) -> dict[tuple[str, tuple[int, int]], tuple[float, float]]:
-    """Images a second of one core, by (way, size): decoded and resized; and normalised and augmented as well."""
+    """Images per second on one core, by (reader, size): decoded and resized; and also normalised and augmented."""
     with tempfile.TemporaryDirectory() as folder:
         split = files(Path(folder), SMALL)
         keys = [(way, size) for way in ("Pillow", "fast") for size in SIZES]

@@ -1,4 +1,6 @@
-"""Selecting from as many images as LUPerson has: the order, the written list and the released one, time and memory."""
+"""Selection from as many images as LUPerson has: ordering, writing a list and joining the released one; time and
+memory.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,14 @@ Numbers = tuple[NDArray[np.float32], NDArray[np.uint64]]
 
 @pytest.fixture(scope="module")
 def numbers() -> Numbers:
-    """Scores near 1, as cosines of two similar networks are, with some ties; and content hashes."""
+    """Scores near 1, like cosines of two similar networks, with some ties; and content hashes."""
     rng = np.random.default_rng(0)
     scores = (1 - rng.beta(1.5, 30, MANY)).astype(np.float32).round(6)
     return scores, rng.integers(2**64, size=MANY, dtype=np.uint64)
 
 
 def name(index: int) -> str:
-    """As LUPerson's files are called."""
+    """A file name like LUPerson's."""
     return f"{index % 97:02d}_{index % 11:02d}_{index % 9999:04d}_{index:08d}.jpg"
 
 
@@ -93,7 +95,7 @@ print(peak())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_of_selecting_and_writing(benchmark: Any, figure: Any, tmp_path: Path) -> None:
-    """Beside scores and hashes (12 bytes an image): less than 64 bytes an image, rows of text included."""
+    """Memory besides scores and hashes (12 bytes per image): less than 64 bytes per image, including rows of text."""
     command = [sys.executable, "-c", MEASURE, str(MANY), str(tmp_path)]
     done = benchmark.pedantic(
         lambda: subprocess.run(command, capture_output=True, text=True, check=True), rounds=1, iterations=1

@@ -1,7 +1,7 @@
-"""Pictures on their way into a batch, and large folders, on one core.
+"""Loading images into batches, and large folders, on one core.
 
-The peers' pipeline (Pillow and torchvision.transforms) and ours see the same files in the same run, in rotation, so
-that a busy machine slows both; figures are medians of ratios.
+Other projects' pipeline (Pillow and torchvision.transforms) and ours read the same files in the same run, in rotation,
+so that load on the machine slows both; figures are medians of ratios.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS = 7
 MANY = 500_000
 HAS_FAST = all(importlib.util.find_spec(name) for name in ("cv2", "simplejpeg"))
 KINDS = {"small": SMALL, "large": LARGE}
-# Of torchvision + PIL's images a second. Shrinking, `fast` smooths first as Pillow does.
+# Relative to torchvision + PIL's images per second. When shrinking, `fast` blurs first, as Pillow does.
 PILLOW_GOAL, FAST_GOAL = 0.9, 2.5
 
 
@@ -42,7 +42,7 @@ def one_core() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
-    """Files as Market-1501 has them (64 x 128), and larger ones (160 x 384)."""
+    """Files like Market-1501's (64 x 128), and larger ones (160 x 384)."""
     return {kind: pictures_measure.files(tmp_path_factory.mktemp(kind), size) for kind, size in KINDS.items()}
 
 
@@ -52,7 +52,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
 def test_pictures(
     benchmark: Any, figure: Callable[..., None], splits: dict[str, Split], kind: str, size: tuple[int, int], train: bool
 ) -> None:
-    """Flip, pad and crop, erase and normalise in training; resize and normalise else."""
+    """Flip, pad and crop, erase and normalise in training; otherwise resize and normalise."""
     split = splits[kind]
     runs = {"theirs": peers(split, size, train), "Pillow": ours(split, size, train)}
     if HAS_FAST:
@@ -68,7 +68,7 @@ def test_pictures(
 
 
 def test_views(benchmark: Any, figure: Callable[..., None]) -> None:
-    """What a CPU takes for one MoCo view of decoded pictures: crop, jitter, grey, blur, flip, normalise, erase."""
+    """CPU time for one MoCo view of decoded images: crop, jitter, grey, blur, flip, normalise, erase."""
     view, generator = ViewAugment(MocoParams(batch=32)), torch.Generator().manual_seed(0)
     images = torch.rand(32, 3, 256, 128, generator=generator)
     seconds = min(rotated({"view": lambda: view(images, generator)}, 3)["view"])
@@ -88,7 +88,7 @@ print(len(dataset.gallery), *tracemalloc.get_traced_memory())
 
 
 def test_half_a_million_files(benchmark: Any, figure: Callable[..., None], tmp_path: Path) -> None:
-    """Names are read, nothing is opened: seconds, and a few hundred bytes a file at the peak."""
+    """Names are read, and no file is opened: seconds, and a few hundred bytes per file at the peak."""
     for folder, count in (("bounding_box_train", 1000), ("query", 1000), ("bounding_box_test", MANY)):
         (tmp_path / folder).mkdir()
         for number in range(count):

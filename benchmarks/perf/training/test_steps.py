@@ -1,7 +1,7 @@
-"""A training step of bot beside loops as anyone would write them: a batch in memory, the same losses, Adam.
+"""A training step of bot compared with plain loops: a batch in memory, the same losses, Adam.
 
-Ours runs as in a stage: `fit` and `Loop`, Lightning Fabric, the log's means, repeatable kernels. The plain loops are
-torch alone, without repeatable kernels: one with the network as torchvision gives it, one in channels-last layout.
+Ours runs as in a stage: `fit` and `Loop`, Lightning Fabric, the log's means, deterministic kernels. The plain loops use
+torch alone, without deterministic kernels: one with torchvision's network, one in channels-last layout.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Size = tuple[int, int]
 
 @contextmanager
 def as_in_a_stage() -> Iterator[None]:
-    """Repeatable kernels, which a stage asks for, and what they were before."""
+    """Enable deterministic kernels, as a stage does, and restore the setting afterwards."""
     strict, filled = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
     seed_torch(0)
     try:
@@ -49,7 +49,7 @@ def batch(params: BotParams, size: Size) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Ours:
-    """`steps` steps of bot at each call; `losses` has the mean loss of each call."""
+    """`steps` steps of bot per call; `losses` has the mean loss of each call."""
 
     def __init__(self, backbone: Backbone, params: BotParams, size: Size, steps: int) -> None:
         backbone.spec = {}
@@ -77,7 +77,7 @@ class Ours:
 
 
 class Plain:
-    """The same steps, written down."""
+    """The same steps in plain code."""
 
     def __init__(self, network: nn.Module, like: Ours, params: BotParams, size: Size, steps: int) -> None:
         self.network, self.losses, self.steps = network.train(), list[float](), steps
@@ -90,7 +90,7 @@ class Plain:
         self.images, self.labels = batch(params, size)
 
     def in_channels_last(self) -> Plain:
-        """The same object, its network and its images in that layout."""
+        """The same object, with its network and its images in that layout."""
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = self.images.contiguous(memory_format=torch.channels_last)
         return self
@@ -109,7 +109,7 @@ class Plain:
 
 
 def triplet(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The batch-hard triplet loss with a margin of 0.3."""
+    """Batch-hard triplet loss with a margin of 0.3."""
     squares = features.square().sum(1)
     distances = (squares[:, None] + squares[None] - 2 * features @ features.t()).clamp(min=1e-12).sqrt()
     same = labels[:, None] == labels[None]
@@ -119,7 +119,7 @@ def triplet(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def torchvisions(ours: Backbone) -> nn.Module:
-    """torchvision's ResNet-50 with a last stride of 1 and the weights of ours, to pooled vectors."""
+    """torchvision's ResNet-50 with a last stride of 1 and our weights, to pooled vectors."""
     network = torchvision_models().resnet50(weights=None)
     network.layer4[0].conv2.stride = network.layer4[0].downsample[0].stride = (1, 1)
     network.fc = nn.Identity()
@@ -140,7 +140,7 @@ class Vectors(nn.Module):
 
 
 def compared(runs: dict[str, Ours | Plain], rounds: int, benchmark: Any) -> dict[str, list[float]]:
-    """CPU seconds in rotation, with one thread. The first call of each has the same loss: they do the same."""
+    """CPU seconds in rotation, with one thread. The first losses agree, which shows that all do the same work."""
     with limited_threads(1):
         taken = rotated(runs, rounds)
         benchmark.pedantic(runs["ours"], rounds=1)

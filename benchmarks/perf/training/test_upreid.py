@@ -1,4 +1,4 @@
-"""The cost of a step: within 1.3 times the three forward-backward pairs that UP-ReID's formula needs."""
+"""Cost of a step: within 1.3 times the three forward-backward pairs of UP-ReID's formula."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_step_costs_its_three_pairs(benchmark: Any, figure: Any) -> None:
         step.queue.enqueue(output.keys)
 
     def pairs() -> None:
-        """Forward and backward of f_q and forward of f_k for view, plain image and patches, and nothing else."""
+        """Forward and backward of f_q and forward of f_k for view, plain image and patches only."""
         patches = split_patches(views.first, 4, 2).flatten(0, 1)
         total = torch.zeros(())
         for images in (views.first, views.original, patches):

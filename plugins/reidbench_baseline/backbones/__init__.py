@@ -1,4 +1,4 @@
-"""Networks for re-identification that others trained and published: OSNet, MobileNetV2, SE-ResNet with IBN-a.
+"""Published networks for re-identification: OSNet, MobileNetV2, SE-ResNet with IBN-a.
 
-Imports training's networks and weights, and the residual networks beside this folder. Begin with `declared.py`.
+Imports training's networks and weights, and the plugin's residual networks. Start with `declared.py`.
 """

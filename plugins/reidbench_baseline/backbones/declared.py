@@ -1,4 +1,4 @@
-"""Declares the networks of this folder."""
+"""Declarations of the networks of this folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OSNET = Paper(
     url="https://arxiv.org/abs/1905.00953",
     code="https://github.com/KaiyangZhou/deep-person-reid",
     code_licence="MIT",
-    deviations=("with its head, whose vector is the published feature, the map that other methods see has one cell",),
+    deviations=("with its head, which gives the published feature, the map for other methods has a single cell",),
 )
 MOBILENET = Paper(
     title="MobileNetV2: Inverted Residuals and Linear Bottlenecks",
@@ -32,7 +32,7 @@ SE_IBN = Paper(
     code_licence="none stated",
     deviations=(
         "last stride 1 as in those entries, 2 with last_stride: 2",
-        "no biases within the excitation, as there",
+        "no biases in the excitation, as in those entries",
     ),
 )
 BN = frozenset({"bn"})
@@ -53,7 +53,7 @@ DECLARED: tuple[tuple[str, str, type[Params], str, frozenset[str], Paper], ...] 
 
 
 def backbones() -> Iterator[Component]:
-    """SE-ResNet with IBN-a of 50 and 101 layers, OSNet of two widths, MobileNetV2."""
+    """Yield SE-ResNet with IBN-a of 50 and 101 layers, OSNet of two widths, and MobileNetV2."""
     for name, target, params, summary, capabilities, paper in DECLARED:
         yield Component(
             name,

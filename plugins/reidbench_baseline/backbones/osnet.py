@@ -19,12 +19,12 @@ from .params import OsNetParams
 
 FEATURES = 512  # of the head
 SCALES = 4  # streams of a block: 3x3, 5x5, 7x7 and 9x9 pixels
-SMALLER = 4  # times fewer channels within a block
-GATE = 16  # times fewer within the gate
+SMALLER = 4  # channel reduction within a block
+GATE = 16  # channel reduction within the gate
 
 
 class _Layer(nn.Module):
-    """Convolution, batch norm, and a ReLU unless it is `linear`."""
+    """Convolution, batch norm, and a ReLU unless `linear`."""
 
     def __init__(self, inputs: int, outputs: int, size: int = 1, stride: int = 1, *, linear: bool = False) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class _Layer(nn.Module):
 
 
 class _LightLayer(nn.Module):
-    """The paper's Lite 3x3: a 1x1 convolution over channels, a 3x3 one within each, then batch norm and ReLU."""
+    """The paper's Lite 3x3: a 1x1 convolution, a depthwise 3x3 one, then batch norm and ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _LightLayer(nn.Module):
 
 
 class _Gate(nn.Module):
-    """The aggregation gate: a weight for each channel from its mean, by the same two layers for all streams."""
+    """Aggregation gate: a weight for each channel from its mean, with the same two layers for all streams."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class _Gate(nn.Module):
 
 
 class _Block(nn.Module):
-    """Four streams of one to four light layers, gated and summed, between 1x1 convolutions around a shortcut."""
+    """Residual block of four gated and summed streams of one to four light layers, between 1x1 convolutions."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -93,9 +93,9 @@ def _stage(inputs: int, outputs: int, *, halve: bool) -> nn.Sequential:
 
 
 class OsNet(Backbone):
-    """Channels of the stem and of three stages: 64, 256, 384, 512 at width 1. Maps of a sixteenth of the image's sides.
+    """OSNet with 64, 256, 384, 512 channels in stem and three stages at width 1; maps of H/16 x W/16.
 
-    With `head` the vector is the published feature of 512 numbers, and the map has one cell: that feature.
+    With `head` the vector is the published feature of 512 numbers, and the map is that feature in a single cell.
     """
 
     def __init__(self, channels: tuple[int, int, int, int], head: bool) -> None:
@@ -115,7 +115,7 @@ class OsNet(Backbone):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> Features:
-        """images [B, 3, H, W] to Features."""
+        """Map images [B, 3, H, W] to Features."""
         maps = self.conv2(self.maxpool(self.conv1(images)))
         maps = self.conv5(self.conv4(self.conv3(maps)))
         vector = F.adaptive_avg_pool2d(maps, 1).flatten(1)
@@ -126,7 +126,7 @@ class OsNet(Backbone):
 
 
 def _start(module: nn.Module) -> None:
-    """Convolutions of variance 2 / (outputs x size), the linear layer of N(0, 0.01)."""
+    """Initialise convolutions with variance 2 / (outputs x size), the linear layer with N(0, 0.01)."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):

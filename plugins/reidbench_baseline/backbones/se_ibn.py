@@ -1,4 +1,4 @@
-"""SE-ResNet with IBN-a, the networks of re-ID competitions: squeeze and excitation (Hu et al., CVPR 2018) and IBN-a.
+"""SE-ResNet with IBN-a, used in re-ID competitions: squeeze and excitation (Hu et al., CVPR 2018) and IBN-a.
 
 State-dict names are those of their checkpoints: torchvision's, `bn1.IN.*` and `bn1.BN.*`, `se.fc.0.weight` and
 `se.fc.2.weight`.
@@ -18,13 +18,13 @@ from reidbench_baseline.resnet import TorchvisionResNet, load_file
 
 from .params import SeIbnParams
 
-REDUCTION = 16  # times fewer numbers within the excitation
+REDUCTION = 16  # channel reduction within the excitation
 
 _resnet = torchvision_models().resnet
 
 
 class _Excitation(nn.Module):
-    """A weight for each channel from the means of all: two layers without biases."""
+    """Weight for each channel from the means of all channels: two layers without biases."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class _Excitation(nn.Module):
 
 
 class _Bottleneck(_resnet.Bottleneck):  # type: ignore[misc, name-defined]
-    """torchvision's, with an excitation before the shortcut is added."""
+    """torchvision's bottleneck, with an excitation before the shortcut is added."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

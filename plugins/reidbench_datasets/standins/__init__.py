@@ -1,10 +1,10 @@
-"""Stand-ins: for each reader a few drawn persons in the layout in which its data set is released.
+"""Stand-ins: for each reader a few drawn persons in the layout of its data set's release.
 
-A function `(params, folder) -> root` for each data set, by its name, writes below the folder and returns what a user of
-the set would give as `root`. The same params give the same bytes. What is written is marked as a stand-in (see
-reidbench.data.standin), so that no number from it passes for one of the data set.
+A function `(params, folder) -> root` for each data set, by its name, writes below the folder and returns the `root` of
+the data set. Equal params give equal bytes. The output is marked as a stand-in (see
+reidbench.data.standin), so that its numbers are not mistaken for those of the data set.
 
-Imports reidbench and the readers' names of files and folders. Begin with `people.py` and `figures.py`.
+Imports reidbench and the readers' names of files and folders. Start with `people.py` and `figures.py`.
 """
 
 from __future__ import annotations

@@ -16,12 +16,12 @@ from .people import TRAIN as TRAINED
 from .people import Shot, shots
 
 LTCC_CAMERAS, VC_CAMERAS = 12, 4
-VC_OUTFITS = (3, 1, 1, 2)  # by camera, as the paper says of cameras 2 to 4
+VC_OUTFITS = (3, 1, 1, 2)  # by camera, as described in the paper for cameras 2 to 4
 LTCC_LISTS = {"train": (TRAINED, LISTS["train"]), "test": (TESTED, LISTS["test"])}
 
 
 def prcc(params: PrccParams, folder: Path) -> Path:
-    """12 + 6 persons, five pictures by each of three cameras, one of them in val, and three in the test."""
+    """Write 12 + 6 persons, five images from each of three cameras, one of them in val, and three in the test."""
 
     def fill(top: Path) -> None:
         for shot in shots(TRAINED, len(CAMERAS), 5):
@@ -40,7 +40,7 @@ def _prcc_name(shot: Shot) -> str:
 
 
 def ltcc(params: LtccParams, folder: Path) -> Path:
-    """12 + 6 persons, two pictures by each of twelve cameras; two of three persons change clothes, and are listed."""
+    """Write 12 + 6 persons, two images from each of 12 cameras; two of three persons change clothes, and are listed."""
 
     def fill(top: Path) -> None:
         for shot in shots([*TRAINED, *TESTED], LTCC_CAMERAS, 2):
@@ -67,7 +67,7 @@ def _list(file: Path, persons: Iterable[int]) -> None:
 
 
 def vc_clothes(params: CheckedParams, folder: Path) -> Path:
-    """12 + 6 persons, four pictures by each of four cameras, three outfits; one query for each person and camera."""
+    """Write 12 + 6 persons, four images from each of four cameras, three outfits; one query per person and camera."""
 
     def fill(top: Path) -> None:
         for shot in shots([*TRAINED, *TESTED], VC_CAMERAS, 4):

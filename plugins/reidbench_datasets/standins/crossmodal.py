@@ -1,4 +1,4 @@
-"""Stand-ins whose persons are seen by visible and by infrared or thermal cameras: SYSU-MM01 and RegDB."""
+"""Stand-ins with visible and infrared or thermal cameras: SYSU-MM01 and RegDB."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..sysu import CAMERAS, INFRARED, LISTS
 from .figures import draw, varying, write
 from .people import TEST, TRAIN, shots
 
-VALIDATION = range(10, 13)  # of the persons of TRAIN
+VALIDATION = range(10, 13)  # part of the persons of TRAIN
 SPLITS = range(1, 11)
 EACH = 4  # images of a person in a modality; RegDB has ten
 
 
 def sysu_mm01(params: SysuParams, folder: Path) -> Path:
-    """9 + 3 persons of train and val and 6 of the test, two pictures by each of six cameras, grey where infrared."""
+    """Write 9 + 3 persons of train and val and 6 of the test, two images from each of six cameras, grey if infrared."""
 
     def fill(top: Path) -> None:
         for shot in shots([*TRAIN, *TEST], len(CAMERAS), 2):
@@ -37,7 +37,7 @@ def sysu_mm01(params: SysuParams, folder: Path) -> Path:
 
 
 def regdb(params: RegdbParams, folder: Path) -> Path:
-    """18 persons, four visible and four thermal pictures of each, and ten splits of 12 and 6 persons."""
+    """Write 18 persons with four visible and four thermal images each, and ten splits of 12 and 6 persons."""
 
     def fill(top: Path) -> None:
         persons = [*TRAIN, *TEST]
@@ -56,20 +56,20 @@ def regdb(params: RegdbParams, folder: Path) -> Path:
 
 
 def _lists(top: Path, part: str, split: int, persons: Iterable[int]) -> None:
-    """Both lists of train or of the test; the labels count the persons from 0."""
+    """Write both lists of train or test; the labels count the persons from 0."""
     for modality in FOLDERS:
         lines = [f"{path} {label}\n" for label, pid in enumerate(persons) for path in _regdb_paths(modality, pid)]
         (top / list_file(part, modality, split)).write_text("".join(lines), encoding="utf-8")
 
 
 def _regdb_paths(modality: str, person: int) -> list[str]:
-    """Sex and side, modality, frame and person, as in the release."""
+    """Return paths of sex and side, modality, frame and person, as in the release."""
     stem = f"{FOLDERS[modality]}/{person}/{('female', 'male')[person % 2]}_front_{modality[0]}"
     return [f"{stem}_{100 * person + number:05d}_{person}.bmp" for number in range(EACH)]
 
 
 def _write_grey(top: Path, path: str, person: int, camera: int, size: tuple[int, int] | None = None) -> None:
-    """A picture with one channel."""
+    """Write an image with one channel."""
     file = top / path
     file.parent.mkdir(parents=True, exist_ok=True)
     draw(path, person, camera, size or varying(path)).convert("L").save(file, quality=90)

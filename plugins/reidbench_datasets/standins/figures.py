@@ -1,8 +1,8 @@
-"""Draws the persons of stand-ins: plain coloured figures, the same bytes for the same names.
+"""Drawings of persons for stand-ins: plain coloured figures, equal bytes for equal names.
 
-A person has the same skin and hair in all pictures, and the same clothes in all pictures of an outfit; a camera has the
-same background and light; where the person stands, and specks that make every picture another one, follow from the
-picture's name.
+A person has the same skin and hair in all images, and the same clothes in all images of an outfit; a camera has the
+same background and light. The person's position, and specks that make every image unique, depend on the image's
+name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SPECKS = 12
 def draw(
     name: str, person: object, camera: int, size: Size, shown: Shown = "whole", outfit: int | None = None
 ) -> Image.Image:
-    """The picture of that name, of `size`: a person before the background of a camera, in one of several outfits."""
+    """Draw the image of that name, of `size`: a person in one of several outfits on a camera's background."""
     height, width = size
     by_camera, by_name = _digits("camera", camera), _digits("picture", name)
     image = _background(by_camera, width, height)
@@ -54,15 +54,15 @@ def write(
     shown: Shown = "whole",
     outfit: int | None = None,
 ) -> None:
-    """Write a picture to a path below a folder, of a size that follows from the path where none is given."""
+    """Write an image to a path below a folder; by default its size depends on the path."""
     file = folder / path
     file.parent.mkdir(parents=True, exist_ok=True)
     image = draw(path, person, camera, size or varying(path), shown, outfit)
-    image.save(file, quality=JPEG_QUALITY, compress_level=1)  # of JPEG, of PNG
+    image.save(file, quality=JPEG_QUALITY, compress_level=1)  # for JPEG, for PNG
 
 
 def varying(path: str) -> Size:
-    """A size such as detectors give: 90 to 217 high, a little more or less than half as wide."""
+    """Return a size such as detectors give: 90 to 217 high, about half as wide."""
     digits = _digits("size", path)
     height = 90 + digits[0] // 2
     return height, round(height * (0.35 + 0.15 * digits[1] / 255))
@@ -76,7 +76,7 @@ def _background(by_camera: bytes, width: int, height: int) -> Image.Image:
 
 
 def _figure(pen: ImageDraw.ImageDraw, looks: bytes, across: float, down: float, tall: float) -> None:
-    """Hair and head, trunk and arms, legs; `tall` pixels from `down` on, in the middle at `across`."""
+    """Draw hair and head, trunk and arms, legs; `tall` pixels from `down` on, centred at `across`."""
     skin, hair, shirt, trousers = (_colour(looks, 3 * part) for part in range(4))
 
     def box(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
@@ -95,5 +95,5 @@ def _colour(digits: bytes, start: int) -> Colour:
 
 
 def _digits(*key: object) -> bytes:
-    """32 numbers from 0 to 255 that follow from a key, on every machine and with every version."""
+    """Return 32 numbers from 0 to 255 derived from a key, equal on every machine and in every version."""
     return hashlib.sha256(repr(key).encode()).digest()

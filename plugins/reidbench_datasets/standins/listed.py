@@ -1,4 +1,4 @@
-"""Stand-ins whose persons and splits stand in files beside the pictures: MSMT17 and CUHK03, and manifests."""
+"""Stand-ins with persons and splits in separate files: MSMT17 and CUHK03, and manifests."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .people import TEST, TRAIN, Shot, is_query, shots
 
 MSMT_CAMERAS = 15
 MAT_TEXT = b"MATLAB 5.0 MAT-file, a stand-in written by reidbench"
-MAT_TEXT_BYTES = 116  # of the header, where scipy writes the time
+MAT_TEXT_BYTES = 116  # of the header, in which scipy writes the time
 
 
 def _msmt(name: str, params: MsmtParams, folder: Path) -> Path:
-    """12 persons of train and val, one picture by each of 15 cameras; 6 of query and gallery, also numbered from 0."""
+    """Write 12 persons of train and val, one image from each of 15 cameras; 6 of query and gallery, numbered from 0."""
 
     def fill(top: Path) -> None:
         lists: dict[str, list[str]] = {file: [] for file in LISTS}
@@ -45,13 +45,13 @@ msmt17_v2 = partial(_msmt, "msmt17-v2")
 
 
 def _msmt_name(label: int, shot: Shot) -> str:
-    """Person, its picture, camera, day and time, frame and box; the last picture of a person has an addition."""
+    """Return a name: person, its image, camera, day and time, frame and box; a person's last image has a suffix."""
     extra = "_ex" if shot.camera == MSMT_CAMERAS - 1 else ""
     return f"{label:04d}_{shot.camera:03d}_{shot.camera + 1:02d}_0303morning_{label:04d}_0{extra}.jpg"
 
 
 def _msmt_list(shot: Shot) -> str:
-    """A seventh of train is val, by all cameras."""
+    """Return the list file of an image; a seventh of train is val, from all cameras."""
     train, val, query, gallery = LISTS
     if shot.person in TRAIN:
         return val if (shot.person + shot.camera) % 7 == 0 else train
@@ -59,8 +59,8 @@ def _msmt_list(shot: Shot) -> str:
 
 
 def cuhk03_np(params: CuhkParams, folder: Path) -> Path:
-    """12 + 6 persons, four pictures by both cameras of their pair, and the .mat of indices; the boxes that are asked
-    for and no others."""
+    """Write 12 + 6 persons, four images from both cameras of their pair, and the .mat of indices; only the requested
+    boxes."""
 
     def fill(top: Path) -> None:
         names, labels, parts = [], [], []
@@ -82,7 +82,7 @@ def cuhk03_np(params: CuhkParams, folder: Path) -> Path:
 
 
 def cuhk03_classic(params: CuhkClassicParams, folder: Path) -> Path:
-    """18 persons, four pictures by both cameras of their pair, and 20 splits of 6 test persons."""
+    """Write 18 persons, four images from both cameras of their pair, and 20 splits of 6 test persons."""
 
     def fill(top: Path) -> None:
         for shot in shots([*TRAIN, *TEST], 2, 4):
@@ -95,7 +95,7 @@ def cuhk03_classic(params: CuhkClassicParams, folder: Path) -> Path:
 
 
 def _cuhk_name(shot: Shot) -> str:
-    """Pair of cameras, person, the first or second of them, picture."""
+    """Return a name: pair of cameras, person, first or second camera, image."""
     return f"{_pair(shot.person)}_{shot.person:03d}_{shot.camera + 1}_{shot.number + 1:02d}.png"
 
 
@@ -108,11 +108,11 @@ def _cuhk_camera(shot: Shot) -> int:
 
 
 def _column(numbers: object) -> np.ndarray:
-    return np.asarray(numbers, dtype=np.float64).reshape(-1, 1)  # MATLAB keeps numbers as doubles
+    return np.asarray(numbers, dtype=np.float64).reshape(-1, 1)  # MATLAB stores numbers as doubles
 
 
 def save_mat(file: Path, variables: dict[str, np.ndarray]) -> None:
-    """A .mat file of level 5 without the time of day in its header."""
+    """Write a .mat file of level 5 without the time in its header."""
     import scipy.io
 
     stream = io.BytesIO()
@@ -122,14 +122,14 @@ def save_mat(file: Path, variables: dict[str, np.ndarray]) -> None:
 
 
 def csv_manifest(params: ManifestParams, folder: Path) -> Path:
-    """manifest.csv of 12 + 6 persons and six cameras, and its pictures where `images` says. Returns the manifest.
+    """Write manifest.csv of 12 + 6 persons and six cameras, and its images in `images`. Returns the manifest.
 
-    It has all labels, so that a rehearsal tries every rule. Raises DataError where `images` is not below the manifest's
-    own folder.
+    It has all labels, so that a rehearsal tests every rule. Raises DataError if `images` is not below the manifest's
+    folder.
     """
     if Path(params.images).is_absolute() or ".." in Path(params.images).parts:
         raise DataError(
-            f"csv-manifest: no stand-in for images: {shown(params.images)}, which leads out of the manifest's folder"
+            f"csv-manifest: no stand-in for images: {shown(params.images)}, which is outside the manifest's folder"
         )
 
     def fill(top: Path) -> None:
@@ -145,7 +145,7 @@ def csv_manifest(params: ManifestParams, folder: Path) -> Path:
 
 
 def _beyond(shot: Shot, part: str) -> str:
-    """Two outfits of each person, three visible cameras and three infrared ones, a tracklet by each camera and part."""
+    """Return label cells: two outfits per person, visible and infrared cameras, a tracklet per camera and part."""
     tracklet = 2 * (6 * shot.person + shot.camera) + (part == "query")
     modality = "visible" if shot.camera < 3 else "infrared"
     return f"{shot.camera % 2},{modality},{tracklet},bag={'yes' if shot.person % 2 else 'no'}"

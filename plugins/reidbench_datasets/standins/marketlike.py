@@ -1,4 +1,4 @@
-"""Stand-ins with bounding_box_train, query and bounding_box_test: Market-1501, DukeMTMC-reID, PersonX, and your own;
+"""Stand-ins with bounding_box_train, query and bounding_box_test: Market-1501, DukeMTMC-reID, PersonX, user folders;
 and with a folder for each person."""
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Name = Callable[[Shot], str]
 
 
 def market1501(params: Market1501Params, folder: Path) -> Path:
-    """Market-1501-v15.09.15: 12 + 6 persons, six cameras, 4 junk boxes, 6 distractors; 24 more with `distractors`;
-    with `queries: multi` three boxes that were drawn by hand for each person and camera, the query among them."""
+    """Write Market-1501-v15.09.15: 12 + 6 persons, six cameras, 4 junk boxes, 6 distractors; 24 more with
+    `distractors`; with `queries: multi` three hand-drawn boxes per person and camera, including the query."""
 
     def fill(top: Path) -> None:
         _parts(top, 6, 2, _market_name, MARKET_SIZE)
@@ -41,7 +41,7 @@ def market1501(params: Market1501Params, folder: Path) -> Path:
 
 
 def market_folder(params: MarketFolderParams, folder: Path) -> Path:
-    """A folder as Market-1501's; names like 0001_1.jpg where the params say that they tell no camera."""
+    """Write a folder like Market-1501's; names like 0001_1.jpg if the params say that names have no camera."""
 
     def fill(top: Path) -> None:
         _parts(top, 6, 2, _bare_name if params.cameras == "none" else _market_name, MARKET_SIZE)
@@ -50,7 +50,7 @@ def market_folder(params: MarketFolderParams, folder: Path) -> Path:
 
 
 def person_folders(params: PersonFoldersParams, folder: Path) -> Path:
-    """As prepare.py leaves Market-1501: val has the first picture of each person, train the others, train_all both."""
+    """Write Market-1501 as prepare.py does: val has the first image of each person, train the rest, train_all both."""
     name = _bare_name if params.cameras == "none" else _market_name
 
     def fill(top: Path) -> None:
@@ -69,7 +69,7 @@ def _in_folder(shot: Shot, name: Name) -> str:
 
 
 def _duke(name: str, release: str, shown: Shown, params: WithdrawnParams, folder: Path) -> Path:
-    """12 + 6 persons, eight cameras, and 4 persons of the gallery that no query asks for."""
+    """Write 12 + 6 persons, eight cameras, and 4 gallery persons without a query."""
 
     def fill(top: Path) -> None:
         _parts(top, 8, 2, _duke_name, None, shown)
@@ -84,7 +84,7 @@ occluded_duke = partial(_duke, "occluded-duke", "Occluded_Duke", "behind a bar")
 
 
 def personx(params: CheckedParams, folder: Path) -> Path:
-    """The subset of ViSDA-2020: 12 + 6 persons, and its six cameras under their numbers among PersonX's."""
+    """Write the subset of ViSDA-2020: 12 + 6 persons, and its six cameras under their PersonX numbers."""
 
     def name(shot: Shot) -> str:
         return f"{shot.person:04d}_c{PERSONX.cameras[shot.camera]}s1_{shot.number:06d}.jpg"
@@ -96,7 +96,7 @@ def personx(params: CheckedParams, folder: Path) -> Path:
 
 
 def _parts(top: Path, cameras: int, each: int, name: Name, size: Size | None, queries: Shown = "whole") -> None:
-    """The three folders, with one query for each test person, which is shown as `queries`."""
+    """Write the three folders, with one query for each test person, shown as `queries`."""
     for shot in shots(TRAIN, cameras, each):
         write(top, f"bounding_box_train/{name(shot)}", shot.person, shot.camera, size)
     for shot in shots(TEST, cameras, each):
@@ -118,7 +118,7 @@ def _duke_name(shot: Shot) -> str:
 
 
 def _strangers(folder: Path, pid: int, many: int) -> None:
-    """Boxes of nobody who is asked for: junk (-1) or distractors (0000)."""
+    """Write boxes of persons without a query: junk (-1) or distractors (0000)."""
     for number in range(many):
         name = f"{'-1' if pid < 0 else '0000'}_c{number % 6 + 1}s1_{number:06d}_01.jpg"
         write(folder, name, (folder.name, pid, number), number % 6, MARKET_SIZE)

@@ -1,4 +1,4 @@
-"""The stand-in for MARS: tracklets of a few frames, and the authors' lists of them."""
+"""Stand-in for MARS: tracklets of a few frames, and the authors' lists of them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .listed import save_mat
 from .people import TEST, TRAIN
 
 SIZE = (256, 128)
-STRANGERS = 2  # tracklets of junk, and as many of distractors
+STRANGERS = 2  # number of junk tracklets, and of distractor tracklets
 
 
 @dataclass(frozen=True)
 class _Tracklet:
-    """One tracklet: who, the camera from 0, the number among the person's from 1, and how many frames."""
+    """A tracklet: person, camera from 0, number among the person's tracklets from 1, and number of frames."""
 
     pid: int
     camera: int
@@ -31,15 +31,15 @@ class _Tracklet:
 
     @property
     def names(self) -> list[str]:
-        """Of its images: person, camera, tracklet and frame."""
+        """Return the names of its images: person, camera, tracklet and frame."""
         pid = "00-1" if self.pid < 0 else f"{self.pid:04d}"
         start = f"{pid}C{self.camera + 1}T{self.number:04d}F"
         return [f"{start}{frame + 1:03d}.jpg" for frame in range(self.frames)]
 
 
 def mars(params: MarsParams, folder: Path) -> Path:
-    """12 + 6 persons, a tracklet of 3 to 5 frames by each of six cameras and one more of each test person; two
-    tracklets of junk and two of distractors; two queries of each test person."""
+    """Write 12 + 6 persons, a tracklet of 3 to 5 frames from each of six cameras and one more of each test person; two
+    junk and two distractor tracklets; two queries of each test person."""
 
     def fill(top: Path) -> None:
         train = list(_tracklets(TRAIN, 0))
@@ -62,12 +62,12 @@ def _tracklets(persons: Sequence[int], more: int) -> Iterator[_Tracklet]:
 
 
 def _is_query(one: _Tracklet) -> bool:
-    """The first tracklet of a person by two of the cameras."""
+    """Return whether it is the first tracklet of a person from two of the cameras."""
     return one.pid > 0 and one.number <= CAMERAS and one.camera in (one.pid % CAMERAS, (one.pid + 3) % CAMERAS)
 
 
 def _write(top: Path, part: str, tracklets: Sequence[_Tracklet]) -> None:
-    """The images, the list of them and the .mat of the tracklets."""
+    """Write the images, their list and the .mat of the tracklets."""
     names = [name for one in tracklets for name in one.names]
     for one in tracklets:
         who = one.pid if one.pid > 0 else ("stranger", one.pid, one.number)

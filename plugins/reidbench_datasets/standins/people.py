@@ -1,4 +1,4 @@
-"""Who is seen in a stand-in, and by which camera: as few pictures as every sampler can work with."""
+"""Persons and cameras of a stand-in: as few images as every sampler can work with."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 TRAIN = range(1, 13)
 TEST = range(13, 19)
-JUNK = range(4)  # boxes of the gallery that are dropped
+JUNK = range(4)  # gallery boxes that are dropped
 DISTRACTORS = range(6)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture of a person, by a camera from 0; `number` counts those of both from 0."""
+    """An image of a person from a camera, counted from 0; `number` counts the images of both from 0."""
 
     person: int
     camera: int
@@ -21,12 +21,12 @@ class Shot:
 
 
 def shots(persons: Iterable[int], cameras: int, each: int) -> Iterator[Shot]:
-    """`each` pictures of every person by every camera."""
+    """Yield `each` images of every person from every camera."""
     for person in persons:
         for camera in range(cameras):
             yield from (Shot(person, camera, number) for number in range(each))
 
 
 def is_query(shot: Shot, cameras: int) -> bool:
-    """Whether a picture of a test person is the query: one for each person, all cameras in turn."""
+    """Return whether an image of a test person is the query: one for each person, cameras in turn."""
     return shot.number == 0 and shot.camera == shot.person % cameras

@@ -1,4 +1,4 @@
-"""Stand-ins that are for training only: LUPerson, any folder of pictures, RandPerson; and ClonedPerson."""
+"""Stand-ins for training only: LUPerson, any folder of images, RandPerson; and ClonedPerson."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .people import TEST, TRAIN, is_query, shots
 
 VIDEOS = ((1, 1, 1), (1, 2, 7), (34, 1, 341))  # country, city, video
 PERSONS_OF_A_VIDEO, PICTURES_OF_A_PERSON = 4, 4
-MAP_BYTES = 2**26  # more than 48 pictures take
+MAP_BYTES = 2**26  # more than 48 images need
 RANDPERSON_CAMERAS = 19
-CLONED_SCENES, CLONED_CAMERAS = 6, 4  # in each scene
+CLONED_SCENES, CLONED_CAMERAS = 6, 4  # cameras per scene
 
 
 def luperson(params: CheckedParams, folder: Path) -> Path:
-    """48 pictures of 12 persons in 3 videos: `lmdb` and the keys.pkl beside it, as the authors hand it out.
+    """Write 48 images of 12 persons in 3 videos: `lmdb` with keys.pkl, as the authors distribute it.
 
-    Without the package lmdb (of the extra `data`) the pictures are files in LUP/images, to which others unpack it.
+    Without the package lmdb (of the extra `data`) the images are files in LUP/images, its unpacked form.
     """
 
     def fill(top: Path) -> None:
@@ -40,7 +40,7 @@ def luperson(params: CheckedParams, folder: Path) -> Path:
 
 
 def _luperson() -> Iterator[tuple[str, int, int]]:
-    """(key, person, number of the video) of each picture, in the order of the keys."""
+    """Yield (key, person, number of the video) of each image, in the order of the keys."""
     for video, numbers in enumerate(VIDEOS):
         for picture in range(PERSONS_OF_A_VIDEO * PICTURES_OF_A_PERSON):
             person = PERSONS_OF_A_VIDEO * video + picture // PICTURES_OF_A_PERSON
@@ -62,7 +62,7 @@ def _write_lmdb(top: Path) -> None:
 
 
 def image_folder(params: PoolParams, folder: Path) -> Path:
-    """48 pictures of 12 persons in one folder, which is the root."""
+    """Write 48 images of 12 persons in one folder, which is the root."""
 
     def fill(top: Path) -> None:
         for number, shot in enumerate(shots(TRAIN, 4, 1)):
@@ -72,7 +72,7 @@ def image_folder(params: PoolParams, folder: Path) -> Path:
 
 
 def randperson(params: CheckedParams, folder: Path) -> Path:
-    """12 persons, one picture by each of 19 cameras in 11 scenes."""
+    """Write 12 persons, one image from each of 19 cameras in 11 scenes."""
 
     def fill(top: Path) -> None:
         for shot in shots(TRAIN, RANDPERSON_CAMERAS, 1):
@@ -84,7 +84,7 @@ def randperson(params: CheckedParams, folder: Path) -> Path:
 
 
 def clonedperson(params: ClonedPersonParams, folder: Path) -> Path:
-    """12 + 6 persons, one picture by each of the 24 cameras of 6 scenes."""
+    """Write 12 + 6 persons, one image from each of the 24 cameras of 6 scenes."""
 
     def fill(top: Path) -> None:
         cameras = CLONED_SCENES * CLONED_CAMERAS
@@ -97,5 +97,5 @@ def clonedperson(params: ClonedPersonParams, folder: Path) -> Path:
 
 
 def _scene_name(person: int, scene: int, camera: int, frame: int) -> str:
-    """Person, scene, camera in it, frame; the first person is 0."""
+    """Return a name: person, scene, camera in it, frame; the first person is 0."""
     return f"{person - 1:06d}_s{scene:02d}_c{camera:02d}_f{frame:06d}.jpg"

@@ -1,5 +1,5 @@
-"""Stand-ins for the small sets: VIPeR, GRID, PRID and CUHK01, with as many persons as their fixed splits need; and the
-partial and occluded sets, which are for tests only."""
+"""Stand-ins for the small data sets: VIPeR, GRID, PRID and CUHK01, with the number of persons of their fixed splits,
+and the partial and occluded data sets, which are for tests only."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .figures import Shown, write
 from .listed import save_mat
 from .people import TEST
 
-MANY = 40  # of those that no query asks for: GRID's distractors, PRID's persons of one camera
+MANY = 40  # persons without a query: GRID's distractors, PRID's persons of one camera
 
 
 def viper(params: ViperParams, folder: Path) -> Path:
-    """632 persons, one picture by both cameras."""
+    """Write 632 persons, one image from each of two cameras."""
 
     def fill(top: Path) -> None:
         for person in range(PERSONS["viper"]):
@@ -34,7 +34,7 @@ def viper(params: ViperParams, folder: Path) -> Path:
 
 
 def grid(params: GridParams, folder: Path) -> Path:
-    """250 persons in probe and gallery by two of eight cameras, and 40 distractors; the partitions if asked for."""
+    """Write 250 persons in probe and gallery from two of eight cameras, 40 distractors, optionally the partitions."""
 
     def fill(top: Path) -> None:
         for person in range(1, PERSONS["grid"] + 1):
@@ -49,12 +49,12 @@ def grid(params: GridParams, folder: Path) -> Path:
 
 
 def _grid_name(person: int, camera: int, number: int) -> str:
-    """Person, camera, frame and box."""
+    """Return a name: person, camera, frame and box."""
     return f"{person:04d}_{camera + 1}_{25000 + number:05d}_107_32_106_221.jpeg"
 
 
 def _partitions() -> np.ndarray:
-    """Ten structs, the third field of which holds the 125 persons of training, as in the release."""
+    """Return ten structs whose third field contains the 125 training persons, as in the release."""
     cells = np.empty((1, 10), dtype=object)
     for split in range(10):
         persons = 1 + (split + np.arange(GRID_TRAIN)) % PERSONS["grid"]
@@ -63,7 +63,7 @@ def _partitions() -> np.ndarray:
 
 
 def prid2011(params: SplitParams, folder: Path) -> Path:
-    """200 persons by both cameras, and 40 others by each."""
+    """Write 200 persons seen by both cameras, and 40 others for each camera."""
 
     def fill(top: Path) -> None:
         for camera, place in enumerate(("cam_a", "cam_b")):
@@ -75,7 +75,7 @@ def prid2011(params: SplitParams, folder: Path) -> Path:
 
 
 def cuhk01(params: Cuhk01Params, folder: Path) -> Path:
-    """971 persons, two pictures by each of two cameras."""
+    """Write 971 persons, two images from each of two cameras."""
 
     def fill(top: Path) -> None:
         for person in range(1, PERSONS["cuhk01"] + 1):
@@ -86,7 +86,7 @@ def cuhk01(params: Cuhk01Params, folder: Path) -> Path:
 
 
 def _partial(name: str, layout: tuple[str, str], path: str, queries: Shown, params: Params, folder: Path) -> Path:
-    """6 persons: one query, of which a part is seen, and three whole pictures."""
+    """Write 6 persons: one query, which shows a part, and three whole images."""
 
     def fill(top: Path) -> None:
         for person in TEST:

@@ -1,4 +1,4 @@
-"""The loop that all arms share: cluster the memory, contrast batches with it, refresh their rows; and its plain arm."""
+"""The loop of all arms (cluster the memory, contrast batches with it, update their rows), and the plain arm."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Facts = dict[str, float]
 
 
 def shuffled(rows: np.ndarray, batch: int, steps: int | None, generator: torch.Generator) -> Iterator[np.ndarray]:
-    """`steps` batches of `rows` in random order, pass after pass, or those of one pass; the rest of a pass is dropped.
+    """`steps` batches of `rows` in random order, pass after pass, or one pass; incomplete batches are dropped.
 
-    Of fewer rows than a batch all come; of fewer than two none, since batch norm needs two.
+    With fewer rows than a batch, the batch holds them all; with fewer than two there is none: batch norm needs two.
     """
     if min(batch, len(rows)) < 2:
         return
@@ -35,10 +35,10 @@ def shuffled(rows: np.ndarray, batch: int, steps: int | None, generator: torch.G
 
 
 class Arm:
-    """Contrast of the images alone with the memory: GCL without its generator.
+    """Contrast of the real images with the memory: GCL without its generator.
 
-    Every arm takes the same steps on the same clusters' batches; order, mates and negatives have random streams of
-    their own, so that arms differ in what they compare and in nothing else.
+    Every arm takes the same steps on batches of the same clusters. Order, mates and negatives have separate random
+    streams, so that arms differ only in what they compare.
     """
 
     warmup = 0  # epochs before the memory is filled
@@ -50,7 +50,7 @@ class Arm:
         self.kept = np.setdiff1d(np.arange(len(ctx.target)), np.array(missing, dtype=np.int64))
         self.images = ctx.target.subset(self.kept)
         if len(self.images) < 2:
-            raise DataError(f"gcl needs two or more target images, this target has {len(self.images)} to train on")
+            raise DataError(f"gcl needs two or more target images, but the target has {len(self.images)} to train on")
         self.device = ctx.fabric.device
         self.identity = starting_encoder(ctx).to(self.device)
         self.embedder: Embedder = self.identity.embedder
@@ -74,22 +74,22 @@ class Arm:
         self.update = Update(self.ctx.fabric, self.optimiser)
 
     def state(self) -> dict[str, Any]:
-        """Everything that a killed training needs to go on."""
+        """Return the state from which a killed run resumes."""
         return {"identity": self.embedder, "bank": self.bank, "optimiser": self.optimiser, **self.streams}
 
     # ------------------------------------------------------------------ epochs
     def train(self) -> None:
-        """All epochs that are still to run; one line of the log for each."""
+        """Train all remaining epochs, with a log line for each."""
         for epoch in self.ctx.checkpoint.epochs(self.warmup + self.params.epochs, **self.state()):
             self.ctx.log({"epoch": epoch, **self.line(epoch)})
         self.embedder.eval()
 
     def line(self, epoch: int) -> Facts:
-        """Train an epoch, counted from 0 and warm-up included; what the log says of it."""
+        """Train an epoch, counted from 0 and including the warm-up; return its log line."""
         return self.epoch(epoch)
 
     def epoch(self, number: int) -> Facts:
-        """Cluster the memory, then train on what is in a cluster; without two such images there is no step."""
+        """Cluster the memory, then train on the clustered images; with fewer than two of them take no step."""
         if number == 0:
             self.bank.fill(torch.from_numpy(self.features()).to(self.device))
         self.set_rate(number)
@@ -104,11 +104,11 @@ class Arm:
         order = shuffled(clustered, params.batch, params.iterations, self.streams["order"])
         for images, indices in self.batches(order):
             means.add(self.step(indices, images))
-        untrained = {} if means.steps else {"skipped": 1.0}  # which the harness notes
+        untrained = {} if means.steps else {"skipped": 1.0}  # the harness notes a skipped epoch
         return {**line, **untrained, "steps": float(means.steps), **means.values()}
 
     def set_rate(self, number: int) -> None:
-        """A tenth of the encoder's rate after each milestone, whether or not an epoch takes steps."""
+        """Divide the encoder's rate by 10 after each milestone, whether or not an epoch takes steps."""
         passed = sum(number >= round(milestone * self.params.epochs) for milestone in self.params.milestones)
         for group in self.optimiser.param_groups:
             group["lr"] = self.params.lr * 0.1**passed
@@ -119,16 +119,16 @@ class Arm:
         self.ctx.record_clusters(number, everyone)
 
     def features(self) -> np.ndarray:
-        """Features [N, D] of the training images in eval mode, not normalised."""
+        """Return features [N, D] of the training images in eval mode, not normalised."""
         return embed(self.embedder, self.images, self.images.camids, device=self.device, workers=self.ctx.workers)
 
     def set_modes(self, joint: bool) -> None:
-        """Networks to train mode for an epoch."""
+        """Set networks to train mode for an epoch."""
         self.identity.train(joint)
 
     # ------------------------------------------------------------------ a step
     def step(self, indices: np.ndarray, images: torch.Tensor) -> Facts:
-        """One step of the encoder on images [B, 3, H, W] and their indices [B]; their memory rows move after it."""
+        """Take an encoder step on images [B, 3, H, W] with indices [B]; then update their memory rows."""
         with self.update.precision():
             _, f = self.identity(images)
         terms = self.contrast(indices, f, None)
@@ -137,19 +137,19 @@ class Arm:
         return values(terms)
 
     def augment(self) -> Augment | None:
-        """How images are augmented; by default they are the same whenever they are fetched."""
+        """Return the augmentation of images; by default there is none."""
         return None
 
     def batches(self, order: Iterable[np.ndarray]) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """Images [B, 3, H, W] on the device and their indices, for each index array."""
+        """Return images [B, 3, H, W] on the device and their indices, for each index array."""
         return self.feed.batches(order, self.streams.get("augmentation"))
 
     def pictures(self, indices: np.ndarray) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] on the device, outside of an epoch's batches."""
+        """Return normalised images [B, 3, H, W] on the device, outside an epoch's batches."""
         return self.feed.make(self.feed.plan(indices, self.streams.get("augmentation")))
 
     def contrast(self, indices: np.ndarray, f: torch.Tensor, f_new: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """The terms of a batch, against the bank as it is before their rows move."""
+        """Return the loss terms of a batch, computed before the update of their memory rows."""
         rows = torch.from_numpy(indices)
         pairs = draw_pairs(self.bank.labels.cpu(), rows, self.params.negatives, self.streams)
         return contrast_terms(
@@ -164,34 +164,34 @@ class Arm:
         )
 
     def refresh(self, indices: np.ndarray, f: torch.Tensor) -> None:
-        """Only the batch's own rows move, and only by its original images."""
+        """Update the batch's own rows, from its original images only."""
         self.bank.update(torch.from_numpy(indices).to(self.device), f.detach())
 
 
 class RealArm(Arm):
-    """gcl-contrast: images alone, augmented if asked for."""
+    """gcl-contrast: real images only, augmented on request."""
 
     params: RealParams
     draws = (*DRAWS, "augmentation")
 
     def augment(self) -> Augment | None:
-        """Flips, crops and erases under `augment: classic`."""
+        """Flips, crops and erases with `augment: classic`."""
         if self.params.augment != "classic":
             return None
         return Augment(pad=max(1, round(10 * self.ctx.image_size[0] / 256)))
 
 
 def describe(labels: np.ndarray) -> Facts:
-    """Clusters, outliers and the share of images in a cluster."""
+    """Return the numbers of clusters and outliers and the share of images in a cluster."""
     inside = float((labels != OUTLIER).mean())
     return {"clusters": float(labels.max() + 1), "outliers": float((labels == OUTLIER).sum()), "inliers": inside}
 
 
 def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The sum of all losses."""
+    """Return the sum of all losses."""
     return torch.stack(list(losses.values())).sum()
 
 
 def values(losses: dict[str, torch.Tensor]) -> Facts:
-    """Losses as numbers."""
+    """Return the losses as numbers."""
     return {name: float(loss.detach()) for name, loss in losses.items()}

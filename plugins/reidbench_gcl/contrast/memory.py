@@ -1,4 +1,4 @@
-"""The memory bank: one row per image, what it is clustered by, and who is drawn from it."""
+"""The memory bank: one row per image, its clustering, and the sampling of positives and negatives."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import nn
 from reidbench.metrics import dbscan, jaccard_graph
 
 RADIUS = 1 - 1e-6  # pairs without a common neighbour are at 1, and not stored
-EQUAL = 1e-5  # rows with the same neighbours are at 0; float32 makes up to some 1e-6 of it
+EQUAL = 1e-5  # rows with the same neighbours are at 0; float32 rounds that to up to a few 1e-6
 OUTLIER = -1
 
 
 class MemoryBank(nn.Module):
-    """rows [N, D] of unit length, one for each training image, and the pseudo label [N] of each, -1 for outliers.
+    """rows [N, D] of unit length, one per training image, and the pseudo label [N] of each, -1 for outliers.
 
-    Only original images enter it, never generated ones (Chen et al., CVPR 2021, released code).
+    Holds only original images, never generated ones (Chen et al., CVPR 2021, released code).
     """
 
     rows: torch.Tensor
@@ -33,36 +33,36 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def fill(self, features: torch.Tensor) -> None:
-        """Replace all rows, from features [N, D] of any length."""
+        """Replace all rows with normalised features [N, D]."""
         self.rows.copy_(F.normalize(features.float(), dim=1))
 
     @torch.no_grad()
     def update(self, indices: torch.Tensor, features: torch.Tensor) -> None:
-        """M[i] <- normalise(alpha M[i] + (1 - alpha) f), f [B, D] brought to unit length; all other rows stay."""
+        """M[i] <- normalise(alpha M[i] + (1 - alpha) f), f [B, D] normalised; other rows do not change."""
         unit = F.normalize(features.float(), dim=1)
         self.rows[indices] = F.normalize(self.alpha * self.rows[indices] + (1 - self.alpha) * unit, dim=1)
 
     def relabel(self, *, k1: int, k2: int, rho: float, min_samples: int) -> float:
-        """New pseudo labels from the rows alone, no network asked; returns the eps of this clustering."""
+        """Assign new pseudo labels from the rows only; return the eps of this clustering."""
         labels, eps = cluster_rows(self.rows.cpu().numpy(), k1, k2, rho, min_samples)
         self.labels.copy_(torch.from_numpy(labels))
         return eps
 
 
 def cluster_rows(rows: np.ndarray, k1: int, k2: int, rho: float, min_samples: int) -> tuple[np.ndarray, float]:
-    """([N] labels, -1 for outliers; eps): DBSCAN on Jaccard distances, with an eps that follows from them."""
+    """Return ([N] labels, -1 for outliers; eps): DBSCAN on Jaccard distances, with an eps computed from them."""
     graph = jaccard_graph(rows, k1, k2, RADIUS)
     eps = adaptive_eps(graph, rho)
     return dbscan(graph, eps, min_samples), eps
 
 
 def adaptive_eps(graph: Any, rho: float, far: float = 1.0) -> float:
-    """Mean of the smallest round(rho n) of all n = N (N - 1) / 2 distances between two rows, those at 0 among them.
+    """Mean of the smallest round(rho n) of all n = N (N - 1) / 2 distances between two rows, including those at 0.
 
-    graph: [N, N] CSR of symmetric distances; pairs that are not stored lie at `far` and count among the n. A mean of
-    the smallest moves no further than the distances themselves do, and n not at all, so rounding cannot move eps. The
-    released code leaves out pairs at exactly 0, and it is rounding that decides which of the pairs with equal
-    neighbours those are. Never below the smallest distance above `EQUAL`, since DBSCAN takes no eps of 0.
+    graph: [N, N] CSR of symmetric distances; pairs that are not stored are at `far` and count among the n. Such a mean
+    changes no more than the distances themselves, and n is constant, so rounding cannot move eps. The released code
+    omits pairs at exactly 0, and rounding decides which pairs with equal neighbours those are. Never below the smallest
+    distance above `EQUAL`, since DBSCAN does not accept an eps of 0.
     """
     from scipy.sparse import triu
 
@@ -77,9 +77,9 @@ def adaptive_eps(graph: Any, rho: float, far: float = 1.0) -> float:
 
 
 class Pairs(NamedTuple):
-    """Whom a batch is compared with. mate, view_mate: [B] rows of the same cluster, drawn apart from each other.
+    """Rows that a batch is compared with. mate, view_mate: [B] rows of the same cluster, drawn independently.
 
-    others: [B, K'] rows of other clusters and outliers, K' at most K; valid: [B, K'] false where one has fewer.
+    others: [B, K'] rows of other clusters and outliers, K' at most K; valid: [B, K'] false where a row has fewer.
     """
 
     mate: torch.Tensor
@@ -89,7 +89,7 @@ class Pairs(NamedTuple):
 
 
 def draw_pairs(labels: torch.Tensor, indices: torch.Tensor, negatives: int, draws: dict[str, torch.Generator]) -> Pairs:
-    """Positives and negatives of the images [B] among rows with labels [N]; all on the CPU.
+    """Draw positives and negatives of the images [B] among rows with labels [N], all on the CPU.
 
     `draws` holds the generators "mates", "view mates" and "negatives". Raises ValueError for an outlier in the batch.
     """
@@ -104,7 +104,7 @@ def draw_pairs(labels: torch.Tensor, indices: torch.Tensor, negatives: int, draw
 
 
 def draw_negatives(allowed: torch.Tensor, most: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """(columns [B, K'], valid [B, K']): up to `most` random columns of each row of allowed [B, N]; all where fewer.
+    """(columns [B, K'], valid [B, K']): up to `most` random columns of each row of allowed [B, N]; all if fewer.
 
     K' is the largest number that a row has, at least 1; shorter rows end in columns that are not valid.
     """

@@ -1,4 +1,4 @@
-"""gcl-oracle: the second view is the renderer's own picture of the person from that side, a perfect generator's."""
+"""gcl-oracle: the second view is the renderer's own image of the person from that side, as a perfect generator's."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..params import OracleParams
 from ..structure.angles import ANGLES
 from .contrast import DRAWS, Arm, Facts, total, values
 
-KEPT_BYTES = 256 * 2**20  # of rendered views, since the same ones are drawn again
+KEPT_BYTES = 256 * 2**20  # cache of rendered views, since the same ones are drawn repeatedly
 
 
 class OracleArm(Arm):
-    """The three terms with true views; there is no generator, so the encoder learns from these terms alone."""
+    """The three terms with true views; without a generator, the encoder learns only from these terms."""
 
     draws = (*DRAWS, "angles")
 
@@ -37,12 +37,12 @@ class OracleArm(Arm):
         return resize(picture, self.ctx.image_size)
 
     def turned(self, indices: np.ndarray, angles: np.ndarray) -> torch.Tensor:
-        """Normalised true views [B, 3, H, W] of images [B] at angles [B] in degrees."""
+        """Return normalised true views [B, 3, H, W] of images [B] at angles [B] in degrees."""
         pixels = np.stack([self.view(int(i), int(angle)) for i, angle in zip(indices, angles, strict=True)])
         return self.embedder.preprocess.normalise(torch.from_numpy(pixels)).to(self.device)
 
     def step(self, indices: np.ndarray, images: torch.Tensor) -> Facts:
-        """One step of the encoder: image and true view are encoded apart, as the generated ones are."""
+        """One step of the encoder: image and true view are encoded separately, as generated views are."""
         x_new = self.turned(indices, draw_angles(self.angles, len(indices), self.streams["angles"]))
         with self.update.precision():
             _, f = self.identity(images)
@@ -53,7 +53,7 @@ class OracleArm(Arm):
         return {**values(terms), "cosine": cosine(f, f_new)}
 
     def write_pictures(self) -> None:
-        """views.png: originals and their true views."""
+        """Write views.png: originals and their true views."""
         shown = np.arange(min(self.views.sheet, len(self.images)))
         columns = {"image": self.pictures(shown)}
         columns |= {str(angle): self.turned(shown, np.full(len(shown), angle)) for angle in ANGLES}
@@ -61,5 +61,5 @@ class OracleArm(Arm):
 
 
 def cosine(f: torch.Tensor, f_new: torch.Tensor) -> float:
-    """Mean cosine of two sets of features [B, D]: how much of the person the second view keeps."""
+    """Mean cosine of two sets of features [B, D]: the similarity of the second view to the image."""
     return float(torch.cosine_similarity(f.detach().float(), f_new.detach().float()).mean())

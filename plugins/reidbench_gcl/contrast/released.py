@@ -1,4 +1,4 @@
-"""gcl-weights: the first stage from a file, its head included, so that the memory is as long as the file's features."""
+"""gcl-weights: a first stage from a file, including its head, so that the memory has the length of its features."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from reidbench.training.weights.fit import WRAPPERS, without_prefix
 
 from ..params import GCLWeightsParams
 
-NORMS = ("feat_bn", "bn")  # what the released networks call the batch norm at their end
+NORMS = ("feat_bn", "bn")  # names of the final batch norm in the released networks
 
 
 class HeadEmbedder(Embedder):
-    """A backbone's pooled vector [B, C] through a linear layer to `dim`, if that is not 0, and a batch norm.
+    """A backbone's pooled vector [B, C], a linear layer to `dim` unless that is 0, and a batch norm.
 
-    `embedded` is the linear layer and `norm` the batch norm; their output is the feature at test, not normalised.
+    `embedded` is the linear layer and `norm` the batch norm; their output is the test feature, not normalised.
     """
 
     def __init__(self, backbone: Backbone, preprocess: Preprocess | dict[str, Any], dim: int = 0) -> None:
@@ -32,15 +32,15 @@ class HeadEmbedder(Embedder):
         self.norm = nn.BatchNorm1d(dim or backbone.dim)
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images to features [B, dim], or [B, C] without a linear layer."""
+        """Map normalised images to features [B, dim], or [B, C] without a linear layer."""
         return self.norm(self.embedded(self.backbone(images).vector))  # type: ignore[no-any-return]
 
 
 def finetune(ctx: FinetuneContext[GCLWeightsParams]) -> HeadEmbedder:
-    """The recipe's backbone and the file's head, both with the weights of `file`; nothing is trained.
+    """Return the recipe's backbone and the file's head, both with the weights of `file`, without training.
 
-    What the file leaves of the backbone as it was is noted. Raises ReidbenchError for a file that is not safe, that is
-    not the backbone's, and for a head that is missing, in part or of another shape.
+    Notes the backbone's tensors that are not in the file. Raises ReidbenchError for a file that is unsafe or of another
+    backbone, and for a head that is missing, incomplete or of another shape.
     """
     file = ctx.params.file
     where = shown(file)
@@ -58,13 +58,13 @@ def finetune(ctx: FinetuneContext[GCLWeightsParams]) -> HeadEmbedder:
 
 
 def head_of(state: State, where: str) -> State:
-    """The tensors of `feat` and of `feat_bn` or `bn`, under a HeadEmbedder's names. Raises ReidbenchError without."""
+    """Return the tensors of `feat` and `feat_bn` or `bn`, renamed for a HeadEmbedder, or raise ReidbenchError."""
     short = {_bare(name): tensor for name, tensor in state.items()}
     norm = next((name for name in NORMS if f"{name}.running_mean" in short), None)
     if norm is None:
         raise ReidbenchError(
-            f"{where}: there is no head: the released networks end in a batch norm called {' or '.join(NORMS)}; "
-            "for a backbone alone use `pretrain: {use: weights, file: ...}`"
+            f"{where}: the head is missing: the released networks end in a batch norm called {' or '.join(NORMS)}; "
+            f"to load a backbone without head use `pretrain: {{use: weights, file: ...}}`"
         )
     theirs = {"feat": "embedded", norm: "norm"}
     parts = [(*name.rpartition("."), tensor) for name, tensor in short.items()]
@@ -72,14 +72,14 @@ def head_of(state: State, where: str) -> State:
 
 
 def _bare(name: str) -> str:
-    """A tensor's name without the modules that wrapped the network."""
+    """Strip the prefixes of wrapper modules from a tensor's name."""
     while (shorter := without_prefix(name, WRAPPERS)) != name:
         name = shorter
     return name
 
 
 def _load(embedder: HeadEmbedder, head: State, where: str) -> None:
-    """Copy the head's tensors. Raises ReidbenchError, and changes nothing, unless each is there and fits."""
+    """Copy the head's tensors. Raises ReidbenchError, and changes nothing, unless all are present and fit."""
     parts = ("embedded.", "norm.")
     expected = {name: tensor for name, tensor in embedder.state_dict().items() if name.startswith(parts)}
     found = {name: tensor for name, tensor in head.items() if name in expected}

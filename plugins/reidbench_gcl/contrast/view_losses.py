@@ -21,17 +21,17 @@ def contrast_terms(
     terms: Sequence[str],
     own_negatives: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """The chosen terms, each averaged over the batch; computed in float32.
+    """Return the chosen terms, each averaged over the batch; computed in float32.
 
-    f, f_new [B, D] are features of the images and of their views, of any length; rows [N, D] is the bank as it was
-    before this step's update and gets no gradient; indices [B] are the images' own rows. With n(g) the sum of
+    f, f_new [B, D] are features of the images and of their views, of any norm; rows [N, D] is the bank before
+    this step's update and gets no gradient; indices [B] are the images' own rows. With n(g) the sum of
     exp(<g, M_j> / temperature) over the negatives j, a term is log(1 + n / exp(<g', M_p> / temperature)):
 
     - real-mate: g' = f and p a cluster mate; g = f_new, as in the released code, or f with `own_negatives`;
     - view-self: g' = g = f_new, p = the image's own row;
-    - view-mate: g' = g = f_new, p = a cluster mate drawn apart.
+    - view-mate: g' = g = f_new, p = an independently drawn cluster mate.
 
-    Without views (f_new None) only real-mate exists, with negatives of its own.
+    Without views (f_new None) only real-mate exists, with the image's negatives.
     """
     with torch.autocast(f.device.type, enabled=False):
         rows = rows.detach()
@@ -54,9 +54,9 @@ def contrast_terms(
 
 
 def log_negatives(features: torch.Tensor, rows: torch.Tensor, pairs: Pairs, temperature: float) -> torch.Tensor:
-    """[B] log of the sum of exp(<g, M_j> / temperature) over each image's negatives.
+    """Return [B], the log of the sum of exp(<g, M_j> / temperature) over each image's negatives.
 
-    Of an image without any it is the lowest number there is, not minus infinity, whose gradient would not be a number.
+    For an image without negatives it is the lowest finite number, not minus infinity, whose gradient would be NaN.
     """
     similar = (features @ rows.t()).gather(1, pairs.others) / temperature
     return similar.masked_fill(~pairs.valid, torch.finfo(similar.dtype).min / 4).logsumexp(1)

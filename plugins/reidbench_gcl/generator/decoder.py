@@ -1,4 +1,4 @@
-"""G: a structure code and an appearance code become an image, by adaptive instance norm (Huang and Belongie, 2017)."""
+"""G: from a structure code and an appearance code to an image, by adaptive instance norm (Huang and Belongie, 2017)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from reidbench.errors import DataError
 from .layers import SampleNorm, convolution, instance_norm, leaky
 from .params import GeneratorParams
 
-STRIPES = 4  # rows of the identity encoder's pooled map that make the appearance code
+STRIPES = 4  # rows of the identity encoder's pooled map that form the appearance code
 
 Style = tuple[torch.Tensor, torch.Tensor]  # gamma and beta, both [B, C]
 
 
 class AdaIN(nn.Module):
-    """Instance norm, then gamma * x + beta per sample and channel; gamma is taken as it comes, without 1 +."""
+    """Instance norm, then gamma * x + beta per sample and channel; gamma is used directly, not as 1 + gamma."""
 
     def forward(self, x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
-        """[B, C, h, w] to the same shape, in float32."""
+        """Map [B, C, h, w] to the same shape, in float32."""
         return instance_norm(x, gamma, beta)
 
 
 class StyledResidual(nn.Module):
-    """A residual block whose two norms take their scale and shift from outside."""
+    """A residual block whose two norms get their scale and shift as inputs."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -35,14 +35,14 @@ class StyledResidual(nn.Module):
         self.norms = nn.ModuleList(AdaIN() for _ in range(2))
 
     def forward(self, x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
-        """x [B, C, h, w], gamma and beta [B, 2 C]: the first half for the first convolution."""
+        """x [B, C, h, w]; gamma and beta [B, 2 C], of which the first half is for the first convolution."""
         gammas, betas = gamma.chunk(2, dim=1), beta.chunk(2, dim=1)
         y = leaky(self.norms[0](self.convolutions[0](x), gammas[0], betas[0]))
         return x + self.norms[1](self.convolutions[1](y), gammas[1], betas[1])  # type: ignore[no-any-return]
 
 
 class Upsampling(nn.Module):
-    """Twice the height and width by repetition, half the channels by a 5x5 convolution, sample norm, leaky ReLU."""
+    """Double height and width by repetition, halve the channels by a 5x5 convolution, then sample norm, leaky ReLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -50,15 +50,15 @@ class Upsampling(nn.Module):
         self.norm = SampleNorm(width // 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, h, w] to [B, C/2, 2h, 2w]."""
+        """Map [B, C, h, w] to [B, C/2, 2h, 2w]."""
         return leaky(self.norm(self.convolution(F.interpolate(x, scale_factor=2.0, mode="nearest"))))
 
 
 class Decoder(nn.Module):
-    """Structure code [B, 8 dim, h, w] and appearance code [B, feat_dim] to images [B, 3, 4h, 4w], linear output.
+    """Map structure code [B, 8 dim, h, w] and appearance code [B, feat_dim] to images [B, 3, 4h, 4w], linear output.
 
-    13,000,131 parameters at dim 16, mlp 512 and feat_dim 8192. Raises DataError when the blocks do not divide
-    feat_dim.
+    13,000,131 parameters at dim 16, mlp 512 and feat_dim 8192. Raises DataError if feat_dim is not divisible by the
+    number of blocks.
     """
 
     def __init__(self, params: GeneratorParams, feat_dim: int) -> None:
@@ -66,7 +66,7 @@ class Decoder(nn.Module):
         width, blocks = 8 * params.dim, params.blocks
         if feat_dim % STRIPES or feat_dim % blocks:
             raise DataError(
-                f"an appearance code of {feat_dim} cannot be dealt to {blocks} blocks: set another `blocks`"
+                f"an appearance code of {feat_dim} cannot be divided among {blocks} blocks: set another `blocks`"
             )
         self.form = params.slices
         self.blocks = nn.ModuleList(StyledResidual(width) for _ in range(blocks))
@@ -82,12 +82,12 @@ class Decoder(nn.Module):
         )  # fmt: skip
 
     def style(self, feat: torch.Tensor) -> list[Style]:
-        """gamma and beta [B, 2 x 8 dim] of each block, from the appearance code alone."""
+        """Return gamma and beta [B, 2 x 8 dim] of each block, from the appearance code only."""
         slices = deal(feat, len(self.blocks), self.form)
         return [(gamma(s), beta(s)) for gamma, beta, s in zip(self.gammas, self.betas, slices, strict=True)]
 
     def forward(self, code: torch.Tensor, feat: torch.Tensor) -> torch.Tensor:
-        """Images in the space of the embedder's mean and standard deviation, so not bounded."""
+        """Return images in the space of the embedder's mean and standard deviation, so not bounded."""
         x = code
         for block, (gamma, beta) in zip(self.blocks, self.style(feat), strict=True):
             x = block(x, gamma, beta)
@@ -95,10 +95,10 @@ class Decoder(nn.Module):
 
 
 def deal(feat: torch.Tensor, blocks: int, form: Literal["code", "stripe"]) -> tuple[torch.Tensor, ...]:
-    """The appearance code [B, 4 C], which is a (C, 4) array laid out channel by channel, in `blocks` equal slices.
+    """Split the appearance code [B, 4 C], a flattened (C, 4) array, into `blocks` equal slices.
 
-    `code`, as released: slice k holds channels kC/4 to (k+1)C/4 with all four stripes. `stripe`, a named
-    deviation: slice k is stripe k with all channels (with four blocks).
+    `code`, as released: slice k holds channels kC/4 to (k+1)C/4 with all four stripes. `stripe`, a named deviation:
+    slice k is stripe k with all channels (with four blocks).
     """
     if form == "stripe":
         feat = feat.reshape(len(feat), -1, STRIPES).transpose(1, 2).flatten(1)

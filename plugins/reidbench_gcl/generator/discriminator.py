@@ -1,4 +1,4 @@
-"""D: patches of an image judged real or generated, at several scales."""
+"""D: judges patches of an image as real or generated, at several scales."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from reidbench.errors import DataError
 from .layers import Convolution, Residual, convolution
 from .params import GeneratorParams
 
-SMALLEST = 5  # pixels of the smallest scale's shorter side: two halvings leave 2, what reflection padding needs
+SMALLEST = 5  # pixels of the smallest scale's shorter side: two halvings leave 2, the least for reflection padding
 
 
 class Critic(nn.Module):
-    """One scale: images [B, 3, h, w] to a map of scores [B, 1, h/4, w/4]; no norm anywhere."""
+    """One scale: maps images [B, 3, h, w] to scores [B, 1, h/4, w/4], without norms."""
 
     def __init__(self, params: GeneratorParams) -> None:
         super().__init__()
@@ -31,12 +31,12 @@ class Critic(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Scores, not squeezed into 0..1."""
+        """Return unbounded scores."""
         return self.layers(images)  # type: ignore[no-any-return]
 
 
 class Discriminator(nn.Module):
-    """A critic for each scale; the next scale's image is this one's 3x3 average with stride 2.
+    """A critic for each scale; the next scale's image is a 3x3 average of this one's with stride 2.
 
     1,025,571 parameters at critic_dim 32 and three scales.
     """
@@ -51,9 +51,9 @@ class Discriminator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on CPUs
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """A map of scores for each scale, the finest first: [B, 1, H/4, W/4], [B, 1, H/8, W/8], ...
+        """Return a map of scores for each scale, the finest first: [B, 1, H/4, W/4], [B, 1, H/8, W/8], ...
 
-        Raises DataError for images that are too small for so many scales.
+        Raises DataError for images that are too small for this number of scales.
         """
         _fit(len(self.critics), *images.shape[2:])
         maps = []
@@ -69,4 +69,6 @@ def _fit(scales: int, height: int, width: int) -> None:
     while side >= SMALLEST:
         side, most = (side + 1) // 2, most + 1
     if scales > most:
-        raise DataError(f"critic_scales: {scales} do not fit {height}x{width} images, at most {most} do")
+        raise DataError(
+            f"critic_scales: {scales} do not fit {height}x{width} images, at most {most} do; lower critic_scales"
+        )

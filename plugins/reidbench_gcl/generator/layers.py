@@ -1,4 +1,4 @@
-"""What structure encoder, decoder and discriminator are built of."""
+"""Layers of structure encoder, decoder and discriminator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SLOPE = 0.2  # of every leaky ReLU
 
 
 def convolution(inputs: int, outputs: int, size: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """A `size` x `size` convolution with bias whose reflection padding keeps the map (stride 1) or halves it."""
+    """Return a `size` x `size` convolution with bias; reflection padding keeps the map (stride 1) or halves it."""
     reach = dilation * (size - 1) // 2
     return nn.Conv2d(
         inputs, outputs, size, stride, reach, dilation, padding_mode="reflect" if reach else "zeros"
@@ -27,7 +27,7 @@ def instance_norm(
 ) -> torch.Tensor:
     """Each map of x [B, C, h, w] at mean 0 and variance 1 over its own pixels, then gamma * x + beta, both [B, C].
 
-    In float32 whatever the precision. It is a batch norm over B x C single channels: one operation for
+    In float32 at any precision. Implemented as a batch norm over B x C single channels: one operation for
     normalisation, scale and shift.
     """
     batch, channels, height, width = x.shape
@@ -50,7 +50,7 @@ class Convolution(nn.Module):
         self.active = active
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, inputs, h, w] to [B, outputs, h, w], or half as high and wide with stride 2."""
+        """Map [B, inputs, h, w] to [B, outputs, h, w], or to half the height and width with stride 2."""
         x = self.convolution(x)
         if self.norm:
             x = instance_norm(x)
@@ -58,7 +58,7 @@ class Convolution(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + convolution(leaky(convolution(x))), both 3x3 and normed alike; nothing after the sum."""
+    """x + convolution(leaky(convolution(x))), both 3x3 with the same norm; no operation follows the sum."""
 
     def __init__(self, width: int, *, norm: bool = True) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ class Residual(nn.Module):
         self.second = Convolution(width, width, 3, norm=norm, active=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, width, h, w] to the same shape."""
+        """Map [B, width, h, w] to the same shape."""
         return x + self.second(self.first(x))  # type: ignore[no-any-return]
 
 
 class SampleNorm(nn.Module):
     """Each sample at mean 0 and deviation 1 over channels and pixels, then a scale and a shift per channel.
 
-    The deviation is the unbiased one and eps is added to it, not to the variance; the scale starts uniform in 0..1.
+    The deviation is unbiased, and eps is added to it, not to the variance; the scale starts uniform in 0..1.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
@@ -83,7 +83,7 @@ class SampleNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, h, w] to the same shape, in float32."""
+        """Map [B, C, h, w] to the same shape, in float32."""
         x = x.float()
         deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
         # Scale and shift in one pass over the map instead of four.
@@ -92,7 +92,7 @@ class SampleNorm(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Kaiming's normal weights (fan in, a = 0) and biases of 0 for every convolution and linear layer."""
+    """Set Kaiming normal weights (fan in, a = 0) and biases of 0 in every convolution and linear layer."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in")

@@ -14,11 +14,11 @@ from .synthesis import Views
 
 
 def discriminator_loss(discriminator: Any, views: Views, params: GeneratorParams) -> dict[str, torch.Tensor]:
-    """The weighted terms of the discriminator's step; their sum is its loss.
+    """Return the weighted terms of the discriminator's step; their sum is its loss.
 
     Over scales and the three generated images: mean D(fake)^2 + mean (D(real) - 1)^2 + r1_weight * R1, or the
-    logarithmic form. So the photograph's terms count three times, though it is judged once. Generated images are
-    detached: no gradient leaves the discriminator.
+    logarithmic form. The photograph's terms count three times, though it is judged once. Generated images are detached:
+    no gradient leaves the discriminator.
     """
     fakes = torch.cat([image.detach() for image in views.fakes])
     times = len(views.fakes)
@@ -26,7 +26,7 @@ def discriminator_loss(discriminator: Any, views: Views, params: GeneratorParams
     if params.r1_weight > 0:
         photograph = photograph.clone().requires_grad_()
     real = discriminator(photograph)
-    # The generated images go through together, so the mean over all is a third of the sum of means.
+    # The generated images pass together, so the mean over all is a third of the sum of means.
     terms = {
         "critic_fake": times * _distance(discriminator(fakes), 0.0, params),
         "critic_real": times * _distance(real, 1.0, params),
@@ -39,7 +39,7 @@ def discriminator_loss(discriminator: Any, views: Views, params: GeneratorParams
 def gradient_penalty(scores: Sequence[torch.Tensor], images: torch.Tensor) -> torch.Tensor:
     """R1 (Mescheder et al., 2018): the squared norm of d sum(scores) / d image, mean over images, summed over scales.
 
-    `images` [B, 3, H, W] require a gradient and gave the maps `scores`.
+    `images` [B, 3, H, W] require a gradient and produced the maps `scores`.
     """
     total = images.new_zeros((), dtype=torch.float32)
     for score in scores:
@@ -49,12 +49,12 @@ def gradient_penalty(scores: Sequence[torch.Tensor], images: torch.Tensor) -> to
 
 
 def generator_losses(discriminator: Any, views: Views, params: GeneratorParams) -> dict[str, torch.Tensor]:
-    """The weighted terms of the generator's (and in the joint stage the identity encoder's) step.
+    """Return the weighted terms of the step of the generator and, in the joint stage, of the identity encoder.
 
-    adv: 2 x mean (D(fake) - 1)^2 summed over scales and the three generated images, or -log D(fake);
-    img, cycle: L1 to the photograph; feat: L1 of the appearance codes of photograph and reconstruction
-    (feat_pair: code) or new view (paper); feat_cycle: of photograph and cycle. All targets are detached, and no
-    gradient reaches the discriminator's weights. Their sum is the loss; without adversarial_weight there is no adv.
+    adv: 2 x mean (D(fake) - 1)^2 summed over scales and the three generated images, or -log D(fake); img, cycle: L1 to
+    the photograph; feat: L1 of the appearance codes of photograph and reconstruction (feat_pair: code) or new view
+    (paper); feat_cycle: of photograph and cycle. All targets are detached, and no gradient reaches the discriminator's
+    weights. Their sum is the loss; without adversarial_weight there is no adv.
     """
     image, feat = views.x.detach(), views.feat.detach()
     pair = views.feat_ori if params.feat_pair == "code" else views.feat_new
@@ -77,7 +77,7 @@ def _l1(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def _distance(scores: Sequence[torch.Tensor], wanted: float, params: GeneratorParams) -> torch.Tensor:
-    """How far the scores are from `wanted`, mean over patches, summed over scales."""
+    """Distance of the scores from `wanted`, mean over patches, summed over scales."""
     loss = F.mse_loss if params.adversarial == "lsgan" else F.binary_cross_entropy_with_logits
     parts = [loss(score.float(), torch.full_like(score, wanted, dtype=torch.float32)) for score in scores]
     return torch.stack(parts).sum()
@@ -85,7 +85,7 @@ def _distance(scores: Sequence[torch.Tensor], wanted: float, params: GeneratorPa
 
 @contextmanager
 def _weights_apart(network: Any) -> Iterator[None]:
-    """Within it the network's weights take part in no graph, which also saves their part of the backward pass."""
+    """Exclude the network's weights from the graph within the block, which also makes the backward pass cheaper."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     for weight in weights:
         weight.requires_grad_(False)

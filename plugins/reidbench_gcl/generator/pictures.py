@@ -1,4 +1,4 @@
-"""Pictures of what a generator makes of a few persons, and the generator itself on disk."""
+"""Contact sheets of a generator's images of a few persons, and the saved generator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEIGHTS = "generator.safetensors"
 
 
 def to_pixels(images: torch.Tensor, preprocess: Preprocess) -> np.ndarray:
-    """Normalised images [B, 3, H, W] back to uint8 [B, H, W, 3]; what lies outside of 0 to 255 is cut."""
+    """Convert normalised images [B, 3, H, W] to uint8 [B, H, W, 3]; values outside 0 to 255 are clipped."""
     mean, std = (torch.tensor(tuple(part)).view(1, 3, 1, 1) for part in (preprocess.mean, preprocess.std))
     values = (images.detach().float().cpu() * std + mean) * 255
     return values.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
@@ -39,13 +39,13 @@ def write_sheet(folder: Path, columns: Mapping[str, torch.Tensor], preprocess: P
 
 @dataclass(frozen=True)
 class Described:
-    """What generator.json says: how to rebuild the network, and what was measured of it before and after."""
+    """Contents of generator.json: the parameters to rebuild the network, and measurements before and after training."""
 
     params: dict[str, Any]  # GeneratorParams
     feat_dim: int
     image_size: tuple[int, int]
     provider: str
-    angles: tuple[int, ...]  # that training drew
+    angles: tuple[int, ...]  # drawn in training
     views: str
     at_start: dict[str, float]
     at_end: dict[str, float]
@@ -58,9 +58,9 @@ class Described:
 
 
 def load_generator(folder: Path) -> tuple[Generator, Described]:
-    """Rebuild what `Described.save` wrote, in eval mode. Raises DataError when there is nothing of the kind."""
+    """Rebuild a generator saved by `Described.save`, in eval mode. Raises DataError if there is none."""
     if not (folder / DESCRIPTION).is_file():
-        raise DataError(f"{folder}: no {DESCRIPTION}, so no generator was saved here")
+        raise DataError(f"{folder}: no generator was saved here: {DESCRIPTION} is missing")
     facts = json.loads((folder / DESCRIPTION).read_text())
     facts |= {name: tuple(facts[name]) for name in ("image_size", "angles")}
     described = Described(**facts)

@@ -1,4 +1,4 @@
-"""E_str: what a body's grey render tells of pose and silhouette, and nothing of clothes (GCL, section 3.1)."""
+"""E_str: encodes pose and silhouette from a body's grey render, without clothes (GCL, section 3.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STRIDE = 4  # of the structure code
 
 
 class StructureEncoder(nn.Module):
-    """Structure maps [B, 1, H, W], white background at +1, to codes [B, 8 dim, H/4, W/4].
+    """Map structure maps [B, 1, H, W], white background at +1, to codes [B, 8 dim, H/4, W/4].
 
     380,544 parameters at dim 16. It never sees the photograph.
     """
@@ -32,12 +32,12 @@ class StructureEncoder(nn.Module):
         self.pyramid = Pyramid(4 * dim, 2 * dim, params.dilations)
 
     def forward(self, structure: torch.Tensor) -> torch.Tensor:
-        """The structure code."""
+        """Return the structure code."""
         return self.pyramid(self.blocks(self.stem(structure)))  # type: ignore[no-any-return]
 
 
 class Pyramid(nn.Module):
-    """Four looks of growing reach at the same map, side by side, fused by a 1x1 convolution and normed."""
+    """Four parallel branches with growing receptive field, concatenated, fused by a 1x1 convolution and normalised."""
 
     def __init__(self, inputs: int, width: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -50,23 +50,25 @@ class Pyramid(nn.Module):
         self.fuse = Convolution(total, total, 1, active=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, inputs, h, w] to [B, 4 width, h, w]."""
+        """Map [B, inputs, h, w] to [B, 4 width, h, w]."""
         return self.fuse(torch.cat([self.near(x), *(branch(x) for branch in self.far)], dim=1))  # type: ignore[no-any-return]
 
 
 def code_size(params: GeneratorParams, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the structure code of images [H, W].
+    """Return height and width of the structure code of images [H, W].
 
-    Raises DataError for a size that is not a multiple of 4 or too small for the dilations: reflection padding
-    needs a map larger than what it adds.
+    Raises DataError for a size that is not a multiple of 4 or too small for the dilations: reflection padding needs a
+    map larger than the padding.
     """
     height, width = image_size
     if height % STRIDE or width % STRIDE:
-        raise DataError(f"GCL's generator needs image sizes that are multiples of {STRIDE}, not {height}x{width}")
+        raise DataError(
+            f"GCL's generator needs image sizes that are multiples of {STRIDE}, not {height}x{width}: set image_size"
+        )
     code = height // STRIDE, width // STRIDE
     most = min(code) - 1
     if most < 1:
-        raise DataError(f"GCL's generator needs images of 8x8 or more, not {height}x{width}")
+        raise DataError(f"GCL's generator needs images of at least 8x8, not {height}x{width}: set image_size")
     if max(params.dilations) > most:
         raise DataError(
             f"dilations {list(params.dilations)} do not fit {height}x{width} images: the structure code is "

@@ -19,8 +19,8 @@ from .structure_encoder import StructureEncoder, code_size
 class Generator(nn.Module):
     """Structure encoder and decoder.
 
-    `feat_dim` is the length of the appearance code, `image_size` (H, W). Raises DataError when the dilations or
-    the blocks do not fit them.
+    `feat_dim` is the length of the appearance code, `image_size` (H, W). Raises DataError if the dilations or the
+    blocks do not fit them.
     """
 
     def __init__(self, params: GeneratorParams, feat_dim: int, image_size: tuple[int, int]) -> None:
@@ -29,16 +29,16 @@ class Generator(nn.Module):
         self.structure = StructureEncoder(params)
         self.decoder = Decoder(params, feat_dim)
         initialise(self)
-        # A tenth faster on CPUs, though the norms undo it.
+        # 10 % faster on CPUs, though the norms convert back
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self, structure: torch.Tensor | None = None, feat: torch.Tensor | None = None, code: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Structure maps [B, 1, H, W] and appearance codes [B, feat_dim] to images [B, 3, H, W].
+        """Map structure maps [B, 1, H, W] and appearance codes [B, feat_dim] to images [B, 3, H, W].
 
-        Without `feat` it stops at the structure code, with `code` it starts there: all that a wrapper around the
-        network must catch goes through here. Raises DataError when it is given neither structure nor code.
+        Without `feat` it returns the structure code; with `code` it starts from one. All calls go through here, so that
+        a wrapper around the network intercepts them. Raises DataError without structure and code.
         """
         if code is None:
             if structure is None:
@@ -64,15 +64,15 @@ class Views:
 
     @property
     def fakes(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What the discriminator must tell from photographs."""
+        """The generated images that the discriminator sees."""
         return self.x_ori, self.x_new, self.x_cycle
 
 
 def synthesise(identity: Any, generator: Any, x: torch.Tensor, s_ori: torch.Tensor, s_new: torch.Tensor) -> Views:
-    """The forward graph of one step: 2 structure encodings, 3 decodings, 4 identity encodings, all live.
+    """The forward graph of one step: 2 structure encodings, 3 decodings, 4 identity encodings, all with gradients.
 
-    x [B, 3, H, W] normalised photographs, s_ori and s_new [B, 1, H, W] the body as seen and rotated;
-    `identity(images)` gives appearance code and feature. Nothing is detached: the losses of `gan_losses` do it.
+    x [B, 3, H, W] normalised photographs, s_ori and s_new [B, 1, H, W] the body as seen and rotated; `identity(images)`
+    returns appearance code and feature. Nothing is detached here, the losses do that.
     """
     feat, f = identity(x)
     seen, rotated = generator(s_ori), generator(s_new)

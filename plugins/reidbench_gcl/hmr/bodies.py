@@ -1,4 +1,4 @@
-"""True bodies as a regressor's targets: mirrored and moved with their pictures, and how far an answer is from them."""
+"""True bodies as a regressor's targets: mirrored and moved together with their images, and errors against them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ Progress = Callable[[int, int], None]
 
 
 def shown_persons(truth: Any, count: int) -> list[int]:
-    """Which of the images 0 to `count` - 1 show somebody. Raises DataError for a truth that knows no bodies."""
+    """Return which of the images 0 to `count` - 1 show a person. Raises DataError for a truth without bodies."""
     if not hasattr(truth, "body") or not hasattr(truth, "relevance"):
-        raise DataError("these images' truth knows no bodies, so that no regressor can be taught by it")
+        raise DataError(
+            "the truth of these images has no bodies, so a regressor cannot be trained on it; use a rendered pool"
+        )
     return [index for index in range(count) if truth.relevance(index)]
 
 
 @dataclass(frozen=True)
 class Bodies:
-    """True bodies of N pictures.
+    """True bodies of N images.
 
-    `joints` [N, 15, 3] in the camera's frame, body heights, the pelvis at 0; `joints2d` [N, 15, 2] as fractions of the
-    picture, y down; `root` [N, 3, 3] from the body's frame to the camera's; `girths` [N, 6].
+    `joints` [N, 15, 3] in the camera's frame, in body heights, with the pelvis at 0; `joints2d` [N, 15, 2] as fractions
+    of the image, y down; `root` [N, 3, 3] from the body's frame to the camera's; `girths` [N, 6].
     """
 
     joints: torch.Tensor
@@ -48,7 +50,7 @@ class Bodies:
 
     @classmethod
     def read(cls, truth: Any, indices: Sequence[int], progress: Progress = lambda done, total: None) -> Bodies:
-        """What `truth.body(index)` tells of pictures that show somebody, float32."""
+        """Read `truth.body(index)` of images that show a person, as float32."""
         found = []
         for number, index in enumerate(indices, 1):
             found.append(truth.body(int(index)))
@@ -61,15 +63,15 @@ class Bodies:
         return cls(joints, joints2d, root.float(), girths)
 
     def rows(self, rows: torch.Tensor) -> Bodies:
-        """The bodies of some pictures."""
+        """Return the bodies of the given rows."""
         return Bodies(self.joints[rows], self.joints2d[rows], self.root[rows], self.girths[rows])
 
     def to(self, device: torch.device) -> Bodies:
-        """The same on a device."""
+        """Return a copy on a device."""
         return Bodies(*(part.to(device) for part in (self.joints, self.joints2d, self.root, self.girths)))
 
     def mirrored(self, where: torch.Tensor) -> Bodies:
-        """Bodies as a mirror shows them where `where` [N] is true: left becomes right, yaw becomes -yaw."""
+        """Mirror the bodies where `where` [N] is true: left becomes right, yaw becomes -yaw."""
         order = list(MIRRORED_JOINTS)
         other = torch.tensor([-1.0, 1.0, 1.0])
         flat = self.joints2d[:, order]
@@ -83,13 +85,13 @@ class Bodies:
         )
 
     def moved(self, scale: torch.Tensor, shift: torch.Tensor) -> Bodies:
-        """Bodies in pictures that were scaled by [N, 2] about their middle, then shifted by [N, 2] of their size."""
+        """Return bodies in images scaled by [N, 2] about their centre, then shifted by [N, 2] of their size."""
         flat = 0.5 + (self.joints2d - 0.5) * scale[:, None] + shift[:, None]
         return Bodies(self.joints, flat, self.root, self.girths)
 
 
 def move(pixels: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Pictures [B, 3, H, W] scaled by [B, 2] (x, y) about their middle, then shifted by [B, 2]; edges are continued."""
+    """Scale images [B, 3, H, W] by [B, 2] (x, y) about their centre, then shift by [B, 2]; edges are repeated."""
     matrix = torch.zeros(len(pixels), 2, 3)
     matrix[:, [0, 1], [0, 1]] = 1 / scale
     matrix[:, :, 2] = -2 * shift / scale
@@ -98,7 +100,7 @@ def move(pixels: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torc
 
 
 class BodyAugment:
-    """Mirror images, other framings, other colours, hidden rectangles: pictures and bodies together."""
+    """Mirroring, zoom and shift, colours, hidden rectangles, applied to images and bodies together."""
 
     def __init__(self, params: HMRTrainingParams, preprocess: Preprocess) -> None:
         self.params = params
@@ -106,7 +108,7 @@ class BodyAugment:
         self.hide = Augment(flip=0, pad=0, erase=params.erase)
 
     def __call__(self, pixels: torch.Tensor, bodies: Bodies, generator: torch.Generator) -> tuple[torch.Tensor, Bodies]:
-        """uint8 [B, H, W, 3] on any device and their bodies to normalised pictures [B, 3, H, W] and theirs."""
+        """Map uint8 [B, H, W, 3] on any device and their bodies to normalised images [B, 3, H, W] and their bodies."""
         params, count = self.params, len(pixels)
         images = pixels.permute(0, 3, 1, 2).float().div(255)
         mirror = torch.rand(count, generator=generator) < params.flip
@@ -125,18 +127,18 @@ class BodyAugment:
 
 # ---------------------------------------------------------------------- errors
 def yaw_errors(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Between directions in radians, the short way round: degrees [N], 0 to 180."""
+    """Smallest difference between directions in radians: degrees [N], 0 to 180."""
     return torch.rad2deg((found - wanted + math.pi).remainder(2 * math.pi) - math.pi).abs()
 
 
 def joint_errors(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Mean distance of joints [N, 15, 3] from theirs, the pelvis at 0 in both: [N] in body heights (MPJPE)."""
+    """Mean distance of joints [N, 15, 3] from the true ones, both with the pelvis at 0: [N] in body heights (MPJPE)."""
     distances: torch.Tensor = (found - wanted).norm(dim=2)
     return distances.mean(1)
 
 
 def errors_of_the_mean(bodies: Bodies) -> dict[str, float]:
-    """What one and the same answer for all of these bodies costs: their mean joints, and the best single yaw."""
+    """Errors of one constant prediction for all of these bodies: their mean joints, and the best single yaw."""
     yaws = humanoid.yaw(bodies.root)
     tried = torch.arange(360) * (math.pi / 180)
     return {

@@ -1,4 +1,4 @@
-"""From pictures to bodies with a trained regressor, and from bodies to structure maps and sheets."""
+"""From images to bodies with a trained regressor, and from bodies to structure maps and contact sheets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GAP = 4  # white pixels between persons of a sheet
 
 @torch.no_grad()
 def fit(regressor: Regressor, images: HasImages, indices: np.ndarray, workers: int = 0) -> Fitted:
-    """The bodies that a regressor sees in pictures [N], on the CPU; the regressor is left in the mode it was in."""
+    """Estimate the bodies in images [N], on the CPU; the regressor's mode is restored."""
     training, device = regressor.training, regressor.mean.device
     preprocess = regressor.spec.preprocess
     height, width = preprocess.size
@@ -37,10 +37,10 @@ def fit(regressor: Regressor, images: HasImages, indices: np.ndarray, workers: i
 
 
 def body_views(fitted: Fitted, row: int, aspect: float, size: tuple[int, int], angles: Sequence[int]) -> np.ndarray:
-    """A body as it is seen, then turned: uint8 [1 + A, H, W]. `aspect` is that of the regressor's own pictures.
+    """Render a body as seen, then turned: uint8 [1 + A, H, W]. `aspect` is that of the regressor's own images.
 
-    It turns about its own vertical axis through the middle of its skin, camera and scale fixed. HMR's `rotated` turns
-    about the camera's, whereupon a body that is seen from above leans over.
+    The body turns about its own vertical axis through the centre of its skin, with camera and scale fixed. HMR's
+    `rotated` turns about the camera's, so that a body seen from above leans over.
     """
     skin, camera = body(fitted, row, aspect, size)
     upright = fitted.pose[row, 0].double().numpy()  # from the body's frame to the camera's
@@ -51,7 +51,7 @@ def body_views(fitted: Fitted, row: int, aspect: float, size: tuple[int, int], a
 
 
 def body(fitted: Fitted, row: int, aspect: float, size: tuple[int, int]) -> tuple[np.ndarray, Camera]:
-    """Vertices [V, 3] in the camera's frame and the camera that shows them where they were seen."""
+    """Return vertices [V, 3] in the camera's frame, and the camera that projects them to where they were seen."""
     one = slice(row, row + 1)
     skin = humanoid.vertices(fitted.pose[one], fitted.shape[one])[0].double().numpy()
     scale, right, down, stretch = fitted.camera[row].double().tolist()
@@ -62,7 +62,7 @@ def body(fitted: Fitted, row: int, aspect: float, size: tuple[int, int]) -> tupl
 
 
 def fitted_sheet(regressor: Regressor, images: HasImages, indices: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """Persons, each as the picture, the fitted body beside it, and the body laid over the picture; 4 persons a row."""
+    """Draw persons, 4 per row, each as the image, the fitted body, and the body over the image."""
     fitted = fit(regressor, images, indices)
     triples = [
         _triple(resize(images.image(int(index)), size), body_views(fitted, row, aspect_of(regressor), size, ())[0])
@@ -74,7 +74,7 @@ def fitted_sheet(regressor: Regressor, images: HasImages, indices: np.ndarray, s
 
 
 def aspect_of(regressor: Regressor) -> float:
-    """Height over width of the pictures that a regressor was taught on."""
+    """Return height over width of the images that a regressor was trained on."""
     height, width = regressor.spec.preprocess.size
     return float(height) / float(width)
 

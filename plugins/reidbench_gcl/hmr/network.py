@@ -1,7 +1,7 @@
 """The regressor of HMR (Kanazawa et al., CVPR 2018): a residual encoder, then error feedback to camera, pose and shape.
 
-theta is camera (4), pose (13 bones x 6) and shape (8) of `humanoid`. The camera has one number more than HMR's
-(s, tx, ty): boxes of persons are stretched to one size, so how much wider the picture was made is estimated as well.
+theta is camera (4), pose (13 bones x 6) and shape (8) of `humanoid`. The camera has one number more than HMR's (s, tx,
+ty): boxes of persons are stretched to one size, so the horizontal stretch is estimated as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from reidbench.rendering.skeleton import BONES
 from reidbench.training import Preprocess, StridedPointwise, load_weights, read_state
 from reidbench.training.networks.torchvision_compat import torchvision_models
 
-CAMERA = 4  # log of the scale, place of the pelvis to the right and down, log of the stretch
+CAMERA = 4  # log of the scale, position of the pelvis to the right and down, log of the stretch
 POSE = BONES * 6
 THETA = CAMERA + POSE + len(humanoid.SHAPES)
 REST = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # two columns of the identity
@@ -35,7 +35,7 @@ SPEC = "regressor.json"
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The JSON values that rebuild a regressor; `preprocess` has its pictures' size, mean and deviation."""
+    """The JSON values that rebuild a regressor; `preprocess` has the size, mean and deviation of its images."""
 
     preprocess: Preprocess
     backbone: str = "small"
@@ -48,9 +48,10 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What the regressor sees, for B pictures.
+    """The regressor's estimates for B images.
 
-    `camera` [B, 4]; `pose` [B, 13, 3, 3] against the parent bone, the root's against the camera; `shape` [B, 8].
+    `camera` [B, 4]; `pose` [B, 13, 3, 3] relative to the parent bone, the root's relative to the camera; `shape` [B,
+    8].
     """
 
     camera: torch.Tensor
@@ -58,11 +59,11 @@ class Fitted:
     shape: torch.Tensor
 
     def joints(self) -> torch.Tensor:
-        """[B, 15, 3] in the camera's frame, body heights, the pelvis at 0."""
+        """[B, 15, 3] in the camera's frame, in body heights, with the pelvis at 0."""
         return humanoid.joints(self.pose, self.shape)
 
     def project(self, points: torch.Tensor, aspect: float) -> torch.Tensor:
-        """Points [B, P, 3] as fractions of the picture [B, P, 2], y down; `aspect` is its height over its width."""
+        """Project points [B, P, 3] to fractions of the image [B, P, 2], y down; `aspect` is its height over width."""
         down = self.camera[:, :1].exp()
         right = down * self.camera[:, 3:].exp() * aspect
         x = 0.5 + self.camera[:, 1:2] + right * points[..., 0]
@@ -71,13 +72,13 @@ class Fitted:
 
 
 def split_theta(theta: torch.Tensor) -> Fitted:
-    """theta [B, 90] as what it stands for."""
+    """Convert theta [B, 90] to camera, pose and shape."""
     camera, six, shape = torch.split(theta, [CAMERA, POSE, len(humanoid.SHAPES)], 1)
     return Fitted(camera, humanoid.rotations(six.view(-1, BONES, 6)), shape)
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions with batch norm around a shortcut."""
+    """Two 3x3 convolutions with batch norm and a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -108,7 +109,7 @@ class _SmallEncoder(nn.Sequential):
 
 
 def _encoder(spec: NetworkSpec) -> tuple[nn.Module, int]:
-    """The encoder and the channels of its map."""
+    """Return the encoder and the number of channels of its map."""
     if spec.backbone == "small":
         return _SmallEncoder(spec.width), 8 * spec.width
     network = getattr(torchvision_models(), spec.backbone)(weights=None)
@@ -118,7 +119,7 @@ def _encoder(spec: NetworkSpec) -> tuple[nn.Module, int]:
 
 
 class Regressor(nn.Module):
-    """Normalised pictures [B, 3, H, W] to theta [B, 90], refined `iterations` times from the buffer `mean`."""
+    """Map normalised images [B, 3, H, W] to theta [B, 90], refined `iterations` times from the buffer `mean`."""
 
     mean: torch.Tensor
 
@@ -134,16 +135,16 @@ class Regressor(nn.Module):
         )  # fmt: skip
         last = self.feedback[-1]
         assert isinstance(last, nn.Linear)
-        nn.init.xavier_uniform_(last.weight, gain=0.01)  # the first answers are near the mean
+        nn.init.xavier_uniform_(last.weight, gain=0.01)  # the first estimates are near the mean
         nn.init.zeros_(last.bias)
         self.register_buffer("mean", mean_theta())
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """The encoder's map averaged to the grid: [B, features]."""
+        """Return the encoder's map averaged to the grid: [B, features]."""
         return F.adaptive_avg_pool2d(self.encoder(images), self.spec.grid).flatten(1)
 
     def rounds(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """theta [B, 90] after each round: theta <- theta + f([features, theta]) (HMR, section 3.2)."""
+        """Return theta [B, 90] after each round: theta <- theta + f([features, theta]) (HMR, section 3.2)."""
         features = self.features(images)
         theta = self.mean.expand(len(images), -1)
         answers = []
@@ -153,19 +154,19 @@ class Regressor(nn.Module):
         return answers
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """theta [B, 90] after the last round, in float32."""
+        """Return theta [B, 90] after the last round, in float32."""
         return self.rounds(images)[-1].float()
 
 
 def mean_theta(camera: Sequence[float] = (-0.1, 0.0, 0.0, 0.3), root: Sequence[float] = REST) -> torch.Tensor:
-    """theta [90] of the mean: a camera, a root's two columns, all other bones at rest, the mean shape."""
+    """Return theta [90] of the mean: a camera, a root's two columns, all other bones at rest, the mean shape."""
     rest = list(REST) * (BONES - 1)
     return torch.tensor([*camera, *root, *rest, *[0.0] * len(humanoid.SHAPES)])
 
 
 # ---------------------------------------------------------------------- files
 def load_encoder(regressor: Regressor, file: Path) -> None:
-    """Start a torchvision encoder from a state dict; a classifier in it is not used.
+    """Load a torchvision encoder's weights from a state dict, without its classifier.
 
     Raises ReidbenchError for the small encoder and for tensors that are missing or of another shape.
     """
@@ -173,7 +174,7 @@ def load_encoder(regressor: Regressor, file: Path) -> None:
 
 
 def save_regressor(folder: Path, regressor: Regressor) -> None:
-    """Write `regressor.safetensors`, which carries its description, and the same description as `regressor.json`."""
+    """Write `regressor.safetensors` with its description, and the same description as `regressor.json`."""
     text = json.dumps(asdict(regressor.spec))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in regressor.state_dict().items()}
     save_file(state, folder / WEIGHTS, {"spec": text})
@@ -181,14 +182,16 @@ def save_regressor(folder: Path, regressor: Regressor) -> None:
 
 
 def load_regressor(weights: Path, spec: Path | None = None) -> Regressor:
-    """Rebuild a regressor from its weights; `spec` is its description where they carry none.
+    """Rebuild a regressor from its weights; `spec` is the description of weights without one.
 
-    Raises ReidbenchError for files that are no weights, without a description, or of another network.
+    Raises ReidbenchError for files that are not weights, have no description, or belong to another network.
     """
     state = read_state(weights)
     text = spec.read_text() if spec is not None else _carried(weights)
     if text is None:
-        raise DataError(f"{shown(weights)}: does not tell its network: give the JSON that describes it as `spec`")
+        raise DataError(
+            f"{shown(weights)}: has no description of its network: set `spec` to a JSON file that describes it"
+        )
     try:
         facts = json.loads(text)
         facts["preprocess"], facts["grid"] = Preprocess(**facts["preprocess"]), tuple(facts["grid"])
@@ -196,12 +199,12 @@ def load_regressor(weights: Path, spec: Path | None = None) -> Regressor:
         regressor.load_state_dict(state)
     except Exception as error:  # noqa: BLE001 - json and torch raise many kinds for what is not theirs
         why = shown(" ".join(str(error).split()))[:200]
-        raise DataError(f"{shown(weights)}: no weights of this regressor: {why}") from None
+        raise DataError(f"{shown(weights)}: not weights of this regressor: {why}") from None
     return regressor.eval()
 
 
 def _carried(weights: Path) -> str | None:
-    """The description that a safetensors file carries; None where it has none, or is another kind of file."""
+    """Return the description in a safetensors file, or None if it has none or the file is of another format."""
     try:
         with safe_open(weights, "pt") as opened:
             return (opened.metadata() or {}).get("spec")

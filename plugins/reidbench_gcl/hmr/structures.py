@@ -1,4 +1,4 @@
-"""`hmr` and `hmr-weights`: structure maps of the bodies that a regressor sees in the target's pictures."""
+"""`hmr` and `hmr-weights`: structure maps of bodies that a regressor estimates from the target's images."""
 
 from __future__ import annotations
 
@@ -18,33 +18,36 @@ SHEET = "fitted.png"
 
 
 def prepare(ctx: PrepareContext[HMRParams]) -> None:
-    """Structure maps of the bodies that the regressor of the field `regressor` sees: no truth of these images is used.
+    """Write structure maps of bodies estimated by the field `regressor`, without any truth of these images.
 
-    Raises DataError when that component left no regressor.
+    Raises DataError if that component left no regressor.
     """
     params = ctx.params
     weights = ctx.prepared["regressor"] / WEIGHTS
     if not weights.is_file():
-        raise DataError(f"{params.regressor.use} left no {WEIGHTS}, so it is no regressor of hmr")
+        raise DataError(
+            f"{params.regressor.use} left no {WEIGHTS}; set regressor to a component that trains one, "
+            "such as hmr-training"
+        )
     _write(ctx, load_regressor(weights), "hmr")
 
 
 def prepare_with_weights(ctx: PrepareContext[HMRWeightsParams]) -> None:
-    """The same with a user's weights. Raises DataError for files that are no weights of the regressor."""
+    """Write the same with a user's weights. Raises DataError for files that are not weights of the regressor."""
     params = ctx.params
     spec = Path(params.spec) if params.spec is not None else None
     _write(ctx, load_regressor(Path(params.weights), spec), "hmr-weights")
 
 
 def _write(ctx: PrepareContext[FittingParams], regressor: Regressor, provider: str) -> None:
-    """Fit all images, render them, and draw the first persons beside their bodies."""
+    """Fit all images, render the bodies, and draw the first persons with their bodies."""
     params = ctx.params
     regressor.to(ctx.fabric.device)
     fitted = fit(regressor, ctx.split, np.arange(len(ctx.split)), ctx.workers)
     aspect = aspect_of(regressor)
 
     def make(index: int) -> np.ndarray | None:
-        # A picture without numbers in it makes no body.
+        # An estimate that is not finite has no body.
         if not bool(fitted.camera[index].isfinite().all() and fitted.pose[index].isfinite().all()):
             return None
         return body_views(fitted, index, aspect, ctx.image_size, params.angles)

@@ -1,4 +1,4 @@
-"""`hmr-training`: the regressor learns from a rendered pool, whose bodies are known."""
+"""`hmr-training`: trains the regressor on a rendered pool, whose bodies are known."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ FACTS = "training.json"
 
 
 def prepare(ctx: PrepareContext[HMRTrainingParams]) -> None:
-    """Train on the pool's images that show somebody and write the regressor.
+    """Train on the pool's images that show a person and write the regressor.
 
-    Left behind: `regressor.safetensors` (with its description, also as `regressor.json`), `training.json` (opaque ids
-    of the held-out images, errors on them), `fitted.png` (held-out persons beside the bodies fitted to them). Raises
-    DataError for a pool without enough persons or whose truth knows no bodies.
+    Writes `regressor.safetensors` (with its description, also as `regressor.json`), `training.json` (opaque ids of the
+    held-out images, errors on them), and `fitted.png` (held-out persons with the bodies fitted to them). Raises
+    DataError for a pool without enough persons or without known bodies.
     """
     run = Training(ctx)
     run.train()
@@ -46,7 +46,7 @@ def prepare(ctx: PrepareContext[HMRTrainingParams]) -> None:
 
 
 class Training:
-    """One training: what stays the same over its epochs."""
+    """One training run: its data, network and optimiser."""
 
     def __init__(self, ctx: PrepareContext[HMRTrainingParams]) -> None:
         if ctx.fabric.world_size != 1:
@@ -58,7 +58,8 @@ class Training:
         self.seen, self.held_out = hold_out(len(self.persons), self.params.held_out, ctx.seed)
         if len(self.seen) < self.params.batch:
             raise DataError(
-                f"{len(self.seen)} images of persons to learn from, fewer than one batch of {self.params.batch}"
+                f"the pool has {len(self.seen)} training images of persons, fewer than one batch of "
+                f"{self.params.batch}: lower batch or use a larger pool"
             )
         self.bodies = Bodies.read(ctx.truth, self.persons.tolist(), ctx.progress)
         self.preprocess = Preprocess(ctx.image_size)
@@ -81,7 +82,7 @@ class Training:
         self.update = Update(self.ctx.fabric, self.optimiser)
 
     def _mean(self) -> torch.Tensor:
-        """theta of the mean person that is learnt from: camera and the root's columns are means over the images."""
+        """Return theta of the mean training person: camera and root's columns are means over the images."""
         bodies = self.bodies.rows(torch.from_numpy(self.seen))
         camera = cameras(bodies, self.aspect).mean(0)
         root = bodies.root[..., :2].mean(0).t().flatten()
@@ -89,7 +90,7 @@ class Training:
 
     # ------------------------------------------------------------------ training
     def train(self) -> None:
-        """All epochs that are still to run; logs every loss, the rate and the errors on held-out images."""
+        """Train all remaining epochs; log every loss, the rate and the errors on held-out images."""
         params = self.params
         state = {
             "regressor": self.regressor, "optimiser": self.optimiser, "schedule": self.schedule, **self.streams,
@@ -112,7 +113,7 @@ class Training:
                 parts = self.losses(split_theta(theta), bodies)
                 loss = torch.stack(list(parts.values())).sum()
                 self.update.backward(loss)
-                # Where a root's first column is nearly 0, as in the mean, normalising it makes gradients of any length.
+                # Where a root's first column is nearly 0, as in the mean, normalising it gives gradients of any length.
                 self.update.clip(self.regressor, self.params.clip)
                 self.update.step()
                 means.add({"loss": loss, **parts})
@@ -130,10 +131,10 @@ class Training:
             yield images, bodies.to(device)
 
     def losses(self, found: Fitted, wanted: Bodies) -> dict[str, torch.Tensor]:
-        """Weighted: joints in the picture and in space (L1), the root's rotation, girths, and what nobody can see.
+        """Weighted losses: joints in the image and in space (L1), the root's rotation, girths, and a prior.
 
-        The last is the square of shape numbers and of the bones' turns against rest: how an arm is twisted about
-        itself moves no joint.
+        The prior is the square of shape numbers and of the bones' rotations from rest: twisting an arm about its own
+        axis moves no joint, so no other loss constrains it.
         """
         params = self.params
         joints = found.joints()
@@ -150,7 +151,7 @@ class Training:
 
     # ------------------------------------------------------------------ judgement
     def errors(self) -> dict[str, float]:
-        """On held-out images: mean yaw error (degrees) and joint error (body heights), and those of the mean."""
+        """On held-out images: mean yaw error (degrees) and joint error (body heights), and those of the mean body."""
         if not len(self.held_out):
             return {}
         found = fit(self.regressor, self.ctx.split, self.persons[self.held_out], self.ctx.workers)
@@ -164,7 +165,7 @@ class Training:
         }
 
     def write(self) -> None:
-        """The regressor, what it was held against, and the sheet."""
+        """Write the regressor, its held-out errors, and the contact sheet."""
         save_regressor(self.ctx.out, self.regressor)
         ids = self.ctx.split.ids
         held = [ids[index] for index in self.persons[self.held_out].tolist()]
@@ -176,7 +177,7 @@ class Training:
 
 
 def cameras(bodies: Bodies, aspect: float) -> torch.Tensor:
-    """The camera [N, 4] of each picture that sets its joints in space least squarely off those in the picture."""
+    """Fit the camera [N, 4] of each image that maps its joints in space to those in the image (least squares)."""
     flat, joints = bodies.joints2d.double(), bodies.joints.double()
     spread = joints[..., :2] - joints[..., :2].mean(1, keepdim=True)
     moved = flat - flat.mean(1, keepdim=True)

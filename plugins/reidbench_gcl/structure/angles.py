@@ -1,3 +1,3 @@
-"""The angles of GCL's rendered bodies: seven turns beside the view as seen (its eight folders)."""
+"""The angles of GCL's rendered bodies: the view as seen and seven turns (its eight folders)."""
 
 ANGLES = (45, 90, 135, 180, 225, 270, 315)

@@ -1,4 +1,4 @@
-"""Where the body structure of each image comes from: known, released, or rendered from a user's bodies."""
+"""Providers of each image's body structure: known, released, or rendered from a user's bodies."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .renderer import Camera, in_view, render_turned
 from .smpl import SmplModel
 from .structure_maps import WHITE, refuse_missing, to_grey, write_structure_maps
 
-BY_STEM = "; what is called like an image, endings apart, belongs to it"
+BY_STEM = "; files belong to the image with the same name without suffix"
 
 
 # ---------------------------------------------------------------------- known or released
 def synthetic_structure(ctx: PrepareContext[SyntheticStructureParams]) -> None:
-    """The data set's own structure maps, turned as its `view` turns persons; pictures of nobody are missing.
+    """Write the data set's own structure maps, turned as its `view` turns persons; images without a person are missing.
 
-    Raises DataError for data that do not know their structure.
+    Raises DataError for data without structure.
     """
     if not hasattr(ctx.truth, "structure"):
-        raise DataError("synthetic-structure: these data do not know their persons' structure; rendered ones do")
+        raise DataError("synthetic-structure needs rendered data: these data have no structure of their persons")
     turns = np.radians([0, *ctx.params.angles]).tolist()
 
     def make(index: int) -> np.ndarray | None:
@@ -41,10 +41,10 @@ def synthetic_structure(ctx: PrepareContext[SyntheticStructureParams]) -> None:
 
 
 def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
-    """The authors' renders: `<folder>/<part>/render/<file name>` as seen, `render_45`, ... turned, as luma.
+    """Read the authors' renders as luma: `<folder>/<part>/render/<file name>` as seen, `render_45`, ... turned.
 
-    An image without every one of its files is missing. Nothing but the size is changed, so the background is what
-    the files have. The sense of their turns is the authors'. Raises DataError as `refuse_missing` does.
+    An image that lacks any of its files is missing. Only the size changes, so the background is that of the files. The
+    sense of rotation is the authors'. Raises DataError as `refuse_missing` does.
     """
     columns = _released(ctx, ctx.params)
     gaps = {name: sidecar.missing() for name, sidecar in columns.items()}
@@ -62,22 +62,24 @@ def gcl_release(ctx: PrepareContext[ReleaseParams]) -> None:
 
 
 def _released(ctx: PrepareContext[ReleaseParams], params: ReleaseParams) -> dict[str, Sidecar]:
-    """The files of each rendered folder, the one as seen first. Raises DataError when it is no such release."""
+    """Return the files of each rendered folder, the view as seen first. Raises DataError for any other folder."""
     place = params.folder / params.part
     if not (place / "render").is_dir():
-        raise DataError(f"{params.folder}: no {params.part}/render in it; give the released folder of one data set")
+        raise DataError(f"{params.folder}: {params.part}/render is missing; give the released folder of one data set")
     # The first four letters of an MSMT17 name are its folder.
     prefix = "{name[0]}{name[1]}{name[2]}{name[3]}/" if params.layout == "identity-folders" else ""
     names = ["render", *(f"render_{angle}" for angle in params.angles)]
     try:
         return {name: ctx.split.sidecar(place / name, prefix + "{name}") for name in names}
     except IndexError:
-        raise DataError("gcl-release: layout identity-folders needs file names of four letters or more") from None
+        raise DataError(
+            "gcl-release: layout identity-folders needs file names of at least four letters; use layout: flat"
+        ) from None
 
 
-# ---------------------------------------------------------------------- rendered by us
+# ---------------------------------------------------------------------- rendered here
 def mesh(ctx: PrepareContext[MeshParams]) -> None:
-    """Bodies from one mesh file per image, joined by stem, turned and rendered by us."""
+    """Render bodies from one mesh file per image, joined by stem."""
     params = ctx.params
     files = files_of_images(ctx.split, params.folder, MESH_SUFFIXES)
     missing = [index for index in range(len(ctx.split)) if index not in files]
@@ -90,7 +92,7 @@ def mesh(ctx: PrepareContext[MeshParams]) -> None:
 
 
 def smpl(ctx: PrepareContext[SmplParams]) -> None:
-    """Bodies from the user's SMPL model file and each image's parameters, by our own skinning."""
+    """Render bodies from the user's SMPL model file and each image's parameters, with our own skinning."""
     params = ctx.params
     model = SmplModel.load(params.model)
     wanted = ("theta", "beta", "cam") if params.camera == "given" else ("theta", "beta")
@@ -108,16 +110,16 @@ def smpl(ctx: PrepareContext[SmplParams]) -> None:
 
 
 def anny(ctx: PrepareContext[AnnyParams]) -> None:
-    """Bodies of the open model Anny, posed by each image's parameters.
+    """Render bodies of the open model Anny, posed by each image's parameters.
 
-    Without parameters every image has the same standing body, facing the viewer: a control that knows nothing of
+    Without parameters every image has the same upright body, facing the viewer: a control without information about
     the image.
     """
     params = ctx.params
     given = params.folder is not None or params.file is not None
     arrays = ImageArrays(ctx.split, params.folder, params.file, (), None)
     missing = arrays.missing(len(ctx.split)) if given else []
-    refuse_missing(ctx, "anny", missing, BY_STEM)  # before minutes may go into the model
+    refuse_missing(ctx, "anny", missing, BY_STEM)  # before building the model, which may take minutes
     model = AnnyBody()
 
     def body(index: int) -> Mesh:
@@ -135,9 +137,9 @@ Rendered = PrepareContext[MeshParams | SmplParams | AnnyParams]
 
 
 def _render_all(ctx: Rendered, provider: str, missing: list[int], body: Callable[[int], Mesh]) -> None:
-    """Structure maps of all images, `body` gives that of one in the picture's frame.
+    """Render structure maps of all images; `body` returns the body of one in the image's frame.
 
-    Raises DataError for missing ones before anything is rendered.
+    Raises DataError for missing images before anything is rendered.
     """
     refuse_missing(ctx, provider, missing, BY_STEM)
     absent = set(missing)
@@ -155,12 +157,12 @@ def _views(ctx: Rendered, body: Mesh, index: int) -> np.ndarray:
         if params.camera == "fit":
             camera = Camera.fit(body.vertices, ctx.image_size, params.fill, (height, width))
         elif body.cam is None:
-            raise ValueError("no cam (s, tx, ty) in it, which camera: given needs")
+            raise ValueError("cam (s, tx, ty) is missing, and camera: given needs it")
         else:
             camera = Camera.weak_perspective(checked_cam(body.file, body.cam), ctx.image_size, (height, width))
     except ValueError as error:
         raise DataError(f"{body.file}: {error}") from None
     views = render_turned(body.vertices, body.faces, camera, ctx.image_size, params.angles)
     if (views[0] == WHITE).all():
-        raise DataError(f"{body.file}: nothing of the body lies inside the picture")
+        raise DataError(f"{body.file}: the whole body is outside the image")
     return views

@@ -1,8 +1,8 @@
-"""Bodies as GCL's structure sees them: orthographic, grey under a light at the camera, on white, turned at will.
+"""Renderer of GCL's structure: orthographic, grey with a light at the camera, on white, turned by any angle.
 
-The frame is the picture's: x to the right, y up, z to the viewer. A positive angle turns the side that faces the
-viewer towards the right edge of the picture (counter-clockwise seen from above), which is also the sense of the
-synthetic truth's yaw. HMR's `rotated` works in a frame whose y points down and turns the other way.
+The frame is the image's: x to the right, y up, z to the viewer. A positive angle turns the side that faces the viewer
+towards the right edge of the image (counter-clockwise seen from above), which is also the sense of the synthetic
+truth's yaw. HMR's `rotated` works in a frame whose y points down and turns the other way.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Camera:
     def fit(
         cls, vertices: Floats, size: tuple[int, int], fill: float = 0.94, crop: tuple[int, int] | None = None
     ) -> Camera:
-        """The camera in whose middle a body [V, 3] fills a fraction `fill` of the height (or of the width).
+        """Return the camera that centres a body [V, 3] and fills a fraction `fill` of the height (or of the width).
 
-        `crop` is the original picture's height and width, whose shape the body keeps when the picture is
-        stretched to `size`. Raises ValueError for a body without extent.
+        `crop` is the original image's height and width, whose aspect the body keeps when the image is stretched to
+        `size`. Raises ValueError for a body without extent.
         """
         height, width = crop or size
         low, high = vertices[:, :2].min(0), vertices[:, :2].max(0)
@@ -54,9 +54,9 @@ class Camera:
     def weak_perspective(
         cls, cam: Sequence[float] | Floats, size: tuple[int, int], crop: tuple[int, int] | None = None
     ) -> Camera:
-        """HMR's (s, tx, ty): s * (x + tx), s * (y + ty), y down, from -1 to 1 over the square around the picture.
+        """HMR's (s, tx, ty): s * (x + tx), s * (y + ty), y down, from -1 to 1 over the square around the image.
 
-        The square has the original picture's longer side and its middle; `crop` is its height and width.
+        The square has the original image's longer side and centre; `crop` is its height and width.
         """
         height, width = crop or size
         half = max(height, width) / 2
@@ -67,10 +67,10 @@ class Camera:
 
 
 def in_view(vertices: Floats, up: str) -> Floats:
-    """Vertices [V, 3] in the picture's frame.
+    """Convert vertices [V, 3] to the image's frame.
 
-    `up` names their own: "y" is that frame; "-y" has y down and z away from the viewer, "z" has z up and -y to the
-    viewer. All are turns, so that left stays left.
+    `up` names their frame: "y" is the image's; "-y" has y down and z away from the viewer, "z" has z up and -y to the
+    viewer. All conversions are rotations, so left stays left.
     """
     x, y, z = vertices.T
     axes = {"y": (x, y, z), "-y": (x, -y, -z), "z": (x, z, -y)}
@@ -78,24 +78,24 @@ def in_view(vertices: Floats, up: str) -> Floats:
 
 
 def turned(vectors: Floats, degrees: float) -> Floats:
-    """Vectors [V, 3] turned about the vertical axis through 0; whole turns change no bit."""
+    """Turn vectors [V, 3] about the vertical axis through 0; full turns do not change a bit."""
     if degrees % 360 == 0:
         return vectors
     return geometry.turned(vectors, math.radians(degrees % 360))
 
 
 def turned_body(vertices: Floats, degrees: float) -> Floats:
-    """A body [V, 3] turned about the vertical axis through the mean of its vertices."""
+    """Turn a body [V, 3] about the vertical axis through the mean of its vertices."""
     if degrees % 360 == 0:
         return vertices
-    middle: Floats = vertices.mean(0) * (1, 0, 1)  # a point of the axis
+    middle: Floats = vertices.mean(0) * (1, 0, 1)  # a point on the axis
     return turned(vertices - middle, degrees) + middle
 
 
 def render_turned(
     vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, int], angles: Sequence[float]
 ) -> Bytes:
-    """The body as it stands, then turned by each of `angles` (degrees): uint8 [1 + A, H, W], one camera for all."""
+    """Render the body as is, then turned by each of `angles` (degrees): uint8 [1 + A, H, W], one camera for all."""
     normals = vertex_normals(vertices, faces)
     views = []
     for angle in (0, *angles):
@@ -105,13 +105,13 @@ def render_turned(
 
 
 def render(vertices: Floats, faces: Ints, camera: Camera, size: tuple[int, int]) -> Bytes:
-    """One view of vertices [V, 3] and triangles [F, 3]: uint8 [H, W], 255 wherever there is no body."""
+    """Render one view of vertices [V, 3] and triangles [F, 3]: uint8 [H, W], 255 outside the body."""
     view: Bytes = render_turned(vertices, faces, camera, size, ())[0]
     return view
 
 
 def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
-    """Unit normals [V, 3]: the area-weighted mean of the faces around; 0 where there is none."""
+    """Unit normals [V, 3]: the area-weighted mean of the adjacent faces' normals; 0 without faces."""
     normals = geometry.summed_normals(vertices, faces)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     unit: Floats = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
@@ -119,7 +119,7 @@ def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
 
 
 def _picture(vertices: Floats, faces: Ints, facing: Floats, camera: Camera, size: tuple[int, int]) -> Bytes:
-    """uint8 [H, W] of a body whose normals' z are `facing` [V]; the winding of its faces does not matter."""
+    """Render uint8 [H, W] of a body whose normals' z are `facing` [V], for any winding of its faces."""
     points = np.stack(
         [camera.scale[0] * vertices[:, 0] + camera.origin[0], camera.origin[1] - camera.scale[1] * vertices[:, 1]], 1
     )

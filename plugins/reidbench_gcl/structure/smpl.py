@@ -1,8 +1,8 @@
-"""SMPL (Loper et al., SIGGRAPH Asia 2015) by its published equations, in numpy, from a model file of the user's own.
+"""SMPL (Loper et al., SIGGRAPH Asia 2015) by its published equations, in numpy, from a user's model file.
 
-No model is shipped: its licence allows research alone. The arrays are those of the official file: `v_template`
-[V, 3], `shapedirs` [V, 3, S], `posedirs` [V, 3, 9 (K - 1)], `J_regressor` [K, V], `weights` [V, K],
-`kintree_table` [2, K], `f` [F, 3].
+No model is included: its licence allows only research. The arrays are those of the official file: `v_template` [V, 3],
+`shapedirs` [V, 3, S], `posedirs` [V, 3, 9 (K - 1)], `J_regressor` [K, V], `weights` [V, K], `kintree_table` [2, K], `f`
+[F, 3].
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SmplModel:
 
     @classmethod
     def load(cls, file: Path) -> SmplModel:
-        """Read an .npz of plain arrays. Raises DataError, naming the file, when they are no such model."""
+        """Read an .npz of plain arrays. Raises DataError, naming the file, if they are not an SMPL model."""
         found = read_arrays(file, ARRAYS)
         mesh = checked_mesh(file, found["v_template"], found["f"])
         count, joints = len(mesh.vertices), len(found["J_regressor"])
@@ -47,7 +47,7 @@ class SmplModel:
         }
         for name, shape in shapes.items():
             if found[name].shape != shape:
-                raise DataError(f"{file}: {name} is {list(found[name].shape)} and not {list(shape)}")
+                raise DataError(f"{file}: {name} is {list(found[name].shape)}, not {list(shape)}")
         if not np.allclose(found["weights"].sum(1), 1, atol=1e-3):
             raise DataError(f"{file}: the weights of some vertices do not add up to 1")
         names = ("shapedirs", "posedirs", "J_regressor", "weights")
@@ -61,14 +61,15 @@ class SmplModel:
         return len(self.parents)
 
     def vertices(self, theta: Floats, beta: Floats) -> Floats:
-        """The posed body [V, 3]: `theta` [3 K] holds a rotation vector (radians) of each joint, `beta` up to S.
+        """Return the posed body [V, 3].
 
-        Eq. 2 to 10 of the paper. Raises ValueError for another number of parameters.
+        `theta` [3 K] holds a rotation vector (radians) of each joint, `beta` up to S numbers. Eq. 2 to 10 of the paper.
+        Raises ValueError for another number of parameters.
         """
         if theta.size != 3 * self.joints:
-            raise ValueError(f"theta has {theta.size} numbers, and {self.joints} joints take {3 * self.joints}")
+            raise ValueError(f"theta has {theta.size} numbers, but {self.joints} joints need {3 * self.joints}")
         if beta.ndim != 1 or len(beta) > self.shape_directions.shape[2]:
-            raise ValueError(f"beta is {list(beta.shape)}, and the model has {self.shape_directions.shape[2]} shapes")
+            raise ValueError(f"beta is {list(beta.shape)}, but the model has {self.shape_directions.shape[2]} shapes")
         shaped = self.template + self.shape_directions[:, :, : len(beta)] @ beta
         rotations = rodrigues(theta.reshape(-1, 3))
         posed = shaped + self.pose_directions @ (rotations[1:] - np.eye(3)).ravel()
@@ -78,7 +79,7 @@ class SmplModel:
         return skin
 
     def _skinning(self, rotations: Floats, rest: Floats) -> tuple[Floats, Floats]:
-        """Where each joint takes a point of the rest pose: [K, 3, 3] and [K, 3]; `rest` [K, 3] are the joints."""
+        """Return each joint's transform of rest-pose points, [K, 3, 3] and [K, 3]; `rest` [K, 3] are the joints."""
         turns, places = rotations.copy(), rest.copy()
         for joint, parent in enumerate(self.parents):
             if parent >= 0:
@@ -94,16 +95,16 @@ def rodrigues(vectors: Floats) -> Floats:
     x, y, z = vectors.T
     cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -z, y, -x
     cross[:, 1, 0], cross[:, 2, 0], cross[:, 2, 1] = z, -y, x
-    # sin(a) / a and (1 - cos a) / a^2 as sinc, which knows the limit
+    # sin(a) / a and (1 - cos a) / a^2 as sinc, which is correct at 0
     square = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
     rotations: Floats = np.eye(3) + np.sinc(angle / np.pi) * cross + square
     return rotations
 
 
 def _parents(file: Path, tree: Ints) -> Ints:
-    """Of each joint its parent's place, from the ids of a kintree_table [2, K], whose first column is the root."""
+    """Return each joint's parent index, from the ids of a kintree_table [2, K], whose first column is the root."""
     place = {int(joint): column for column, joint in enumerate(tree[1])}
     parents = np.array([-1, *(place.get(int(joint), len(place)) for joint in tree[0, 1:])], dtype=np.int64)
     if (parents >= np.arange(len(parents))).any():
-        raise DataError(f"{file}: kintree_table names a parent after its child, or none")
+        raise DataError(f"{file}: kintree_table names a parent after its child, or an unknown parent")
     return parents

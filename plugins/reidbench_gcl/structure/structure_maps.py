@@ -23,7 +23,7 @@ DESCRIPTION = "structure.json"
 SHEET = "contact-sheet.png"
 WHITE = 255
 
-LISTED = 10  # missing images that a message names
+LISTED = 10  # number of missing images that a message lists
 
 # index -> uint8 [1 + angles, H, W], or None for an image without structure
 Make = Callable[[int], np.ndarray | None]
@@ -31,10 +31,10 @@ Make = Callable[[int], np.ndarray | None]
 
 @dataclass(frozen=True)
 class StructureMaps:
-    """What a structure folder holds.
+    """Contents of a structure folder.
 
-    `maps` is uint8 [N, 1 + A, H, W], memory-mapped, in the order of the hidden split's `ids`: first the view as
-    seen, then the body turned by each of `angles` (degrees). `missing` are the images without structure, all white.
+    `maps` is uint8 [N, 1 + A, H, W], memory-mapped, in the order of the hidden split's `ids`: first the view as seen,
+    then the body turned by each of `angles` (degrees). `missing` are the images without structure, all white.
     """
 
     provider: str
@@ -44,12 +44,12 @@ class StructureMaps:
 
     @classmethod
     def load(cls, folder: Path, images: int) -> StructureMaps:
-        """Read what `write_structure_maps` wrote for a split of `images`.
+        """Read the output of `write_structure_maps` for a split of `images`.
 
-        Raises DataError when it is no structure folder, is damaged, or belongs to another number of images.
+        Raises DataError if it is not a structure folder, is damaged, or has another number of images.
         """
         if not (folder / DESCRIPTION).is_file() or not (folder / STRUCTURE).is_file():
-            raise DataError(f"{folder}: no {DESCRIPTION} with {STRUCTURE}, so it is no structure folder")
+            raise DataError(f"{folder}: not a structure folder: {DESCRIPTION} or {STRUCTURE} is missing")
         try:
             facts = json.loads((folder / DESCRIPTION).read_text())
             angles = tuple(int(angle) for angle in facts["angles"])
@@ -57,9 +57,9 @@ class StructureMaps:
             provider, count = str(facts["provider"]), int(facts["images"])
             maps = np.load(folder / STRUCTURE, mmap_mode="r", allow_pickle=False)
         except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
-            raise DataError(f"{folder}: no structure folder that can be read: {error}") from None
+            raise DataError(f"{folder}: the structure folder cannot be read: {error}") from None
         if count != images:
-            raise DataError(f"{folder}: structure of {count} images, and the target has {images}")
+            raise DataError(f"{folder}: holds structure of {count} images, but the target has {images}")
         if maps.ndim != 4 or maps.dtype != np.uint8 or maps.shape[:2] != (images, 1 + len(angles)):
             raise DataError(
                 f"{folder}: {STRUCTURE} is {maps.dtype} {list(maps.shape)}, not {images} images x 1 + angles"
@@ -67,20 +67,20 @@ class StructureMaps:
         return cls(provider, angles, maps, missing)
 
     def column(self, angle: int) -> int:
-        """Where along axis 1 of `maps` the body turned by `angle` is. Raises DataError for an angle not rendered."""
+        """Return the index along axis 1 of `maps` of an angle. Raises DataError for an angle that is not rendered."""
         turn = angle % 360
         if turn == 0:
             return 0
         if turn not in self.angles:
-            raise DataError(f"structure of {self.provider} has angles {list(self.angles)} and not {angle}")
+            raise DataError(f"structure of {self.provider} has angles {list(self.angles)}, not {angle}: set angles")
         return 1 + self.angles.index(turn)
 
 
 def write_structure_maps(ctx: PrepareContext[StructureParams], provider: str, make: Make) -> None:
-    """Write `make(index)` for every image of the split into `ctx.out`, with a sheet of the first `sheet` persons.
+    """Write `make(index)` of every image of the split to `ctx.out`, with a contact sheet of the first `sheet` persons.
 
-    Images for which `make` gives None stay white and are listed; raises DataError that lists and counts them when
-    they are a larger fraction than `tolerance`. Angles, `sheet` and `tolerance` are the parameters'.
+    Images for which `make` returns None stay white and are listed. Raises DataError that lists and counts them if they
+    exceed the fraction `tolerance`. Angles, `sheet` and `tolerance` are parameters.
     """
     split, angles = ctx.split, ctx.params.angles
     shape = (len(split), 1 + len(angles), *ctx.image_size)
@@ -109,9 +109,9 @@ def write_structure_maps(ctx: PrepareContext[StructureParams], provider: str, ma
 
 
 def refuse_missing(ctx: PrepareContext[StructureParams], provider: str, missing: Sequence[int], why: str = "") -> None:
-    """Raise DataError, with count and opaque ids, when more than a fraction `tolerance` of the images is missing.
+    """Raise DataError, with count and opaque ids, if more than a fraction `tolerance` of the images is missing.
 
-    Providers that know it from the start ask before they render anything; `why` ends the sentence.
+    Providers that know the missing images in advance call it before rendering; `why` ends the sentence.
     """
     total, tolerance = len(ctx.split), ctx.params.tolerance
     if len(missing) <= tolerance * total:
@@ -123,13 +123,13 @@ def refuse_missing(ctx: PrepareContext[StructureParams], provider: str, missing:
 
 
 def to_tensor(maps: np.ndarray) -> torch.Tensor:
-    """uint8 [B, H, W] to float32 [B, 1, H, W], (x / 255 - 0.5) / 0.5: white is exactly 1 and body less (GCL 1.1)."""
+    """uint8 [B, H, W] to float32 [B, 1, H, W], (x / 255 - 0.5) / 0.5: white is exactly 1, the body less (GCL 1.1)."""
     pixels = torch.from_numpy(np.array(maps, dtype=np.uint8))
     return ((pixels.float() / 255 - 0.5) / 0.5).unsqueeze(1)
 
 
 def to_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture uint8 [h, w] or [h, w, 3] as luma uint8 of `size` = (height, width), bicubic as GCL reads it."""
+    """Convert uint8 [h, w] or [h, w, 3] to luma uint8 of `size` = (height, width), bicubic as GCL reads it."""
     picture = Image.fromarray(image)
     if picture.mode != "L":
         picture = picture.convert("L")
@@ -139,6 +139,6 @@ def to_grey(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _row(ctx: PrepareContext[Params], maps: np.ndarray, index: int) -> list[np.ndarray]:
-    """A person on the contact sheet: the image, the view as seen, then every angle."""
+    """Return a row of the contact sheet: the image, the view as seen, then every angle."""
     bodies = np.repeat(maps[index][..., None], 3, axis=3)
     return [resize(ctx.split.image(index), ctx.image_size), *bodies]

@@ -1,4 +1,4 @@
-"""What a person wears, in words."""
+"""Attributes of a person's clothes, in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .palettes import COLOURS, Colour
 
 
 def describe(person: Identity) -> dict[str, str]:
-    """Attributes by name; a colour is the nearest that has a name in `palettes.COLOURS`."""
+    """Return attributes by name; a colour is the nearest named one in `palettes.COLOURS`."""
     return {
         "upper": nearest_name(person.top.colour),
         "pattern": person.top.pattern,
@@ -20,5 +20,5 @@ def describe(person: Identity) -> dict[str, str]:
 
 
 def nearest_name(colour: Colour) -> str:
-    """The name of the colour that is nearest in red, green and blue."""
+    """Return the name of the nearest colour in red, green and blue."""
     return min(COLOURS, key=lambda name: sum((one - two) ** 2 for one, two in zip(COLOURS[name], colour, strict=True)))

@@ -1,4 +1,4 @@
-"""The rest mesh of an identity: which pieces it has and how thick they are."""
+"""Rest mesh of an identity: its pieces and their thickness."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from reidbench.rendering.skeleton import Bone
 
 from .identity import Identity
 
-_LONG_SLEEVES = 1.10  # a jacket makes the trunk wider by a tenth
+_LONG_SLEEVES = 1.10  # a jacket widens the trunk by a tenth
 
 
 def build_body(person: Identity) -> Mesh:
-    """About 1,470 vertices and 2,310 faces, to be posed with `pose.skeleton`."""
+    """Build a mesh of about 1,470 vertices and 2,310 faces, which `pose.skeleton` poses."""
     builder = MeshBuilder()
     _trunk(builder, person)
     _head(builder, person)
@@ -103,7 +103,7 @@ def _arm(builder: MeshBuilder, person: Identity, side: int) -> None:
 
 
 def _skirt(builder: MeshBuilder, person: Identity) -> None:
-    """A skirt, or the tail of a coat: wide enough in depth for the person's usual stride."""
+    """Add a skirt, or the tail of a coat, deep enough for the person's usual stride."""
     build = person.build
     hip, depth = build.hip * build.height, build.depth * build.height
     if person.bottom.kind == "skirt":

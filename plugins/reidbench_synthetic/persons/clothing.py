@@ -1,4 +1,4 @@
-"""The colour of every visible point of a person, from its part and its place (u, v) on that part."""
+"""Colour of every visible point of a person, from its part and its position (u, v) on that part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Painter = Callable[[Identity, Floats, Floats, Light], None]
 
 
 def albedo(person: Identity, parts: Ints, u: Floats, v: Floats) -> Light:
-    """Colours [P,3] of points with parts [P] and texture places u (-0.5 to 0.5), v (0 to 1)."""
+    """Return colours [P,3] of points with parts [P] and texture coordinates u (-0.5 to 0.5), v (0 to 1)."""
     colours = _plain_colours(person)[parts]
     for part, paint in _PAINTERS.items():
         here = np.flatnonzero(parts == part)
@@ -28,7 +28,7 @@ def albedo(person: Identity, parts: Ints, u: Floats, v: Floats) -> Light:
 
 
 def _plain_colours(person: Identity) -> Light:
-    """One colour per part [13,3], before any pattern."""
+    """Return one colour per part [13,3], before any pattern."""
     top, bottom, skin = person.top, person.bottom, person.head.skin
     sleeve = top.second if top.pattern == "raglan" else top.colour
     table: dict[Part, Colour] = {
@@ -50,7 +50,7 @@ def _plain_colours(person: Identity) -> Light:
 
 
 def _paint_head(person: Identity, u: Floats, v: Floats, colours: Light) -> None:
-    """Hair or cap down to the forehead in front and the nape behind, and a dark line for the eyes."""
+    """Paint hair or cap down to the forehead in front and the nape behind, and a dark line for the eyes."""
     style, side = person.head.style, np.abs(u)
     nape = {"cap": 0.36, "bald": -1.0}.get(style, 0.66)
     covered = v < np.where(side < 0.22, 0.36, nape)
@@ -63,7 +63,7 @@ def _paint_head(person: Identity, u: Floats, v: Floats, colours: Light) -> None:
 
 
 def _paint_torso(person: Identity, u: Floats, v: Floats, colours: Light) -> None:
-    """Pattern, then the open front or the logos, then what is worn over them, then the neckline."""
+    """Paint the pattern, then the open front or the logos, then outer layers, then the neckline."""
     top = person.top
     colours[_second_colour(person, u, v)] = top.second
     if top.opening:
@@ -80,7 +80,7 @@ def _paint_torso(person: Identity, u: Floats, v: Floats, colours: Light) -> None
 
 
 def _second_colour(person: Identity, u: Floats, v: Floats) -> Mask:
-    """Where the pattern of the top shows its second colour."""
+    """Return a mask of the second colour in the top's pattern."""
     pattern, repeats = person.top.pattern, person.top.repeats
     if pattern == "hstripe":
         return _odd(v * repeats * 2)
@@ -139,27 +139,27 @@ def _paint_shin(person: Identity, u: Floats, v: Floats, colours: Light) -> None:
 
 
 def _stockings(person: Identity) -> Light:
-    """Bare legs under a skirt, or dark tights of the sock's hue."""
+    """Return bare legs under a skirt, or dark tights of the sock's hue."""
     if person.bottom.bare:
         return np.array(person.head.skin, dtype=np.float32)
     return np.array(person.bottom.sock, dtype=np.float32) * np.float32(0.3)
 
 
 def _paint_pelvis(person: Identity, u: Floats, v: Floats, colours: Light) -> None:
-    """A top that is not tucked in covers the hips."""
+    """Paint the hips, which an untucked top covers."""
     top = person.top
     if top.hem > 0.5:
         colours[v < top.hem] = top.second if top.pattern == "half" else top.colour
 
 
 def _paint_skirt(person: Identity, u: Floats, v: Floats, colours: Light) -> None:
-    """An open coat shows the trousers between its tails."""
+    """Paint the skirt; an open coat shows the trousers between its tails."""
     if person.bottom.coat and person.top.opening:
         colours[np.abs(u) < person.top.opening * 0.8] = person.bottom.colour
 
 
 def _logo(logo: Logo, u: Floats, v: Floats, facing: float) -> Mask:
-    """Where the logo is; `facing` is the u of the side it sits on. Round the body u is a circle of length 1."""
+    """Return a mask of the logo; `facing` is the u of its side. Round the body u is a circle of length 1."""
     across = u - facing - logo.u
     across = (across - np.round(across)) / (0.8 * logo.size)
     down = (v - logo.v) / (2.4 * logo.size)
@@ -174,7 +174,7 @@ def _logo(logo: Logo, u: Floats, v: Floats, facing: float) -> Mask:
 
 
 def _odd(value: Floats) -> Mask:
-    """Every second whole number: the stripes of a pattern."""
+    """Return a mask of every second whole number: the stripes of a pattern."""
     odd: Mask = value.astype(np.int64) % 2 == 1
     return odd
 

@@ -1,4 +1,4 @@
-"""One person: proportions, garments, hair, bag and way of walking. Parameters only, no geometry."""
+"""A person: proportions, garments, hair, bag and gait. Parameters only, no geometry."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Logo:
-    """A sign on the chest or the back: centre and size in the torso's (u, v)."""
+    """Logo on the chest or the back: centre and size in the torso's (u, v)."""
 
     shape: Shape
     u: float
@@ -90,7 +90,7 @@ class Logo:
 
 @dataclass(frozen=True)
 class Top:
-    """The upper garment. `repeats` counts the pattern, `hem` is how far it hangs over the hips, 0 to 1."""
+    """Upper garment. `repeats` counts the pattern, `hem` is its overlap with the hips, 0 to 1."""
 
     colour: Colour
     second: Colour
@@ -107,7 +107,7 @@ class Top:
 
 @dataclass(frozen=True)
 class Bottom:
-    """The lower garment, socks and shoes, and the tail of a coat."""
+    """Lower garment, socks and shoes, and the tail of a coat."""
 
     kind: Legs
     colour: Colour
@@ -132,7 +132,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Bag:
-    """What is carried; `side` is -1 or 1 along the body's x axis."""
+    """Carried item; `side` is -1 or 1 along the body's x axis."""
 
     kind: Carried
     colour: Colour
@@ -142,7 +142,7 @@ class Bag:
 
 @dataclass(frozen=True)
 class Gait:
-    """The usual way of walking, in radians."""
+    """Usual gait, in radians."""
 
     stride: float
     lean: float
@@ -152,7 +152,7 @@ class Gait:
 
 @dataclass(frozen=True)
 class Identity:
-    """All that stays the same about a person from picture to picture."""
+    """Properties of a person that are the same in all images."""
 
     build: Build
     head: Head
@@ -163,7 +163,7 @@ class Identity:
 
 
 def draw_identity(stream: Stream, season: Season) -> Identity:
-    """A person dressed for the season. The order of the draws is part of every picture."""
+    """Draw a person dressed for the season. The order of the draws affects every image."""
     build = _draw_build(stream)
     head = _draw_head(stream, season)
     top = _draw_top(stream, season)
@@ -179,7 +179,7 @@ def draw_identity(stream: Stream, season: Season) -> Identity:
 
 
 def redress(stream: Stream, person: Identity, season: Season) -> Identity:
-    """The same person in other clothes, with other shoes and another bag."""
+    """Return the same person in other clothes, with other shoes and another bag."""
     top, bottom = _draw_top(stream, season), _draw_bottom(stream, season)
     return replace(person, top=top, bottom=bottom, bag=_draw_bag(stream))
 

@@ -1,7 +1,7 @@
-"""How near infrared shows a person: as greys that say little about colours.
+"""A person in near infrared: greys that depend little on colours.
 
-Dyes that differ in daylight are nearly alike in near infrared: what a garment reflects there depends on its cloth, so
-patterns and logos fade. Skin is bright whatever its tone, and dark hair is grey.
+Dyes that differ in daylight are almost equal in near infrared: a garment's reflection depends on its cloth, so
+patterns and logos fade. Skin is bright regardless of its tone, and dark hair is grey.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from ..randomness import Stream
 from .identity import Identity, Logo
 from .palettes import Colour
 
-_OF_DAYLIGHT = 0.6  # how much of a cloth's grey follows from its colour
-_OF_PATTERN = 0.5  # how much is left of the contrast within a garment
+_OF_DAYLIGHT = 0.6  # share of a cloth's grey that follows from its colour
+_OF_PATTERN = 0.5  # share of the contrast within a garment that remains
 _CLOTH = (0.1, 0.9)
 
 
 def in_infrared(stream: Stream, person: Identity) -> Identity:
-    """The person with greys in place of colours. The order of the draws is part of every picture."""
+    """Return the person with greys instead of colours. The order of the draws affects every image."""
     head, top, bottom = person.head, person.top, person.bottom
     upper, lower = _cloth(stream, top.colour), _cloth(stream, bottom.colour)
     return replace(
@@ -53,7 +53,7 @@ def _cloth(stream: Stream, colour: Colour) -> Colour:
 
 
 def _dyed(cloth: Colour, colour: Colour, second: Colour) -> Colour:
-    """The second colour of a cloth whose first one is `colour`."""
+    """Return the second colour of a cloth whose first one is `colour`."""
     return _grey(cloth[0] + _OF_PATTERN * (_luminance(second) - _luminance(colour)))
 
 

@@ -1,4 +1,4 @@
-"""What tells persons apart who change clothes or are seen without colours: builds further apart, hair and skin."""
+"""Distinguishes persons who change clothes or are seen without colours: more varied builds, hair and skin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .identity import Build, Hair, Identity
 from .palettes import DYED_HAIRS, SKINS, Colour
 
 _STYLES: dict[Hair, float] = {"short": 4, "long": 4, "bun": 2}
-_SHADE = 0.15  # how far a skin or hair may be from its colour in the palette
+_SHADE = 0.15  # largest deviation of skin or hair from its colour in the palette
 _BUILDS = {  # mean and deviation of each length and scale of `identity.Build`
     "height": (1.0, 0.05),
     "shoulder": (0.115, 0.115 * 0.07),
@@ -24,7 +24,7 @@ _EXTREME = 1.8  # deviations
 
 
 def widen(person: Identity, spread: float) -> Identity:
-    """The same person with a build that is `spread` times as far from the mean one; extremes are cut off first."""
+    """Return the same person with a build `spread` times as far from the mean; extremes are clipped first."""
     build = {}
     for name, (mean, deviation) in _BUILDS.items():
         away = (getattr(person.build, name) - mean) / deviation
@@ -33,14 +33,14 @@ def widen(person: Identity, spread: float) -> Identity:
 
 
 def distinguish(stream: Stream, person: Identity) -> Identity:
-    """The same person with hair, uncovered and perhaps dyed, and skin of more shades than a season's persons have."""
+    """Return the same person with uncovered, possibly dyed hair, and skin in more shades than a season has."""
     skin = _shade(stream, stream.pick(tuple(SKINS)))
     hair = _shade(stream, stream.pick(DYED_HAIRS))
     return replace(person, head=replace(person.head, skin=skin, hair=hair, style=stream.weighted(_STYLES)))
 
 
 def _shade(stream: Stream, colour: Colour) -> Colour:
-    """A little brighter or darker, warmer or colder."""
+    """Return a slightly brighter or darker, warmer or colder colour."""
     brightness, warmth = stream.uniform(1 - _SHADE, 1 + _SHADE), stream.uniform(-0.5, 0.5) * _SHADE
     red, green, blue = colour
     shades = red * (1 + warmth), green, blue * (1 - warmth)

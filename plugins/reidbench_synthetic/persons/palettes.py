@@ -1,6 +1,6 @@
-"""What people wear, season by season: colours by name and how often each garment is seen.
+"""Clothes by season: colours by name and the frequency of each garment.
 
-Colours repeat between identities on purpose: a name stands for many garments, so no colour gives a person away.
+Colours repeat between identities on purpose: a name covers many garments, so that no colour identifies a person.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..randomness import Stream
 
-Colour = tuple[float, float, float]  # red, green, blue, 0 to 1
+Colour = tuple[float, float, float]  # red, green, blue in 0..1
 Sleeves = Literal["short", "long", "none"]
 Legs = Literal["trousers", "shorts", "skirt"]
 
@@ -71,24 +71,24 @@ DYED_HAIRS: tuple[Colour, ...] = (
 SHOES = {"black": 4, "white": 3, "grey": 2, "brown": 2, "red": 0.7, "blue": 0.7, "yellow": 0.4}
 SOCKS = ("white", "black", "grey", "red")
 STRIPES = ("white", "red", "yellow", "black", "lightblue")
-_SPREAD = 0.05  # deviation of a garment's brightness
+_SPREAD = 0.05  # standard deviation of a garment's brightness
 BAGS = ("black", "navy", "red", "brown", "grey", "green", "beige", "blue", "pink")
 
 
 @dataclass(frozen=True)
 class Season:
-    """How likely each colour and garment is; weights need not sum to 1."""
+    """Weights of colours and garments; they need not sum to 1."""
 
     uppers: dict[str, float]
     lowers: dict[str, float]
     sleeves: dict[Sleeves, float]
     legs: dict[Legs, float]
     caps: float
-    """Weight of a cap beside the hair styles (5 for short hair)."""
+    """Weight of a cap relative to the hair styles (5 for short hair)."""
     open_jacket: float
     """Probability that the top is worn open."""
     coat: float
-    """Probability of a coat that reaches over the hips."""
+    """Probability of a coat that covers the hips."""
 
 
 SUMMER = Season(
@@ -170,7 +170,7 @@ AUTUMN = Season(
     open_jacket=0.4,
     coat=0.12,
 )
-HEAT = replace(  # much skin is seen
+HEAT = replace(  # much visible skin
     SUMMER,
     sleeves={"short": 7, "none": 3},
     legs={"shorts": 6, "skirt": 4, "trousers": 1},
@@ -180,7 +180,7 @@ HEAT = replace(  # much skin is seen
 
 
 def dye(stream: Stream, name: str) -> Colour:
-    """A garment of this colour: no two black jackets are quite the same black."""
+    """Draw a garment of this colour, with slight variations."""
     brightness = 1.0 + stream.normal(0.0, _SPREAD)
     shades = (shade * brightness + stream.normal(0.0, _SPREAD * 0.35) for shade in COLOURS[name])
     red, green, blue = (min(max(shade, 0.02), 0.98) for shade in shades)

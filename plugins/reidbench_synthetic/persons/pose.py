@@ -1,4 +1,4 @@
-"""One moment of a walk: joint angles, and the skeleton they give a person."""
+"""One moment of a walk: joint angles, and the resulting skeleton of a person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FRONT = np.array([0.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in radians; `phase` is the place in the step cycle, 0 to 2 pi."""
+    """Angles in radians; `phase` is the position in the step cycle, 0 to 2 pi."""
 
     phase: float
     stride: float
@@ -29,7 +29,7 @@ class Pose:
 
 
 def draw_pose(stream: Stream, gait: Gait) -> Pose:
-    """A random moment of this person's walk."""
+    """Draw a random moment of this person's walk."""
     return Pose(
         phase=stream.uniform(0.0, 2 * math.pi),
         stride=gait.stride * stream.uniform(0.5, 1.2),
@@ -40,7 +40,7 @@ def draw_pose(stream: Stream, gait: Gait) -> Pose:
 
 
 def skeleton(person: Identity, pose: Pose) -> Skeleton:
-    """The bones of a person in this pose: y up from the floor, z to the front, in body heights."""
+    """Return the bones of a person in this pose: y up from the floor, z to the front, in body heights."""
     rotations = np.zeros((len(Bone), 3, 3))
     rotations[:] = np.eye(3)
     origins = np.zeros((len(Bone), 3))
@@ -59,7 +59,7 @@ def skeleton(person: Identity, pose: Pose) -> Skeleton:
 
 
 def _place_leg(bones: Skeleton, build: Build, pose: Pose, side: int, phase: float) -> None:
-    """Hip swing, a knee that bends while the leg is brought forward, a foot at a right angle to the shin."""
+    """Place a leg: hip swing, a knee that bends while the leg moves forward, a foot at a right angle to the shin."""
     swing = pose.stride * math.sin(phase)
     knee_bend = 0.12 + 1.44 * pose.stride * max(0.0, math.sin(phase - 2.0))
     calf = swing - knee_bend
@@ -76,7 +76,7 @@ def _place_leg(bones: Skeleton, build: Build, pose: Pose, side: int, phase: floa
 
 
 def _place_arm(bones: Skeleton, person: Identity, pose: Pose, side: int, phase: float) -> None:
-    """Arms swing against the leg of their side; what is carried in the hand hangs straight down."""
+    """Place an arm, which swings against the leg on its side; an arm with a bag in its hand hangs straight down."""
     build, thick = person.build, person.top.sleeves == "long"
     swing = 0.05 - pose.stride * math.sin(phase)
     out = person.gait.arm_out + (0.05 if thick else 0.0)
@@ -101,19 +101,19 @@ def _set(bones: Skeleton, bone: Bone, rotation: Floats, origin: Floats) -> None:
 
 
 def _bend(angle: float) -> Floats:
-    """Rotation about x that tips the upper end to the front."""
+    """Return the rotation about x that tips the upper end to the front."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
 
 
 def _turn(angle: float) -> Floats:
-    """Rotation about y that turns the front towards positive x."""
+    """Return the rotation about y that turns the front towards positive x."""
     c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
 def _aim(direction: Floats, front: Floats) -> Floats:
-    """The rotation that hangs a bone along `direction` with its front as near to `front` as can be."""
+    """Return the rotation that hangs a bone along `direction` with its front as near to `front` as possible."""
     down = _unit(direction)
     z = _unit(front - (front @ down) * down)
     return np.stack([np.cross(-down, z), -down, z], axis=1)

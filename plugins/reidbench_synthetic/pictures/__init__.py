@@ -1,4 +1,4 @@
-"""How somebody is seen: the camera, the scene behind, what stands in front, and the person as the camera sees it.
+"""Image formation: camera, scene, occluders, and the person as the camera sees it.
 
-Imports rendering, `persons` and `worlds.py`. Begin with `figure.py`.
+Imports rendering, `persons` and `worlds.py`. Start with `figure.py`.
 """

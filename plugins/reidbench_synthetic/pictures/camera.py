@@ -1,4 +1,4 @@
-"""One camera: where it looks from, its light, and what it does to colours."""
+"""A camera: its direction, its light, and its effect on colours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAMP: Colour = (0.0, 0.1961161, 0.9805807)  # unit vector: a little above the le
 
 @dataclass(frozen=True)
 class Camera:
-    """What stays the same at one camera. Angles in radians; see `Conditions` for the units of the rest."""
+    """Constant properties of a camera. Angles in radians; see `Conditions` for the other units."""
 
     conditions: Conditions
     gain: float
@@ -31,14 +31,14 @@ class Camera:
     noise: float
     haze: float
     haze_colour: Colour
-    yaw: float  # from where most people are seen; 0 is their front
+    yaw: float  # direction that most people are seen from; 0 is their front
     pitch: float
     ambient: float
     light: Colour  # unit vector towards the light: right, up, to the viewer
 
 
 def draw_camera(stream: Stream, conditions: Conditions) -> Camera:
-    """A random camera of a place. The order of the draws is part of every picture."""
+    """Draw a random camera of a world. The order of the draws affects every image."""
     gain = 2.0 ** (stream.normal(0.0, conditions.gain) + conditions.exposure)
     spreads = (conditions.balance, 0.5 * conditions.balance, conditions.balance)
     red, green, blue = (
@@ -63,7 +63,7 @@ def draw_camera(stream: Stream, conditions: Conditions) -> Camera:
 
 
 def with_lamp(camera: Camera) -> Camera:
-    """The same camera with its light beside the lens."""
+    """Return the same camera with its light next to the lens."""
     return replace(camera, light=LAMP)
 
 
@@ -73,9 +73,9 @@ def _light_from(side: float) -> Colour:
 
 
 def expose(clean: Light, camera: Camera, stream: Stream) -> Bytes:
-    """What the camera makes of a clean picture [H,W,3] of 0 to 1: its photometric transform.
+    """Apply the camera's photometric transform to a clean image [H,W,3] in 0..1.
 
-    With another camera than the one that took the picture this is the true camera style transfer.
+    With another camera than the one that took the image this is the true camera style transfer.
     """
     height, width = clean.shape[:2]
     image = clean * np.float32(camera.gain) * np.array(camera.balance, dtype=np.float32)
@@ -89,7 +89,7 @@ def expose(clean: Light, camera: Camera, stream: Stream) -> Bytes:
 
 
 def expose_infrared(clean: Light, camera: Camera, stream: Stream) -> Bytes:
-    """What an infrared camera makes of a clean picture [H,W,3]: one grey in all three channels, lit by its lamp."""
+    """Render a clean image [H,W,3] as an infrared camera sees it: one grey in all three channels, lit by its lamp."""
     height, width = clean.shape[:2]
     grey = clean.mean(2, keepdims=True) * np.float32(camera.gain) * _lamp(height, width)
     haze = np.float32(camera.haze)
@@ -100,14 +100,14 @@ def expose_infrared(clean: Light, camera: Camera, stream: Stream) -> Bytes:
 
 
 def _lamp(height: int, width: int) -> Light:
-    """How much of the lamp's light falls where: [H,W,1], 1 in the middle and half of it in the corners."""
+    """Return the lamp's light by position: [H,W,1], 1 in the middle and 0.5 in the corners."""
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
     return 1 - np.float32(0.25) * (down * down + across * across)
 
 
 def _soften(image: Light, camera: Camera) -> Light:
-    """The lens's blur, and the loss of a picture that is enlarged."""
+    """Apply the lens's blur, and the loss of resolution of an enlarged image."""
     height, width = image.shape[:2]
     image = blur(image, camera.blur * height / 128)
     if camera.shrink > 1.05:

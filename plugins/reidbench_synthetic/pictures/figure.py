@@ -20,8 +20,8 @@ from .camera import Camera
 from .filters import to_bytes
 from .sighting import Framing, Sighting
 
-MIDDLE = 0.5  # a person is turned and tilted about this height above the floor
-_FILL = 0.92  # a person of zoom 1 is this share of the picture's height
+MIDDLE = 0.5  # height above the floor about which a person is turned and tilted
+_FILL = 0.92  # share of the image's height of a person with zoom 1
 _PERSPECTIVE = 0.12
 _SAMPLES = 2  # per pixel and axis
 _HEAD_LIGHT: Colour = (0.2, 0.35, 0.9)
@@ -30,7 +30,7 @@ NOTHING = -1
 
 @dataclass(frozen=True)
 class Layer:
-    """A person alone: premultiplied `colour` [H,W,3] and `cover` [H,W] of 0 to 1, `parts` [H,W] or -1."""
+    """A person without background: premultiplied `colour` [H,W,3] and `cover` [H,W] in 0..1, `parts` [H,W] or -1."""
 
     colour: Light
     cover: Light
@@ -38,7 +38,7 @@ class Layer:
 
 
 def draw_figure(person: Identity, mesh: Mesh, sighting: Sighting, camera: Camera, shape: tuple[int, int]) -> Layer:
-    """The dressed person of a sighting in the camera's light, `shape` = (height, width)."""
+    """Draw the dressed person of a sighting in the camera's light, `shape` = (height, width)."""
     surface, (shade, u, v) = _surface(person, mesh, sighting, camera.pitch, camera.light, shape)
     lit = (camera.ambient + (1 - camera.ambient) * np.clip(shade, 0, 1)).astype(np.float32)
     parts = mesh.parts[surface.faces]
@@ -46,7 +46,7 @@ def draw_figure(person: Identity, mesh: Mesh, sighting: Sighting, camera: Camera
 
 
 def draw_structure(person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, shape: tuple[int, int]) -> Bytes:
-    """The bare form under a head light: light grey on white [H,W], 0 to 255."""
+    """Draw the bare shape under a head light: light grey on white [H,W], 0 to 255."""
     surface, (shade, _, _) = _surface(person, mesh, sighting, pitch, _HEAD_LIGHT, shape)
     grey = (0.25 + 0.6 * np.clip(shade, 0, 1)).astype(np.float32)
     layer = _layer(surface.pixels, np.repeat(grey[:, None], 3, axis=1), mesh.parts[surface.faces], shape)
@@ -56,7 +56,7 @@ def draw_structure(person: Identity, mesh: Mesh, sighting: Sighting, pitch: floa
 def _surface(
     person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, light: Colour, shape: tuple[int, int]
 ) -> tuple[Fragments, Floats]:
-    """What is visible of a person on the fine grid, and cosines to the light and texture places u, v there [3, P]."""
+    """Return a person's visible surface on the fine grid, with light cosines and texture coordinates u, v [3, P]."""
     vertices, normals = mesh.posed(skeleton(person, sighting.pose))
     vertices[:, 1] -= MIDDLE
     seen = look(vertices, sighting.yaw, pitch)
@@ -71,20 +71,20 @@ def _surface(
 
 
 def look(vectors: Floats, yaw: float, pitch: float) -> Floats:
-    """Into the camera's frame: x to the right, y up, z to the viewer. The camera is above and looks down."""
+    """Rotate into the camera's frame: x to the right, y up, z to the viewer. The camera is above and looks down."""
     x, y, z = turned(vectors, yaw).T
     c, s = math.cos(pitch), math.sin(pitch)
     return np.stack([x, c * y - s * z, s * y + c * z], axis=1)
 
 
 def flatten(seen: Floats) -> Floats:
-    """Points [V,3] in the camera's frame, seen with its weak perspective: [V,2], x to the right, y up."""
+    """Project points [V,3] in the camera's frame with its weak perspective: [V,2], x to the right, y up."""
     scale = 1.0 / (1.0 - _PERSPECTIVE * seen[:, 2])
     return seen[:, :2] * scale[:, None]
 
 
 def frame(points: Floats, box: tuple[Floats, Floats], framing: Framing, height: int, width: int) -> Floats:
-    """Points [V,2] in a picture into which the person's `box` (lowest and highest corner) is fitted: pixels, y down."""
+    """Map points [V,2] to pixels, y down, so that the person's `box` (lowest and highest corner) fits the framing."""
     low, high = box
     middle = 0.5 * (low + high)
     scale = height * _FILL / (high[1] - low[1]) * framing.zoom
@@ -94,7 +94,7 @@ def frame(points: Floats, box: tuple[Floats, Floats], framing: Framing, height: 
 
 
 def _layer(pixels: Ints, paint: Light, parts: Ints, shape: tuple[int, int]) -> Layer:
-    """Average the fine grid; a pixel's part is the highest of its samples, so that one covered sample is enough."""
+    """Average the fine grid; a pixel's part is the maximum of its samples, so a single covered sample is enough."""
     height, width = shape
     grid = np.zeros((height * width * _SAMPLES**2, 4), dtype=np.float32)
     grid[pixels, :3] = paint

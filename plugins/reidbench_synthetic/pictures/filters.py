@@ -1,4 +1,4 @@
-"""Image filters in plain numpy: small, and the same on every machine."""
+"""Image filters in plain numpy: small, and equal on every machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reidbench.rendering.arrays import Bytes, Ints, Light
 
 
 def resize(image: Light, height: int, width: int) -> Light:
-    """Bilinear resize of [H,W,C] with pixel middles aligned; does not smooth when it shrinks."""
+    """Resize [H,W,C] bilinearly with aligned pixel centres; does not smooth when shrinking."""
     rows, next_rows, row_share = _taps(image.shape[0], height)
     columns, next_columns, column_share = _taps(image.shape[1], width)
     tall = image[rows] * (1 - row_share[:, None, None]) + image[next_rows] * row_share[:, None, None]
@@ -20,14 +20,14 @@ def resize(image: Light, height: int, width: int) -> Light:
 
 
 def _taps(before: int, after: int) -> tuple[Ints, Ints, Light]:
-    """For each new position the two old ones it lies between, and the share of the second."""
+    """Return for each new position its two old neighbours, and the share of the second."""
     place = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
     first = place.astype(np.int64)
     return first, np.minimum(first + 1, before - 1), (place - first).astype(np.float32)
 
 
 def blur(image: Light, sigma: float) -> Light:
-    """Gaussian blur of [H,W,C]; edges are repeated. Under 0.15 pixels nothing would change."""
+    """Blur [H,W,C] with a Gaussian; edges are repeated. Below 0.15 pixels nothing changes."""
     if sigma < 0.15:
         return image
     reach = max(1, math.ceil(2.5 * sigma))
@@ -52,5 +52,5 @@ def saturate(image: Light, amount: float) -> Light:
 
 
 def to_bytes(image: Light) -> Bytes:
-    """Shades of 0 to 1 as 0 to 255, rounded; what lies outside is clipped."""
+    """Convert 0..1 to 0..255, rounded and clipped."""
     return cast(Bytes, (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Where a person's joints are, in space and in the picture: what a body regressor is taught by."""
+"""A person's joints, in space and in the image: targets for body regressors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .sighting import Sighting
 
 @dataclass(frozen=True)
 class Body:
-    """What the renderer knows of a person in a picture.
+    """Geometry of a person in an image.
 
-    `joints` [15,3] lie in the camera's frame, the pelvis at 0: x to the right, y up, z to the viewer, after yaw and
-    pitch, in heights of this person. `joints2d` [15,2] are fractions of the picture, x to the right and y down, also
-    outside of it or behind an occluder. `yaw` 0 shows the front, `pitch` is how far the camera looks down; radians.
+    `joints` [15,3] are in the camera's frame, with the pelvis at 0: x to the right, y up, z to the viewer, after yaw
+    and pitch, in heights of this person. `joints2d` [15,2] are fractions of the image, x to the right and y down, also
+    outside of it or behind an occluder. `yaw` 0 shows the front, `pitch` is the camera's downward angle; radians.
     `girths` [6], in heights of this person, are the largest half-widths of the dressed trunk, of the hips, of the
     trunk's depth, of a thigh and an upper arm, and half the head's height.
     """
@@ -35,7 +35,7 @@ class Body:
 
 
 def find_body(person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, shape: tuple[int, int]) -> Body:
-    """The body of a sighting, before a camera that looks down by `pitch`; `shape` = (height, width) of its picture."""
+    """Return the body of a sighting for a camera with downward angle `pitch`; `shape` = (height, width)."""
     height, width = shape
     bones = skeleton(person, sighting.pose)
     shift = np.array([0.0, MIDDLE, 0.0])
@@ -52,7 +52,7 @@ def find_body(person: Identity, mesh: Mesh, sighting: Sighting, pitch: float, sh
 
 
 def _positions(person: Identity, bones: Skeleton) -> Floats:
-    """The joints [15,3] in the person's frame: most are where a bone begins, some where one ends."""
+    """Return the joints [15,3] in the person's frame: most are at the start of a bone, some at its end."""
     build = person.build
     points = np.empty((len(Joint), 3))
     points[Joint.PELVIS] = bones.origins[Bone.ROOT]
@@ -71,13 +71,13 @@ def _positions(person: Identity, bones: Skeleton) -> Floats:
 
 
 def _along(bones: Skeleton, bone: Bone, distance: float) -> Floats:
-    """The point at `distance` up a bone's axis."""
+    """Return the point at `distance` up a bone's axis."""
     place: Floats = bones.origins[bone] + distance * bones.rotations[bone][:, 1]
     return place
 
 
 def _girths(mesh: Mesh) -> Floats:
-    """Largest coordinates of pieces in their bones' frames: what is drawn, clothes included."""
+    """Return the largest coordinates of pieces in their bones' frames, including clothes."""
     measured = (
         (Part.TORSO, 0), (Part.PELVIS, 0), (Part.TORSO, 2), (Part.THIGH, 0), (Part.UPPER_ARM, 0), (Part.HEAD, 1),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What stands behind people, and the pictures of a pool that show nobody."""
+"""Backgrounds, and the pool images without a person."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..worlds import Conditions
 from .filters import resize, saturate
 
 HEIGHT, WIDTH = 160, 256  # of a painted scene
-CROP_HEIGHT, CROP_WIDTH = 130, 65  # of what one picture shows of it
+CROP_HEIGHT, CROP_WIDTH = 130, 65  # part that one image shows
 _WARM = np.array((1.0, 0.86, 0.68), dtype=np.float32)
 
 
 def paint_scene(stream: Stream, conditions: Conditions) -> Light:
-    """A wall with windows and poles over a paved ground: [160,256,3] of 0 to 1."""
+    """Paint a wall with windows and poles over a paved ground: [160,256,3] in 0..1."""
     horizon = int(HEIGHT * stream.uniform(0.25, 0.5))
     scene = np.empty((HEIGHT, WIDTH, 3), dtype=np.float32)
     scene[:horizon] = _wall(stream, conditions)
@@ -54,7 +54,7 @@ def _ground(stream: Stream, conditions: Conditions) -> Light:
 
 
 def _window(scene: Light, horizon: int, stream: Stream, conditions: Conditions) -> None:
-    """A window, shop front, pillar or car: a box that may stand a little below the horizon."""
+    """Paint a window, shop front, pillar or car: a box that may extend below the horizon."""
     left, top = int(stream.uniform(0, WIDTH)), int(stream.uniform(0, horizon))
     width, height = int(stream.uniform(4, 40)), int(stream.uniform(6, 50))
     paint = stream.uniforms((3,), 0.1, 0.9).astype(np.float32)
@@ -67,13 +67,13 @@ def _window(scene: Light, horizon: int, stream: Stream, conditions: Conditions) 
 
 
 def _pave(scene: Light, horizon: int, lines: int) -> None:
-    """Dark joints across the ground, closer together far away."""
+    """Paint dark joints across the ground, denser at a distance."""
     for line in range(lines):
         scene[horizon + int((HEIGHT - horizon) * (line / lines) ** 1.5)] *= np.float32(0.82)
 
 
 def _weather(scene: Light, stream: Stream) -> Light:
-    """Large stains and fine grain, so that no surface is flat."""
+    """Add large stains and fine grain, so that no surface is uniform."""
     stains = resize(stream.uniforms((20, 32, 1), -1, 1).astype(np.float32), HEIGHT, WIDTH)
     grain = stream.uniforms((HEIGHT, WIDTH, 1), -1, 1).astype(np.float32)
     weathered = scene * (1 + np.float32(0.18) * stains) * (1 + np.float32(0.05) * grain)
@@ -81,20 +81,20 @@ def _weather(scene: Light, stream: Stream) -> Light:
 
 
 def scene_at_night(stream: Stream, scene: Light) -> Light:
-    """A scene [H,W,3] in near infrared: greys of another mixture of its colours, away from the lamp and so dark."""
+    """Return a scene [H,W,3] in near infrared: greys of another colour mixture, dark because far from the lamp."""
     mixture = stream.uniforms((3,), 0.1, 1.0).astype(np.float32)
     grey = scene @ (mixture / mixture.sum())
     return cast(Light, np.repeat(np.float32(0.6) * grey[:, :, None], 3, axis=2))
 
 
 def crop_scene(scene: Light, down: float, right: float, height: int, width: int) -> Light:
-    """The part of a scene behind one picture; `down` and `right` of 0 to 1 say where it is cut out."""
+    """Crop the part of a scene behind one image; `down` and `right` in 0..1 are its position."""
     top, left = int(down * (HEIGHT - CROP_HEIGHT)), int(right * (WIDTH - CROP_WIDTH))
     return resize(scene[top : top + CROP_HEIGHT, left : left + CROP_WIDTH], height, width)
 
 
 def paint_irrelevant(stream: Stream, scene: Light, height: int, width: int) -> Light:
-    """A clean picture [H,W,3] that shows nobody: bare scenery, parked things before it, or a texture."""
+    """Paint a clean image [H,W,3] without a person: bare scenery, objects in front of it, or a texture."""
     kind = stream.pick(("scenery", "things", "texture"))
     if kind == "texture":
         return _texture(stream, height, width)
@@ -106,7 +106,7 @@ def paint_irrelevant(stream: Stream, scene: Light, height: int, width: int) -> L
 
 
 def _thing(image: Light, stream: Stream) -> None:
-    """A box or a disc anywhere in the picture."""
+    """Paint a box or a disc anywhere in the image."""
     height, width = image.shape[:2]
     down = (np.arange(height, dtype=np.float32)[:, None] / height - stream.uniform(0.2, 0.9)) / stream.uniform(
         0.05, 0.3
@@ -120,7 +120,7 @@ def _thing(image: Light, stream: Stream) -> None:
 
 
 def _texture(stream: Stream, height: int, width: int) -> Light:
-    """Stripes, tiles or clouds in two colours."""
+    """Paint stripes, tiles or clouds in two colours."""
     first, second = stream.uniforms((2, 3), 0.15, 0.85).astype(np.float32)
     rows = np.arange(height, dtype=np.float32)[:, None] / height
     columns = np.arange(width, dtype=np.float32)[None] / height

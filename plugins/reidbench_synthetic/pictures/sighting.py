@@ -1,4 +1,4 @@
-"""One person before a camera, once: which way a person walks, how the picture is framed and what stands in front."""
+"""A person in one image of a camera: walking direction, framing and occluder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .camera import Camera
 
 @dataclass(frozen=True)
 class Framing:
-    """The person's box in the picture: shifts in picture sizes, `stretch` widens it, `zoom` scales it."""
+    """The person's box in the image: shifts in image sizes, `stretch` widens it, `zoom` scales it."""
 
     right: float
     down: float
@@ -29,7 +29,7 @@ class Framing:
 
 @dataclass(frozen=True)
 class Occluder:
-    """A plain thing before the person; its edges in picture sizes."""
+    """A plain object in front of the person; its edges in image sizes."""
 
     kind: Literal["bottom", "left", "right", "pole"]
     start: float
@@ -37,7 +37,7 @@ class Occluder:
     colour: Colour
 
     def covers(self, height: int, width: int) -> Mask:
-        """Where it hides the picture: [H,W]."""
+        """Return a mask [H,W] of the covered pixels."""
         hidden = np.zeros((height, width), dtype=np.bool_)
         start = int((width if self.kind == "pole" else height) * self.start)
         size = max(1, int(width * self.size))
@@ -54,7 +54,7 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Sighting:
-    """All of a picture that is neither the person nor the camera. `yaw` 0 shows the front; radians."""
+    """Properties of an image besides person and camera. `yaw` 0 shows the front; radians."""
 
     yaw: float
     pose: Pose
@@ -66,7 +66,7 @@ class Sighting:
 
 
 def draw_sighting(stream: Stream, track: Stream, gait: Gait, camera: Camera, badly_framed: bool = False) -> Sighting:
-    """A random sighting. `track` belongs to the whole walk past this camera, `stream` to this picture alone."""
+    """Draw a random sighting. `track` is shared by the whole walk past this camera, `stream` is for this image only."""
     conditions = camera.conditions
     away = math.pi if track.chance(0.4) else 0.0
     yaw = camera.yaw + away + track.normal(0.0, conditions.yaw_spread) + stream.normal(0.0, 0.15)
@@ -86,7 +86,7 @@ def draw_sighting(stream: Stream, track: Stream, gait: Gait, camera: Camera, bad
 
 
 def _draw_framing(stream: Stream, jitter: float, aspect: float) -> Framing:
-    """A detector's box, a little off; boxes are more often too large than too small."""
+    """Draw a detector's box, slightly off; boxes are more often too large than too small."""
     right, down = stream.normal(0.0, jitter), stream.normal(0.0, jitter)
     stretch = aspect * stream.normal(1.0, jitter)
     error = abs(stream.normal(0.0, jitter))
@@ -94,7 +94,7 @@ def _draw_framing(stream: Stream, jitter: float, aspect: float) -> Framing:
 
 
 def _draw_bad_framing(stream: Stream, framing: Framing) -> Framing:
-    """A detector's mistake: a piece of a person, somebody far away, or half a person at the edge."""
+    """Draw a detector's mistake: a part of a person, a distant person, or half a person at the edge."""
     mistake = stream.pick(("piece", "far", "edge"))
     if mistake == "piece":
         right, down = stream.uniform(-0.3, 0.3), stream.uniform(-0.5, 0.5)
@@ -119,7 +119,7 @@ def _draw_occluder(stream: Stream) -> Occluder:
 
 
 def contact_shadow(framing: Framing, height: int, width: int) -> Light:
-    """How much of the light reaches the ground around the feet: [H,W,1], 0.55 or more."""
+    """Return the share of light on the ground around the feet: [H,W,1], 0.55 or more."""
     foot = 0.5 + framing.down + 0.45 * framing.zoom
     down = (np.arange(height, dtype=np.float32)[:, None] / height - np.float32(foot)) / np.float32(0.035 * framing.zoom)
     middle, reach = np.float32(0.5 + framing.right), np.float32(0.28 * framing.zoom)

@@ -1,4 +1,4 @@
-"""A walk past a camera, frame by frame: steps, the picture that follows, what comes between, and blurred frames."""
+"""A walk past a camera, frame by frame: steps, moving background, passing occluders and blurred frames."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ..randomness import Stream
 from .camera import Camera
 from .sighting import Framing, Occluder, Sighting, draw_sighting
 
-_BLURRED = 0.3  # of the frames
+_BLURRED = 0.3  # share of the frames
 
 
 @dataclass(frozen=True)
 class Frame(Sighting):
-    """A sighting that may be blurred: `blur` is a sigma in pixels of a picture 128 high."""
+    """A sighting that may be blurred: `blur` is a sigma in pixels at an image height of 128."""
 
     blur: float
 
 
 @dataclass(frozen=True)
 class Passing:
-    """Something that passes before the person: left edge and width in picture sizes, `speed` from frame to frame."""
+    """Occluder that passes in front of the person: left edge and width in image sizes, `speed` per frame."""
 
     start: float
     width: float
@@ -30,7 +30,7 @@ class Passing:
     look: Occluder
 
     def at(self, frame: int) -> Occluder | None:
-        """What hides the picture in a frame; None before it comes and when it is gone."""
+        """Return the occluder in a frame; None before it appears and after it has left."""
         left = self.start + self.speed * frame
         first, last = max(left, 0.0), min(left + self.width, 1.0)
         return replace(self.look, kind="pole", start=first, size=last - first) if last > first else None
@@ -38,7 +38,7 @@ class Passing:
 
 @dataclass(frozen=True)
 class Walk:
-    """The first frame, and what changes from frame to frame; radians, and shares of the scene."""
+    """The first frame, and the changes from frame to frame; radians, and shares of the scene."""
 
     first: Sighting
     pace: float
@@ -47,7 +47,7 @@ class Walk:
     passing: Passing | None
 
     def at(self, frame: int, stream: Stream, jitter: float) -> Frame:
-        """A frame, from 0; `stream` is the frame's own."""
+        """Return a frame, from 0; `stream` is specific to the frame."""
         first = self.first
         moved = replace(
             first,
@@ -63,7 +63,7 @@ class Walk:
 
 
 def draw_walk(stream: Stream, gait: Gait, camera: Camera, frames: int, badly_framed: bool = False) -> Walk:
-    """A random walk of so many frames. What stands before the camera in a single picture passes by in a walk."""
+    """Draw a random walk of `frames` frames. An occluder, static in a single image, passes by in a walk."""
     first = draw_sighting(stream, stream, gait, camera, badly_framed)
     return Walk(
         first=first,
@@ -75,14 +75,14 @@ def draw_walk(stream: Stream, gait: Gait, camera: Camera, frames: int, badly_fra
 
 
 def _draw_passing(stream: Stream, look: Occluder, frames: int) -> Passing:
-    """It is in the middle of the picture in some frame, and comes from either side."""
+    """Draw an occluder that is in the middle of the image in some frame, and comes from either side."""
     width, speed = stream.uniform(0.2, 0.5), stream.uniform(0.15, 0.4) * stream.pick((-1.0, 1.0))
     middle = math.floor(stream.uniform() * frames)
     return Passing(0.5 - 0.5 * width - speed * middle, width, speed, look)
 
 
 def _shake(framing: Framing, stream: Stream, jitter: float) -> Framing:
-    """The detector's box is a little off in another way in each frame."""
+    """Return the framing with independent detector jitter in each frame."""
     return Framing(
         framing.right + stream.normal(0.0, jitter),
         framing.down + stream.normal(0.0, jitter),

@@ -66,7 +66,7 @@ def claims(
             given.append(_judged(file, plan_or_board(file, registry, overrides, own), own, registry))
     if own is not None:
         warn_of_conflicts(own)
-    put(texts.as_json(given) if as_json else texts.markdown(given), out, "")
+    put(texts.as_json(given) if as_json else texts.markdown(given), out, "", markdown=not as_json)
 
 
 def _judged(file: Path, plan: Plan, store: Store, registry: Registry | None) -> Judged:

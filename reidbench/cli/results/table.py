@@ -134,7 +134,8 @@ def table(
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:
         note("CSV contains measured rows only; published rows are in md, json, latex and html")
-    put(text, out, "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store))
+    where_from = "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store)
+    put(text, out, where_from, markdown=form == "md")
     if form == "html":
         _say_more(text, the_plan, options)
 
@@ -149,10 +150,12 @@ def _say_more(page: str, plan: Plan, options: report.Options) -> None:
     print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
 
 
-def put(text: str, out: Path | None, where_from: str) -> None:
-    """Print a table, and its origin on standard error, or write it to a file."""
+def put(text: str, out: Path | None, where_from: str, markdown: bool = False) -> None:
+    """Print a table, and its origin on standard error, or write it to a file. Markdown is fitted to a terminal."""
     if out is None:
-        sys.stdout.write(text)
+        from .fitting import shown
+
+        sys.stdout.write(shown(text) if markdown else text)
         if where_from:
             print(where_from, file=sys.stderr)
         return

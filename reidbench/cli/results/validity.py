@@ -66,7 +66,9 @@ def validity(
 
 def _put(text: str, out: Path | None) -> None:
     if out is None:
-        sys.stdout.write(text)
+        from .fitting import shown
+
+        sys.stdout.write(shown(text))
         return
     try:
         out.write_text(text, encoding="utf-8")

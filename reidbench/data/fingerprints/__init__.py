@@ -1,4 +1,4 @@
-"""Name the content of data on disk by hashes, and prove cheaply that it has not changed.
+"""Hash the contents of data on disk, and detect changes cheaply.
 
-Imports errors and files. Begin with `fingerprint.py`; `index.py` remembers what was hashed before.
+Imports errors and files. Begin with `fingerprint.py`; `index.py` caches earlier hashes.
 """

@@ -1,4 +1,4 @@
-"""Files hashed by content, each once: what the index proves unchanged is not read again."""
+"""Hash files by content, each once: files that the index proves unchanged are not read again."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from reidbench.files.names import shown
 from .index import STAT, Index
 
 BLOCK = 1 << 20
-CHUNK = 64  # files that a thread hashes before it asks for more
-THREADS = 8  # small files on a network drive wait for each other; more threads than cores do no harm
-FIRST, EVERY = 3.0, 15.0  # seconds until the first line about progress, and between others
+CHUNK = 64  # files that a thread hashes before it takes more
+THREADS = 8  # small files on a network drive are bound by latency, so more threads than cores help
+FIRST, EVERY = 3.0, 15.0  # seconds until the first progress line, and between later ones
 _everything: ContextVar[bool] = ContextVar("everything", default=False)
 _said: set[Path] = set()
 
 
 @dataclass(frozen=True)
 class Hashed:
-    """sha256 of files [N, 32] uint8, and why those that are missing from it could not be read, by position."""
+    """sha256 of files [N, 32] uint8, and by position the errors of files that could not be read."""
 
     digests: np.ndarray
     errors: dict[int, OSError]
 
     def hex(self, index: int) -> str:
-        """The hash of one file. Raises OSError when it could not be read."""
+        """Hash of one file, in hexadecimal. Raises OSError if the file could not be read."""
         if index in self.errors:
             raise self.errors[index]
         return str(self.digests[index].tobytes().hex())
@@ -48,7 +48,7 @@ class Hashed:
 
 @contextmanager
 def hashing_everything() -> Iterator[None]:
-    """Inside, every file is read, whatever the index says; the index learns from it."""
+    """Read every file inside this context, and update the index from it."""
     token = _everything.set(True)
     try:
         yield
@@ -57,7 +57,7 @@ def hashing_everything() -> Iterator[None]:
 
 
 def hash_content(file: str | os.PathLike[str], progress: _Progress | None = None) -> bytes:
-    """sha256 of one file, read now. Raises OSError when it cannot be read, or is a pipe or a device."""
+    """sha256 of one file, without the index. Raises OSError if it cannot be read, or is a pipe or a device."""
     _check_ordinary(os.stat(file), file)  # noqa: PTH116 - half a million of them
     handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -72,15 +72,15 @@ def hash_content(file: str | os.PathLike[str], progress: _Progress | None = None
 
 
 def _check_ordinary(info: os.stat_result, file: str | os.PathLike[str]) -> None:
-    if not stat.S_ISREG(info.st_mode):  # a pipe may never end
-        raise OSError(errno.EINVAL, "no ordinary file", os.fspath(file))
+    if not stat.S_ISREG(info.st_mode):  # reading a pipe may never end
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(file))
 
 
 def hash_files(root: Path, paths: Sequence[str], cache: Path | None = None) -> Hashed:
-    """sha256 of files under `root` (links lead to their target's content), read only where they may have changed.
+    """sha256 of files under `root`, reading only files that may have changed. Links resolve to their target's content.
 
-    The index is in `cache`, by default the user's. Where that cannot be written, files are hashed at every call, and a
-    line says so.
+    The index is in `cache`, by default the user's cache folder. If the cache is not writable, files are hashed at every
+    call, and a line says so.
     """
     cache = cache or cache_folder()
     index = Index(root, cache)
@@ -100,7 +100,7 @@ def hash_files(root: Path, paths: Sequence[str], cache: Path | None = None) -> H
             else:
                 digests[number] = np.frombuffer(answer, dtype=np.uint8)
                 done[number] = True
-    finally:  # what an interrupted run has hashed need not be hashed again
+    finally:  # an interrupted run keeps what it has hashed
         _keep(index, stats[done], digests[done], len(paths))
     return Hashed(digests, errors)
 
@@ -120,7 +120,7 @@ def _stat_all(index: Index, root: Path, paths: Sequence[str]) -> tuple[np.ndarra
 def _hash_all(
     root: Path, paths: Sequence[str], stats: np.ndarray, todo: list[int]
 ) -> Iterator[tuple[int, bytes | OSError]]:
-    """(position, hash or why there is none) of each file in `todo`, by a few threads: hashing frees the interpreter."""
+    """Yield (position, hash or error) of each file in `todo`, from a few threads: hashing releases the GIL."""
     progress = _Progress(root, int(stats[todo, 2].sum()))
 
     def work(numbers: list[int]) -> list[tuple[int, bytes | OSError]]:
@@ -153,11 +153,11 @@ def _keep(index: Index, stats: np.ndarray, digests: np.ndarray, in_use: int) -> 
         if folder not in _said:
             _said.add(folder)
             why = error.strerror or error
-            _say(f"{shown(folder)}: cannot be written ({why}): data sets are hashed again at every start")
+            _say(f"{shown(folder)}: is not writable ({why}): data sets are hashed again at every start")
 
 
 class _Progress:
-    """A line now and then while much is hashed."""
+    """Print a progress line now and then during long hashing."""
 
     def __init__(self, root: Path, total: int) -> None:
         self.root, self.total, self.done = root, total, 0

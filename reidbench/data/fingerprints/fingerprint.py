@@ -1,4 +1,4 @@
-"""Names for the content of data on disk, so that a result knows what it was computed from."""
+"""Content hashes of data on disk, which identify the data that a result was computed from."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from reidbench.files.names import shown
 from .contents import hash_content, hash_files, hashing_everything
 
 ABSENT, REPEATED = "absent", "listed before"
-SETTLED = (ABSENT, REPEATED)  # nothing of it is to be read
+SETTLED = (ABSENT, REPEATED)  # kinds that need no reading
 
 
 def fingerprint_files(rows: Iterable[tuple[str, int | str]]) -> str:
-    """Hash a manifest of (relative path, content hash); the order of the rows does not matter."""
+    """Hash a manifest of (relative path, content hash), independent of the order of the rows."""
     digest = hashlib.sha256()
     for path, mark in sorted(rows):
         digest.update(f"{path}\0{mark}\n".encode(errors="surrogateescape"))
@@ -28,10 +28,10 @@ def fingerprint_files(rows: Iterable[tuple[str, int | str]]) -> str:
 def fingerprint_folder(root: Path, *, only: Sequence[str] = (), full: bool = False) -> str:
     """Hash a folder by the names and contents of its files, or of the files and folders `only` in it.
 
-    Contents are read once: a file is hashed again when its size, times or inode have changed, or when it changed so
-    shortly before it was hashed that they prove nothing. Links lead to their target's content. With `full` every file
-    is read, and one that cannot be is an error; else a pipe or a dead link counts by its kind. Raises DataError where
-    there is no such folder, and for a file that cannot be read.
+    A file is read again only if its size, times or inode have changed, or if it was modified too shortly before it was
+    hashed for its times to prove anything. Links resolve to their target's content. With `full` every file is read, and
+    an unreadable file is an error; otherwise a pipe or a dead link counts by its kind. Raises DataError if the folder
+    is missing or a file cannot be read.
     """
     root = Path(root)
     if not root.is_dir():
@@ -45,9 +45,9 @@ def fingerprint_folder(root: Path, *, only: Sequence[str] = (), full: bool = Fal
 
 
 def fingerprint_paths(root: Path, paths: Collection[str]) -> str:
-    """Hash files under `root` by names and contents, each read only when it may have changed.
+    """Hash files under `root` by names and contents, reading only files that may have changed.
 
-    One that is not there counts as absent. Raises DataError for a file that cannot be read.
+    A missing file counts as absent. Raises DataError if a file cannot be read.
     """
     listed = list(paths)
     hashed = hash_files(root, listed)
@@ -57,9 +57,9 @@ def fingerprint_paths(root: Path, paths: Collection[str]) -> str:
 
 
 def fingerprint_file(file: Path, cache: Path | None = None) -> str:
-    """sha256 of one file's content, read only when it may have changed. Raises DataError when it cannot be read.
+    """sha256 of one file, read only if it may have changed. Raises DataError if it cannot be read.
 
-    The index of what was read before is in `cache`, by default the user's.
+    The index of earlier hashes is in `cache`, by default the user's cache folder.
     """
     file = Path(file)
     with reading(file):
@@ -68,7 +68,7 @@ def fingerprint_file(file: Path, cache: Path | None = None) -> str:
 
 @contextmanager
 def reading(place: Path) -> Iterator[None]:
-    """What the file system refuses, as one sentence. Raises DataError for an OSError."""
+    """Convert an OSError to a DataError of one sentence."""
     try:
         yield
     except OSError as error:
@@ -76,7 +76,7 @@ def reading(place: Path) -> Iterator[None]:
 
 
 def fingerprint_content(file: Path) -> str:
-    """sha256 of one file, read now. Raises OSError when it cannot be read, or is a pipe or a device."""
+    """sha256 of one file, without the index. Raises OSError if it cannot be read, or is a pipe or a device."""
     return hash_content(file).hex()
 
 
@@ -89,11 +89,11 @@ def _walk_part(root: Path, part: str) -> Iterator[tuple[str, str]]:
 
 
 def walk_files(root: Path, *, hidden: bool = False) -> Iterator[tuple[str, str]]:
-    """(relative path, "") of every file under `root`, folder by folder, sorted, but for what a desktop leaves behind.
+    """Yield (relative path, "") of every file under `root`, folder by folder, sorted, without desktop clutter.
 
-    Links are followed, as readers do, and each folder is listed once, since they may lead in circles. What is not an
-    ordinary file comes with what it is: a link to nowhere, a folder that was listed before, a pipe. With `hidden` files
-    and folders are among them whose names begin with a dot, such folders last.
+    Links are followed, as readers do; each folder is listed once, since links may form a cycle. Anything other than a
+    regular file comes with its kind: a dead link, a folder listed before, a pipe. With `hidden`, files and folders
+    whose names begin with a dot are included, such folders last.
     """
     left_behind = is_residue if hidden else is_clutter
     pending, later = [""], list[str]()
@@ -120,22 +120,22 @@ def walk_files(root: Path, *, hidden: bool = False) -> Iterator[tuple[str, str]]
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """ "" for an ordinary file, `folder`, or what else lies there."""
+    """ "" for a regular file, `folder`, or another kind."""
     try:
         if entry.is_dir():
             return "folder"
         if entry.is_file():
             return ""
-    except OSError:  # a link in circles
+    except OSError:  # a cycle of links
         pass
-    return f"a link to {Path(entry.path).readlink()}" if entry.is_symlink() else "no ordinary file"
+    return f"a link to {Path(entry.path).readlink()}" if entry.is_symlink() else "not a regular file"
 
 
 def is_clutter(name: str) -> bool:
-    """Files that a desktop leaves behind and that belong to no data set."""
+    """Whether a file is desktop clutter, which belongs to no data set."""
     return name.startswith(".") or name == "Thumbs.db"
 
 
 def is_residue(name: str) -> bool:
-    """What is no picture whatever its name ends with: a Mac leaves a `._` file beside each file of an archive."""
+    """Whether a file is not an image despite its extension: macOS adds `._` files to archives."""
     return name.startswith("._") or name == "Thumbs.db"

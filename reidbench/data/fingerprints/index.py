@@ -1,16 +1,17 @@
-"""The index of content hashes: what was hashed before, and whether its times prove that it is still the same.
+"""Index of content hashes: earlier hashes, and whether a file's times prove it unchanged.
 
-An entry holds size, mtime, ctime and inode of a file (nanoseconds) and its sha256. A file whose numbers are all the
-same has not changed, with three exceptions, in which it is hashed again:
+An entry holds a file's size, mtime, ctime and inode (times in nanoseconds) and its sha256. A file with the same numbers
+has not changed. In three cases it is hashed again anyway:
 
-- It was changed within two seconds before it was hashed. It may have changed again within one tick of the file
-  system's clock, and nothing would show it (git calls such an entry racy).
-- The clock of its file system is unknown, as on a network drive: "two seconds before" then means nothing. Such a file
-  is trusted once it was hashed twice, a minute or more apart, with the same numbers: that needs no common clock.
-- Its ctime has no fraction of a second. File systems in an image (squashfs, ISO) and some network drives take ctime
-  from the file that was copied, so that it proves nothing.
+- It was modified within two seconds before it was hashed. It may have changed again within one tick of the file
+  system's clock without a trace (git calls such an entry racy).
+- The clock of its file system is unknown, as on a network drive, so that "two seconds before" means nothing. Such a
+  file is trusted once it has been hashed twice, at least a minute apart, with the same numbers: that needs no common
+  clock.
+- Its ctime has no fraction of a second. File systems in an image (squashfs, ISO) and some network drives copy ctime
+  from the original file, so it proves nothing.
 
-An entry from the future is not trusted either: the clock was set back since.
+An entry from the future is not trusted either: the clock has been set back.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ from reidbench.files.atomic import write_whole
 SECOND = 10**9
 RACY = 2 * SECOND
 APART = 60 * SECOND
-FOLDER = ".contents"  # hidden: a data set that lies around the cache must not change with it
+FOLDER = ".contents"  # hidden: a data set around the cache must not change with it
 MAGIC = b"reidbench contents 1\n"
 DIGEST = hashlib.sha256().digest_size
 STAT = 5  # device, inode, size, mtime, ctime
 SEEN, SETTLED = STAT, STAT + 1  # when these numbers were first seen here, and whether they prove anything
 MASK = 2**64 - 1  # times before 1970 are negative
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
-KEPT = 4  # entries that are kept for each one in use: files replaced by renaming leave theirs behind
+KEPT = 4  # entries kept per entry in use: files replaced by renaming leave old ones
 
 
 class Index:
-    """The hashes of files under one root, kept in one file of the cache. A damaged file counts as none.
+    """Hashes of files under one root, kept in one file of the cache. A damaged file counts as empty.
 
-    Files are given as rows of `stat_row`, [N, 5] uint64; hashes are [N, 32] uint8.
+    Files are rows of `stat_row`, [N, 5] uint64; hashes are [N, 32] uint8.
     """
 
     def __init__(self, root: Path, cache: Path) -> None:
@@ -55,7 +56,7 @@ class Index:
         self.clock: tuple[int, int] | None = None  # device and time of a file just written to the cache
 
     def known(self, stats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(which files have numbers that prove them unchanged [N] bool, their hashes)."""
+        """Return (whether each file's numbers prove it unchanged [N] bool, the hashes [N, 32])."""
         at, same = self._find(stats)
         if not len(self.numbers):
             return same, np.zeros((len(stats), DIGEST), dtype=np.uint8)
@@ -63,7 +64,7 @@ class Index:
         return trusted, self.digests[at]
 
     def start(self) -> None:
-        """Note the time by the cache's own clock, before files are hashed."""
+        """Record the time by the cache's clock, before hashing starts."""
         self.now = time.time_ns()
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,9 +75,9 @@ class Index:
                 self.clock = info.st_dev, info.st_mtime_ns
 
     def learn(self, stats: np.ndarray, digests: np.ndarray, in_use: int) -> None:
-        """Keep the hashes of files that had these numbers before they were opened, and write the index.
+        """Store the hashes of files, with the numbers that they had before they were opened, and write the index.
 
-        `in_use` files are asked for in all. Raises OSError when the cache cannot be written.
+        `in_use` is the total number of files requested. Raises OSError if the cache is not writable.
         """
         numbers = np.column_stack([stats, self._first_seen(stats, digests), np.zeros(len(stats), dtype=np.uint64)])
         numbers[:, SETTLED] = self._settled(numbers)
@@ -91,22 +92,22 @@ class Index:
         _write(self.file, self.numbers, self.digests)
 
     def stat_row(self, info: os.stat_result) -> tuple[int, int, int, int, int]:
-        """What of a file's stat has to stay the same.
+        """The numbers of a file's stat that must not change.
 
-        The root's own device is 0: a network drive has another number on each machine.
+        The root's own device is 0: a network drive has a different number on each machine.
         """
         device = 0 if info.st_dev == self.home else info.st_dev & MASK
         return device, info.st_ino & MASK, info.st_size, info.st_mtime_ns & MASK, info.st_ctime_ns & MASK
 
     def _find(self, stats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(row of the index that may be each file's, whether all its numbers are the file's)."""
+        """Return (candidate row of the index for each file, whether all its numbers match)."""
         if not len(self.numbers):
             return np.zeros(len(stats), dtype=np.int64), np.zeros(len(stats), dtype=bool)
         at = np.searchsorted(_keys(self.numbers), _keys(stats)).clip(max=len(self.numbers) - 1)
         return at, (self.numbers[at, :STAT] == stats).all(1)
 
     def _first_seen(self, stats: np.ndarray, digests: np.ndarray) -> np.ndarray:
-        """Since when each file has had these numbers and this content, by the clock of this machine."""
+        """Time, by this machine's clock, since when each file has had these numbers and this content."""
         at, same = self._find(stats)
         if not len(self.numbers):
             return np.full(len(stats), self.now, dtype=np.uint64)
@@ -124,10 +125,10 @@ class Index:
         return np.asarray((old | watched) & (times[:, 1] % SECOND != 0))
 
     def _clock_of(self, device: int) -> int:
-        """The time on a file system; where it is unknown, so early that nothing is old."""
+        """Current time on a file system; if unknown, a time so early that no file is old enough."""
         if self.clock is not None and self.clock[0] == device:
             return self.clock[1]
-        # Linux gives disks of this machine a major number, and everything else (network drives among it) 0.
+        # Linux gives local disks a major number, and everything else (including network drives) 0.
         return self.now if sys.platform == "linux" and os.major(device) else -(2**62)
 
 
@@ -139,19 +140,19 @@ def _device(root: Path) -> int:
 
 
 def _keys(numbers: np.ndarray) -> np.ndarray:
-    """One number for device and inode. Where two files share it, the index keeps one, and the other is hashed again."""
+    """One number per device and inode. If two files share it, the index keeps one, and the other is hashed again."""
     return np.asarray(numbers[:, 1] + numbers[:, 0] * SPREAD)
 
 
 def _write(file: Path, numbers: np.ndarray, digests: np.ndarray) -> None:
-    """In one rename: a checksum, then the numbers [N, 7] and the hashes [N, 32]."""
+    """Write a checksum, the numbers [N, 7] and the hashes [N, 32] atomically, by one rename."""
     payload = numbers.astype("<u8").tobytes() + digests.tobytes()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, MAGIC + hashlib.sha256(payload).digest() + payload)
 
 
 def _load(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers and hashes of a file; none when it is missing, unreadable or damaged."""
+    """Load the numbers and hashes of a file; empty if it is missing, unreadable or damaged."""
     try:
         data = file.read_bytes()
     except OSError:

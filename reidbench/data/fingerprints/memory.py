@@ -1,4 +1,4 @@
-"""The file names of whole copies that were checked here, kept in the cache."""
+"""File names of complete copies that were checked on this machine, kept in the cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reidbench.files.atomic import write_whole
 
 
 def recall_names(cache: Path, name: str) -> list[str] | None:
-    """The paths of the last whole copy of a data set that was checked here, or None."""
+    """Paths of the last complete copy of a data set that was checked on this machine, or None."""
     file = cache / "checks" / f"{name}.names.gz"
     try:
         return gzip.decompress(file.read_bytes()).decode(errors="surrogateescape").split("\n")
@@ -20,7 +20,7 @@ def recall_names(cache: Path, name: str) -> list[str] | None:
 
 
 def remember_names(cache: Path, name: str, paths: Iterable[str]) -> None:
-    """Keep the paths of a whole copy, so that a later check can name what is gone."""
+    """Store the paths of a complete copy, so that a later check can name missing files."""
     file = cache / "checks" / f"{name}.names.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, gzip.compress("\n".join(sorted(paths)).encode(errors="surrogateescape"), mtime=0))

@@ -1,4 +1,4 @@
-"""Clothes, modality and tracklets of a user's own pictures, as the fields of their paths name them."""
+"""Clothes, modality and tracklets of a user's own images, from the fields of their paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .cells import read_modality
 from .naming import Picture, numbered
 
 CLOTHES, MODALITY, TRACKLET = "clothes", "modality", "tracklet"
-COMMON = {  # how names of files say what a manifest calls visible, infrared and thermal
+COMMON = {  # words in file names for a manifest's visible, infrared and thermal
     "visible": ("vis", "rgb", "color", "colour"),
     "infrared": ("ir", "nir"),
     "thermal": ("tir", "lwir"),
@@ -25,7 +25,7 @@ WORDS = {name: word for word, names in COMMON.items() for name in names}
 
 
 class Walk(NamedTuple):
-    """What one tracklet has in common, by the names in the paths: the same number may come again elsewhere."""
+    """Key of a tracklet, by the names in the paths. The tracklet's number alone may repeat."""
 
     person: str
     camera: str
@@ -36,9 +36,9 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True)
 class Beyond:
-    """Labels beyond identity of some pictures, the names behind their numbers and words, and notes.
+    """Labels beyond identity of images, the names behind their numbers and words, and notes.
 
-    `walks` are the tracklets by their numbers from 0.
+    `walks` are the tracklets, numbered from 0.
     """
 
     labels: MoreLabels
@@ -49,7 +49,7 @@ class Beyond:
 
 
 def walk_heads(pictures: Sequence[Picture]) -> dict[str, str]:
-    """The first path of the tracklet of each path: its own where it belongs to none."""
+    """First path of the tracklet of each path; the path itself if the image has no tracklet."""
     heads: dict[Walk, str] = {}
     for picture in pictures:
         walk = _walk(picture)
@@ -60,7 +60,7 @@ def walk_heads(pictures: Sequence[Picture]) -> dict[str, str]:
 def beyond(pictures: Sequence[Picture]) -> Beyond:
     """Number outfits and tracklets, and find the word of each modality.
 
-    Raises DataError where two outfits are one number, and for a modality that no manifest could have.
+    Raises DataError if two outfits have one number, or for a modality that a manifest would not accept.
     """
     outfits = numbered("outfit", {name for one in pictures if (name := _named(one, CLOTHES))}, 0)
     words = {name: _word(name) for name in sorted({_named(one, MODALITY) for one in pictures} - {""})}
@@ -75,7 +75,7 @@ def beyond(pictures: Sequence[Picture]) -> Beyond:
 
 
 def _named(picture: Picture, what: str) -> str:
-    """The value of a field, empty where it is unknown: -1 is so too where a manifest has numbers."""
+    """Value of a field; empty if unknown, and for -1 in a numeric field."""
     value = picture.fields.get(what, "")
     return "" if what != MODALITY and whole_number(value) == UNKNOWN else value
 
@@ -85,7 +85,7 @@ def _walk(picture: Picture) -> Walk:
 
 
 def _word(name: str) -> str:
-    """The word of a modality, which names of files often shorten or write large."""
+    """Word of a modality, which file names often shorten or capitalize."""
     small = name.lower()
     wrong: list[str] = []
     word = read_modality(WORDS.get(small, small), wrong)
@@ -100,7 +100,7 @@ def _word_notes(words: Mapping[str, str]) -> list[str]:
 
 
 def _walk_notes(walks: Sequence[Walk]) -> list[str]:
-    """Where one name of a tracklet comes again, as it does where each person's or camera's are numbered from 1."""
+    """Note if one tracklet name repeats, as when each person's or camera's tracklets are numbered from 1."""
     same: dict[str, list[Walk]] = defaultdict(list)
     for walk in walks:
         same[walk.tracklet].append(walk)
@@ -108,11 +108,11 @@ def _walk_notes(walks: Sequence[Walk]) -> list[str]:
     if not several:
         return []
     first = " and ".join(_told(walk) for walk in several[:2])
-    return [f"tracklet {shown(several[0].tracklet)} comes {len(several)} times, as of {first}: each person, camera, "
-            "outfit and modality has tracklets of its own"]  # fmt: skip
+    return [f"tracklet {shown(several[0].tracklet)} occurs {len(several)} times, for {first}: each person, camera, "
+            "outfit and modality has separate tracklets"]  # fmt: skip
 
 
 def _told(walk: Walk) -> str:
-    """A tracklet without its name: person, camera, and outfit and modality as far as they are known."""
+    """A tracklet without its name: person, camera, and outfit and modality if known."""
     more = [f"in outfit {shown(walk.clothes)}"] * bool(walk.clothes) + [shown(walk.modality)] * bool(walk.modality)
     return ", ".join([f"person {shown(walk.person)} by camera {shown(walk.camera or 'unknown')}", *more])

@@ -1,4 +1,4 @@
-"""Folders of images whose file names carry the labels: the Market-1501 layout and its relatives."""
+"""Folders of images whose file names contain the labels: the Market-1501 layout and similar ones."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from reidbench.files.numbers import whole_number
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 MARKET_EXAMPLE = "0002_c1s1_000451_03.jpg"
-LARGEST = 2**53  # a file whose name has a larger number names no person and no camera
+LARGEST = 2**53  # a larger number in a file name is neither a person nor a camera
 UNMATCHED = "their names do not match"
-CAMERA_ZERO = "camera 0 (c0), and cameras count from 1 here"
+CAMERA_ZERO = "camera 0 (c0), but cameras count from 1 here"
 _OF_CAMERA_ZERO = re.compile(r"(-1|[0-9]+)_c0+(s[0-9]+)?_.*")
 
 
 @dataclass(frozen=True)
 class FileNameRule:
-    """How a file name tells pid and camera: a pattern with the groups `pid` and `cam`, and the first camera's number.
+    """Pattern that extracts pid and camera from a file name, with the groups `pid` and `cam`.
 
-    The pattern is of the name without its ending, which may be that of any picture that is read, in capitals or not; a
-    pattern that names its endings is of the whole name. All of it has to match, so that a stray file cannot pass for an
-    image of the set; digits are 0 to 9. Without a group `cam` the camera is unknown (-1). `cameras` lists the numbers
-    in use where they are not consecutive: they become 0, 1, ... `highest_pid` is the last person of the set, beyond
-    which a file does not belong to it. `shift` is added to the pids (not to junk), for sets that call their first
-    person 0. With `from_zero` the cameras of a set that has a camera 0 count from there.
+    The pattern must match the whole name without its extension, which may be that of any supported image format in any
+    case; a pattern that includes extensions must match the whole name. This keeps stray files out. Digits are 0 to 9.
+    Without a group `cam` the camera is unknown (-1). `first_camera` is the number of the first camera. `cameras` lists
+    the camera numbers if they are not consecutive: they become 0, 1, ... `highest_pid` is the last person of the set; a
+    file with a larger pid is a stray. `shift` is added to the pids (except junk), for sets whose first person is 0.
+    With `from_zero`, cameras count from 0 if the set has a camera 0.
     """
 
     pattern: str
@@ -49,7 +49,7 @@ class FileNameRule:
     from_zero: bool = False
 
     def read(self, name: str) -> tuple[int, int] | None:
-        """(pid, camid from 0), or None for a name that does not match as a whole."""
+        """Return (pid, camid from 0), or None if the name does not match."""
         match = self._match(name)
         if match is None:
             return None
@@ -67,7 +67,7 @@ class FileNameRule:
         return pid, camera - self.first_camera
 
     def clothes(self, name: str) -> int:
-        """The number of the outfit in a name that `read` takes; UNKNOWN where names tell none."""
+        """Number of the outfit in a name that `read` accepts; UNKNOWN if names have none."""
         if "clothes" not in _compiled(self.pattern).groupindex:
             return UNKNOWN
         match = self._match(name)
@@ -75,7 +75,7 @@ class FileNameRule:
         return UNKNOWN if number is None or number > LARGEST else number
 
     def why_not(self, name: str) -> str:
-        """The reason why `read` gives None for a name."""
+        """Reason why `read` returns None for a name."""
         if name.lower().endswith(FOREIGN_ENDINGS):
             return FOREIGN
         if self.first_camera and _OF_CAMERA_ZERO.fullmatch(name):
@@ -83,7 +83,7 @@ class FileNameRule:
         return UNMATCHED
 
     def counting_cameras(self, names: Sequence[str]) -> FileNameRule:
-        """The same rule, or with `from_zero` one that counts cameras from 0 if a name has the camera 0."""
+        """Return this rule, or with `from_zero` a rule that counts cameras from 0 if a name has camera 0."""
         zero = replace(self, first_camera=0)
         found = self.from_zero and any(_OF_CAMERA_ZERO.fullmatch(name) and zero.read(name) for name in names)
         return zero if found else self
@@ -97,7 +97,7 @@ class FileNameRule:
 
 _compiled = functools.cache(re.compile)
 
-# Session, frame and box are there in every Market-like release; other sets number cameras beyond 6, or from 0.
+# Every Market-like release has session, frame and box; other sets number cameras beyond 6, or from 0.
 MARKET_LIKE = FileNameRule(r"(?P<pid>-1|[0-9]{4,})_c(?P<cam>[0-9]+)(s[0-9]+)?_\w+(\.jpg)?", from_zero=True)
 
 
@@ -113,9 +113,9 @@ def read_market_folder(
 ) -> Dataset:
     """Read `bounding_box_train`, `query` and `bounding_box_test`, or other `folders` by part, in sorted order.
 
-    Files whose name does not match `rule` are left out and named in the first of the `notes`; junk (-1) stays in the
-    gallery, where the metrics drop it, and is left out of training with a note. pid 0 in train is a person, unless
-    `train_distractors` says otherwise (see settle_people). Raises DataError for a missing or empty folder.
+    Files whose names do not match `rule` are left out and named in the first `notes`. Junk (-1) stays in the gallery,
+    where the metrics drop it, and is left out of training with a note. pid 0 in train is a person, unless
+    `train_distractors` is set (see settle_people). Raises DataError for a missing or empty folder.
     """
     root = Path(root)
     splits: dict[str, Split] = {"train": Split(root, ())}
@@ -131,7 +131,7 @@ def read_market_folder(
         left_out += stray_notes(place.name, others, counted.why_not)
         notes += hidden_notes(place.name, place) + twin_notes(place.name, splits[part].paths)
     if counted is not rule:
-        notes.append("cameras are numbered from 0 here (c0): each number is a camera of its own")
+        notes.append("cameras are numbered from 0 here (c0): each number is a separate camera")
     train, query, gallery = splits["train"], splits.get("query"), splits.get("gallery")
     dataset = Dataset(name or root.name, root, train, query, gallery, (*left_out, *notes), strays=strays)
     return settle_people(dataset, train_distractors=train_distractors)
@@ -140,7 +140,10 @@ def read_market_folder(
 def read_folder(
     root: Path, folder: str, rule: FileNameRule, *, example: str = MARKET_EXAMPLE
 ) -> tuple[Split, list[str]]:
-    """(the images of one flat folder in sorted order, the names that do not match). Raises DataError."""
+    """Return (images of one flat folder in sorted order, names that do not match).
+
+    Raises DataError if no name matches.
+    """
     place = root / folder
     need_folder(place)
     prefix = f"{folder}/" if folder else ""
@@ -154,16 +157,18 @@ def read_folder(
 
 
 def need_folder(place: Path) -> None:
-    """Raise DataError where a folder of a layout is not there, with the root that was meant if it is near."""
+    """Raise DataError if a folder of a layout is missing or empty, suggesting the intended root if it is nearby."""
     if not place.is_dir():
         raise DataError(f"{shown(place)}: no such folder{depth_hint(place)}")
     with reading(place), os.scandir(place) as entries:
         if next(entries, None) is None:
-            raise DataError(f"{shown(place)}: an empty folder")
+            raise DataError(f"{shown(place)}: the folder is empty")
 
 
 def depth_hint(folder: Path) -> str:
-    """The root one folder deeper, as of an archive unpacked into a folder of its own name, or one folder higher."""
+    """Suggest the root one level deeper, as for an archive extracted into a folder of the same name, or one level
+    higher.
+    """
     deeper = sorted(folder.parent.glob(f"*/{folder.name}")) if folder.parent.is_dir() else []
     higher = folder.parent.parent / folder.name
     meant = deeper[0] if deeper else higher if higher.is_dir() else None

@@ -1,7 +1,7 @@
-"""Labels for a user's own pictures: persons and cameras as their paths name them, numbered, and split by a rule.
+"""Labels for a user's own images: persons and cameras from their paths, numbered, and split by a rule.
 
-What is drawn follows from hashes of the names and the seed: the same on every machine and in every version of every
-library, which no random generator promises.
+Random choices follow from hashes of the names and the seed: they are the same on every machine and in every version of
+every library, which no random generator guarantees.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _NUMBER = re.compile(r"([0-9]{1,15}) identities")
 
 @dataclass(frozen=True)
 class Rules:
-    """How paths become labels. `camera` is a template of fields; `distractors` names a person who is nobody.
+    """Rules that turn paths into labels. `camera` is a template of fields; `distractors` is the name of the
+    non-persons.
 
-    Raises DataError for a pattern without `{pid}`, a camera of fields that the pattern does not have, and a split that
-    is no split.
+    Raises DataError for a pattern without `{pid}`, a camera with unknown fields, and an invalid split.
     """
 
     pattern: PathPattern | PathExpression
@@ -45,19 +45,19 @@ class Rules:
     def __post_init__(self) -> None:
         names = self.pattern.names
         if PERSON not in names:
-            raise DataError(f"pattern {shown(self.pattern.text)}: no field {{pid}}, which tells the person")
+            raise DataError(f"pattern {shown(self.pattern.text)}: no field {{pid}}, which is the person")
         unknown = sorted(template_fields(self.camera) - set(names)) if self.camera else []
         if unknown:
             raise DataError(f"camera {shown(self.camera)}: the pattern has no field {{{unknown[0]}}}")
-        self.train_persons(2)  # raises for a split that is none
+        self.train_persons(2)  # raises if the split is invalid
 
     @property
     def template(self) -> str:
-        """Of which fields a camera consists; empty where nothing tells it."""
+        """Template of the camera, from fields; empty if the camera is unknown."""
         return self.camera or (f"{{{CAMERA}}}" if CAMERA in self.pattern.names else "")
 
     def read(self, path: str) -> Picture | None:
-        """What a path says; None where it does not match, or names an empty person or camera."""
+        """Parse a path; None if it does not match, or has an empty person or camera."""
         values = self.pattern.read(path)
         if values is None or not values[PERSON]:
             return None
@@ -65,7 +65,7 @@ class Rules:
         return Picture(path, values[PERSON], camera, values) if camera or not self.template else None
 
     def train_persons(self, persons: int) -> int:
-        """How many of so many persons are for training, by the split's text. Raises DataError where it is none."""
+        """Number of persons for training, out of `persons`. Raises DataError if the split is invalid."""
         share, number = _SHARE.fullmatch(self.split), _NUMBER.fullmatch(self.split)
         if self.split in ("none", "train"):
             return persons if self.split == "train" else 0
@@ -79,10 +79,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Labels:
-    """Pictures with their split, in the order of their paths, the numbers of persons and cameras, and what was noted.
+    """Images with their split, in the order of their paths, the numbers of persons and cameras, and notes.
 
-    `rows` are (path, pid, camid, split); camid is -1 where nothing tells the camera. `beyond` has the labels beyond
-    identity of each row.
+    `rows` are (path, pid, camid, split); camid is -1 if the camera is unknown. `beyond` has the labels beyond identity
+    of each row.
     """
 
     rows: tuple[tuple[str, int, int, str], ...]
@@ -93,17 +93,17 @@ class Labels:
 
 
 def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
-    """Number persons and cameras, and split the pictures.
+    """Number persons and cameras, and split the images.
 
-    A tracklet is of one split. Raises DataError where two names are one number, where nobody has the distractors'
-    name, where a split leaves no person for training or for the test, where no test person has a query, and for a
-    modality that is no word.
+    All images of a tracklet are in one split. Raises DataError if two names have one number, no image has the
+    distractors' name, a split leaves no person for training or for the test, no test person has a query, or a modality
+    is not a word.
     """
     nobody = {str(JUNK): JUNK} | ({} if rules.distractors is None else {rules.distractors: DISTRACTOR})
     names = {picture.person for picture in pictures}
     known = names - nobody.keys()
     if rules.distractors is not None and rules.distractors not in names:
-        raise DataError(f"distractors {shown(rules.distractors)!r}: no picture names such a person")
+        raise DataError(f"distractors {shown(rules.distractors)!r}: no image has this person")
     pids = numbered("person", known, 1) | {name: nobody[name] for name in names - known}
     camids = numbered("camera", {picture.camera for picture in pictures}, 0) if rules.template else {}
     train = chosen(known, rules)
@@ -112,9 +112,9 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     tested = [one for one in pictures if one.person in test and heads[one.path] == one.path]
     parts, alone = _parts(tested, rules.seed)
     if test and "query" not in parts.values():
-        raise DataError(f"none of the {len(test)} test persons {_has(rules)[0]}, so that there is no query: "
-                        "say --split train, or leave the camera out of the pattern if it is none")  # fmt: skip
-    others = "gallery" if test else ""  # who is nobody has no place among training persons
+        raise DataError(f"none of the {len(test)} test persons {_has(rules)[0]}, so there are no queries: "
+                        "use --split train, or remove {camid} from the pattern if it is not a camera")  # fmt: skip
+    others = "gallery" if test else ""  # distractors cannot be training persons
     placed = [
         (picture, part)
         for picture in pictures
@@ -128,10 +128,10 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
 
 
 def chosen(persons: set[str], rules: Rules) -> set[str]:
-    """The persons for training, drawn by the seed. Raises DataError where a split in two leaves one side empty."""
+    """Draw the persons for training with the seed. Raises DataError if one side of a split is empty."""
     count = rules.train_persons(len(persons))
     if not persons:
-        raise DataError("no picture shows a person: all are junk or distractors")
+        raise DataError("no image shows a person: all are junk or distractors")
     if rules.split not in ("none", "train") and not 0 < count < len(persons):
         raise DataError(
             f"split {rules.split!r} of {len(persons)} persons: {min(count, len(persons))} for training, "
@@ -141,7 +141,7 @@ def chosen(persons: set[str], rules: Rules) -> set[str]:
 
 
 def _parts(pictures: Iterable[Picture], seed: int) -> tuple[dict[str, str], list[str]]:
-    """(query or gallery for each path of the test persons, the persons who have no query)."""
+    """Return (query or gallery by path of the test persons, the persons without a query)."""
     seen: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for picture in pictures:
         seen[picture.person][picture.camera].append(picture.path)
@@ -156,9 +156,10 @@ def _parts(pictures: Iterable[Picture], seed: int) -> tuple[dict[str, str], list
 
 
 def _queries(by_camera: Mapping[str, list[str]], seed: int) -> list[str]:
-    """One picture of each camera such that every query has a match by another camera left, or of all if none is known.
+    """One image per camera such that every query keeps a match from another camera; of all images if no camera is
+    known.
 
-    Where only one camera or none would keep a picture of the person, a camera with a single picture gives no query.
+    If the person's images would remain in fewer than two cameras, a camera with a single image gives no query.
     """
     drawn = {camera: min(paths, key=lambda path: _draw(seed, "query", path)) for camera, paths in by_camera.items()}
     if "" in drawn:  # no camera is known
@@ -181,25 +182,25 @@ def _by_number(numbers: Mapping[str, int]) -> dict[str, int]:
 
 
 def _has(rules: Rules) -> tuple[str, str]:
-    """What a test person needs for a query, and what those have who have none."""
+    """Requirement for a query of a test person, and description of the persons who do not meet it."""
     if rules.template:
         return "is seen by two cameras", "are seen by one camera only"
-    what = TRACKLET if TRACKLET in rules.pattern.names else "picture"
+    what = TRACKLET if TRACKLET in rules.pattern.names else "image"
     return f"has two {what}s", f"have one {what} only"
 
 
 def _alone_note(alone: Sequence[str], rules: Rules) -> list[str]:
     first = ", ".join(map(shown, alone[:3])) + (", ..." if len(alone) > 3 else "")
-    told = f"{len(alone)} test persons {_has(rules)[1]}: no query asks for them, their pictures are in the gallery"
+    told = f"{len(alone)} test persons {_has(rules)[1]}: they have no query, and their images are in the gallery"
     return [f"{told}: {first}"] * (len(alone) > 0)
 
 
 def _left_out_note(count: int) -> list[str]:
-    return [f"{count} pictures of nobody (junk or distractors) are left out, since nothing is tested"] * (count > 0)
+    return [f"{count} images of junk or distractors are left out, since nothing is tested"] * (count > 0)
 
 
 def _camera_notes(pictures: Iterable[Picture], rules: Rules) -> list[str]:
-    """Where the pattern tells no camera; where one camera has several values of a field that is used for nothing."""
+    """Note a pattern without a camera, and a camera for which an unused field has several values."""
     if not rules.template:
         return ["the pattern has no {camid}: cameras are unknown, and the camera rule does not apply"]
     used = {PERSON, CLOTHES, TRACKLET, *template_fields(rules.template)}
@@ -212,8 +213,8 @@ def _camera_notes(pictures: Iterable[Picture], rules: Rules) -> list[str]:
         several = sorted(camera for camera, found in values.items() if len(found) > 1)
         if several:
             told = " and ".join(shown(value) or "empty" for value in sorted(values[several[0]])[:2])
-            notes.append(f"camera {shown(several[0])} is one camera, though {{{name}}} is {told}; where these are "
-                         f"different cameras say --camera '{{{name}}}-{rules.template}'")  # fmt: skip
+            notes.append(f"camera {shown(several[0])} is one camera, though {{{name}}} is {told}; if these are "
+                         f"different cameras, use --camera '{{{name}}}-{rules.template}'")  # fmt: skip
     return notes
 
 
@@ -221,5 +222,5 @@ def _zero_note(known: Iterable[str], pids: Mapping[str, int]) -> list[str]:
     zero = next((name for name in known if whole_number(name) == 0), None)
     if zero is None:
         return []
-    return [f"person {zero} is a person like the others, number {pids[zero]}; where it is nobody who is asked for, say "
+    return [f"person {zero} is an ordinary person with pid {pids[zero]}; if it means distractors, use "
             f"--distractors {zero}"]  # fmt: skip

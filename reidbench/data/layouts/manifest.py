@@ -1,7 +1,8 @@
-"""A CSV manifest: `path,pid,split` and optional columns, one line an image. The format for everybody's own data.
+"""CSV manifest: `path,pid,split` and optional columns, one line per image. The format for a user's own data.
 
-Without a column `camid`, or with an empty cell, the camera is unknown (-1): such an image falls under no camera rule.
-The same holds for `clothes`, `modality`, `tracklet` and `attributes` (`name=value;name=value`): see MoreLabels.
+If the column `camid` is missing or a cell is empty, the camera is unknown (-1), and the camera rule does not apply to
+the image. The same holds for `clothes`, `modality`, `tracklet` and `attributes` (`name=value;name=value`): see
+MoreLabels.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ from .walks import Walks
 REQUIRED = ("path", "pid", "split")
 OPTIONAL = ("camid", "domain", "time", "clothes", "modality", "tracklet", "attributes")
 EXPECTED = f"{','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
-OTHER_COLUMNS = "this line has another number of columns than the first"
-LABELS = {  # of which some images may have none: how a manifest writes that, and what follows from it
+OTHER_COLUMNS = "this line does not have as many columns as the first"
+LABELS = {  # labels that some images may lack: how a manifest writes that, and its effect
     "camera": ("camid empty or -1", "the camera rule does not apply to them"),
     "clothes": ("empty or -1", "no rule about clothes applies to them"),
     "modality": ("empty", "no rule about modalities applies to them"),
-    "tracklet": ("empty or -1", "they stay alone where tracklets are pooled"),
+    "tracklet": ("empty or -1", "they stay single when tracklets are pooled"),
     "attributes": ("empty", "they are unknown"),
 }
-SHOWN = 20  # mistakes that are told, before they are only counted
+SHOWN = 20  # mistakes that are reported in full; the rest are counted
 
 
 def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Dataset:
     """Read a manifest. Paths are relative to `root`, by default the manifest's folder.
 
-    Links under the root are followed: they are its owner's. Train rows of pid -1 are left out, with a note. Raises
-    DataErrors with a line `file:line: what is wrong` for each cell that is not what its column has, path that leaves
-    the root or appears twice in one split, and tracklet whose images contradict each other; DataError for a missing
-    column, and a file that is not UTF-8.
+    Links under the root are followed. Train rows of pid -1 are left out, with a note. Raises DataErrors with a line
+    `file:line: what is wrong` for each invalid cell, each path that is outside the root or appears twice in one split,
+    and each tracklet whose images contradict each other. Raises DataError for a missing column, and a file that is not
+    UTF-8.
     """
     file, where = Path(file), shown(file)
     if not file.exists():
@@ -73,7 +74,7 @@ def read_manifest(file: Path, *, root: Path | None = None, name: str = "") -> Da
 
 
 class Mistakes:
-    """What is wrong with the lines of a file: the first SHOWN sentences, and how many there are."""
+    """Mistakes in the lines of a file: the first SHOWN sentences, and their number."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -81,19 +82,19 @@ class Mistakes:
         self._first: list[str] = []
 
     def add(self, line: int, sentences: Sequence[str]) -> None:
-        """Keep what is wrong with a line, counted from 1."""
+        """Record the mistakes of a line, counted from 1."""
         self.count += len(sentences)
         self._first += [f"{self.where}:{line}: {sentence}" for sentence in sentences[: SHOWN - len(self._first)]]
 
     def raise_any(self) -> None:
-        """Raise DataErrors if there was a mistake."""
+        """Raise DataErrors if there is any mistake."""
         more = self.count - len(self._first)
         if self.count:
-            raise DataErrors([*self._first, *([f"{self.where}: {more} more mistakes of this kind"] * (more > 0))])
+            raise DataErrors([*self._first, *([f"{self.where}: {more} more mistakes"] * (more > 0))])
 
 
 def _lines(file: Path, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, str]]]:
-    """The number of each line and its cells by column, as far as the text is CSV. Raises DataError for the first."""
+    """Yield (line number, cells by column) as far as the text is CSV. Raises DataError for an invalid first line."""
     reader = csv.DictReader(io.StringIO(read_text(file, "CSV text file"), newline=""))
     try:
         _check_header(mistakes.where, reader.fieldnames)
@@ -105,7 +106,7 @@ def _lines(file: Path, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, str]
 
 def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -> Dataset:
     if not any(rows.values()):
-        raise DataError(f"{shown(file)}: no image: a manifest has one line for each, of split train, query or gallery")
+        raise DataError(f"{shown(file)}: no images; add one line per image, with split train, query or gallery")
     if bool(rows["query"]) != bool(rows["gallery"]):
         there, absent = ("query", "gallery") if rows["query"] else ("gallery", "query")
         raise DataError(f"{shown(file)}: rows with split={there} but none with split={absent}")
@@ -114,7 +115,7 @@ def _dataset(file: Path, root: Path, name: str, rows: dict[str, list[Sample]]) -
 
 
 def _with_label_notes(dataset: Dataset) -> Dataset:
-    """The data set with a note for each label that some images of a split do not have, where others of the set do."""
+    """Return the data set with a note for each label that only some images of a split have."""
     parts = dataset.parts()
     known = {part: _known(split) for part, split in parts.items()}
     notes = []
@@ -130,14 +131,14 @@ def _with_label_notes(dataset: Dataset) -> Dataset:
 
 
 def _modality_note(parts: Mapping[str, Split]) -> list[str]:
-    """The images of each modality where there are more than two, since a misspelt word is a modality of its own."""
+    """Note the images of each modality if there are more than two, since a misspelt word is a separate modality."""
     counts = Counter(word for split in parts.values() for word in split.modality or () if word)
     told = ", ".join(f"{word} ({count} images)" for word, count in sorted(counts.items()))
     return [f"{len(counts)} modalities: {told}"] * (len(counts) > 2)
 
 
 def _known(split: Split) -> dict[str, np.ndarray]:
-    """Which images [N] have each label of LABELS."""
+    """Whether each image [N] has each label of LABELS."""
     rows = [(camid, *more) for camid, more in zip(split.camids.tolist(), split.more.rows(len(split)), strict=True)]
     known = [[value not in (UNKNOWN, "", None) for value in row] for row in rows]
     return dict(zip(LABELS, np.array(known, dtype=bool).reshape(len(rows), len(LABELS)).T, strict=True))
@@ -145,41 +146,41 @@ def _known(split: Split) -> dict[str, np.ndarray]:
 
 def _check_header(where: str, header: object) -> None:
     if not isinstance(header, list):
-        raise DataError(f"{where}: is empty; expected a first line {EXPECTED}")
+        raise DataError(f"{where}: is empty; the first line must be {EXPECTED}")
     missing = [column for column in REQUIRED if column not in header]
     unknown = [column for column in header if column not in REQUIRED + OPTIONAL]
     twice = len(set(header)) < len(header)
     if missing or unknown or twice:
         what = [f"missing {', '.join(missing)}"] * bool(missing)
         what += [f"unknown {shown(', '.join(map(repr, unknown)))}"] * bool(unknown)
-        told = "; ".join(what or ["that come twice"])
+        told = "; ".join(what or ["that occur twice"])
         raise DataError(f"{where}:1: columns {told}; expected {EXPECTED}{_header_cure(header)}")
 
 
 def _header_cure(names: list[str]) -> str:
-    """What is probably wrong with a first line, as the end of a sentence; empty where nothing is known."""
+    """Likely mistake in a first line, as the end of a sentence; empty if unknown."""
     other = next((mark for mark in (";", "\t") if mark in "".join(names)), None)
     if other:
         return f"; this file separates columns with {other!r}, not with commas"
     plain = [name.strip().lower() for name in names]
     if plain != names and set(REQUIRED) <= set(plain):
-        return "; write the names in small letters, without spaces around them"
+        return "; write the names in lower case, without spaces around them"
     if "" in names:
-        return "; a column without a name is in it, as tables write their row numbers: leave it out"
+        return "; it has a column without a name, such as row numbers: remove it"
     return ""
 
 
 def _read_row(row: dict[str, str], wrong: list[str]) -> tuple[str, Sample | None]:
-    """The split and the image of a line; None where a cell is `wrong`, of which each gets a sentence there."""
+    """Split and image of a line; None if a cell is wrong. Each wrong cell adds a sentence to `wrong`."""
     path, part = row["path"], row["split"]
     if part not in PARTS:
-        wrong.append(f"split {shown(part)!r} is none of {', '.join(PARTS)}")
+        wrong.append(f"split {shown(part)!r} is not one of {', '.join(PARTS)}")
     if not stays_inside(path):
         wrong.append(f"path {shown(path)!r} must be relative and stay inside the root")
     pid = read_number("pid", row["pid"], wrong)
     camid = read_number("camid", row["camid"], wrong) if row.get("camid") else UNKNOWN_CAMERA
     if pid < JUNK or camid < UNKNOWN_CAMERA:
-        wrong.append(f"pid {pid} or camid {camid} is negative (only -1 may be: junk, an unknown camera)")
+        wrong.append(f"pid {pid} or camid {camid} is negative: write -1 for junk or an unknown camera")
     sample = Sample(
         path,
         pid,

@@ -1,4 +1,4 @@
-"""Pictures by the names in their paths, and numbers for such names."""
+"""Images by the names in their paths, and numbers for such names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .folders import LARGEST
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, the person and the camera as its path names them ("" where the path names none), and all fields."""
+    """An image with the person and the camera in its path ("" if the path has none), and all fields."""
 
     path: str
     person: str
@@ -24,9 +24,9 @@ class Picture:
 
 
 def numbered(what: str, names: Iterable[str], first: int) -> dict[str, int]:
-    """A number for each name: its own where all are whole numbers from `first`, else `first`, ... in sorted order.
+    """Number each name: by its value if all are whole numbers from `first`, otherwise `first`, ... in sorted order.
 
-    Raises DataError where two names are one number, or one text, in two spellings.
+    Raises DataError if two names are one number, or one text, in two spellings.
     """
     spelled: dict[int | str, str] = {}
     for name in sorted(names):

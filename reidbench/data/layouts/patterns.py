@@ -1,4 +1,4 @@
-"""What a picture's path says, by a pattern that a user writes: `store{store}_cam{camid}_person{pid}_{}.jpg`."""
+"""User-written patterns for image paths, such as `store{store}_cam{camid}_person{pid}_{}.jpg`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a pattern: text as it stands (`literal`), or a field of at least `least` characters of one part.
+    """Piece of a pattern: a `literal`, or a field of at least `least` characters without `/`.
 
-    A field without a name is anything.
+    A field without a name matches any text.
     """
 
     literal: str = ""
@@ -26,7 +26,7 @@ class Piece:
 
     @property
     def is_field(self) -> bool:
-        """Whether it is no text."""
+        """Whether the piece is a field."""
         return not self.literal
 
     def __str__(self) -> str:
@@ -38,10 +38,10 @@ class Piece:
 
 
 class PathPattern:
-    """A pattern with `{name}` and `{}` for one or more characters and `*` for any number, none of them a `/`.
+    """Pattern with `{name}` and `{}` for one or more characters and `*` for any number, except `/`.
 
-    It is of the whole path under a folder, or without a `/` of the file's name in any folder. All of it has to match.
-    Raises DataError for a brace that is no field, a name that comes twice, and a name right beside another field.
+    It must match the whole path under a folder, or if it has no `/`, the file's name in any folder. Raises DataError
+    for a brace that is not part of a field, a repeated name, and a name directly next to another field.
     """
 
     def __init__(self, text: str) -> None:
@@ -50,11 +50,11 @@ class PathPattern:
         self.names = tuple(piece.name for piece in self.pieces if piece.name)
         for name in self.names:
             if self.names.count(name) > 1:
-                raise DataError(f"pattern {shown(text)}: {{{name}}} comes twice: write * for one of them")
+                raise DataError(f"pattern {shown(text)}: {{{name}}} occurs twice: write * for one of them")
         for one, other in zip(self.pieces, self.pieces[1:], strict=False):
             if one.is_field and other.is_field and (one.name or other.name):
                 raise DataError(
-                    f"pattern {shown(text)}: nothing tells where {one} ends and {other} begins: write what stands "
+                    f"pattern {shown(text)}: the border between {one} and {other} is ambiguous: write the text "
                     "between them, or give a regular expression"
                 )
         self._fields = [piece.name for piece in self.pieces if piece.is_field]
@@ -63,15 +63,15 @@ class PathPattern:
         self._few, self._many = re.compile(few, re.DOTALL), re.compile(many, re.DOTALL)
 
     def read(self, path: str) -> dict[str, str] | None:
-        """What each named field is in a path, or None where it does not match.
+        """Value of each named field in a path, or None if it does not match.
 
-        Raises DataError where a field can be read in two ways.
+        Raises DataError if a field can be read in two ways.
         """
         subject = path if "/" in self.text else path.rpartition("/")[2]
         few, many = self._few.fullmatch(subject), self._many.fullmatch(subject)
         if few is None or many is None:
             return None
-        if few.groups()[: self._told] != many.groups()[: self._told]:  # else there is one way only
+        if few.groups()[: self._told] != many.groups()[: self._told]:  # otherwise there is only one reading
             self._refuse_two_ways(path, subject)
         return {name: value for name, value in zip(self._fields, few.groups(), strict=True) if name}
 
@@ -80,12 +80,12 @@ class PathPattern:
             if piece.name and len(values) > 1:
                 told = " or ".join(map(repr, map(shown, sorted(values)[:2])))
                 raise DataError(
-                    f"pattern {shown(self.text)}: {shown(path)} can be read with {piece} as {told}: write more of the "
+                    f"pattern {shown(self.text)}: {shown(path)} matches with {piece} as {told}: write more of the "
                     "name into the pattern, or give a regular expression"
                 )
 
     def _readings(self, subject: str) -> Iterator[tuple[Piece, set[str]]]:
-        """Each field with all that it can be in a match of the whole."""
+        """Each field with all its values over all matches."""
         ends = self._ends(subject)
         starts = {0}
         for piece, after in zip(self.pieces, ends, strict=True):
@@ -95,7 +95,7 @@ class PathPattern:
                 yield piece, {subject[start:end] for start, end in spans}
 
     def _ends(self, subject: str) -> list[set[int]]:
-        """For each piece the places where it may end so that the pieces behind it match the rest."""
+        """For each piece the positions where it may end such that the remaining pieces match the rest."""
         after = {len(subject)}
         ends = []
         for piece in reversed(self.pieces):
@@ -105,9 +105,9 @@ class PathPattern:
 
 
 class PathExpression:
-    """A regular expression of the whole path under a folder; its named groups are the fields.
+    """Regular expression for the whole path under a folder; its named groups are the fields.
 
-    Raises DataError for one that is wrong.
+    Raises DataError if the expression is invalid.
     """
 
     def __init__(self, text: str) -> None:
@@ -119,18 +119,18 @@ class PathExpression:
         self.names = tuple(self._expression.groupindex)
 
     def read(self, path: str) -> dict[str, str] | None:
-        """What each named group is in a path, empty where it took no part; or None where it does not match."""
+        """Value of each named group in a path, empty if it took no part; None if the path does not match."""
         found = self._expression.fullmatch(path)
         return None if found is None else found.groupdict(default="")
 
 
 def fill(template: str, values: dict[str, str]) -> str:
-    """A template like `{store}-{camid}` with the values of its fields."""
+    """Fill a template like `{store}-{camid}` with the values of its fields."""
     return "".join(piece.literal or values[piece.name] for piece in _pieces(template))
 
 
 def template_fields(template: str) -> set[str]:
-    """The fields of a template. Raises DataError where there is none, or something that is none."""
+    """Fields of a template. Raises DataError if there are none, or if a brace is not part of a field."""
     pieces = list(_pieces(template))
     if any(piece.is_field and not piece.name for piece in pieces) or not any(piece.name for piece in pieces):
         raise DataError(f"{shown(template)}: expected fields of the pattern, as in '{{store}}-{{camid}}'")
@@ -142,7 +142,7 @@ def _pieces(text: str) -> Iterator[Piece]:
         name = found["field"]
         if found["brace"] or (name and not _NAME.fullmatch(name)):
             raise DataError(
-                f"pattern {shown(text)}: {shown(found[0])!r} is no field: write {{name}} with letters, digits and _, "
+                f"pattern {shown(text)}: {shown(found[0])!r} is not a field: write {{name}} (letters, digits, _), "
                 "{} for anything, or give a regular expression"
             )
         yield Piece(found["literal"] or "", name or "", 0 if found["star"] else 1)

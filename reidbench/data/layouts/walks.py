@@ -1,4 +1,4 @@
-"""The tracklets of a manifest: images that one camera took of one person on one walk. Contradictions are named."""
+"""Tracklets of a manifest: images that one camera took of one person at one time. Reports contradictions."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from reidbench.data.split import Sample
 
 TESTS = {"query", "gallery"}
 WHAT = ("pid", "camid", "clothes", "modality", "split")
-WHOLE = (
-    "images of one tracklet are of one person in one outfit, by one camera and in one split; give others other numbers"
-)
+WHOLE = "images of one tracklet show one person in one outfit, in one camera and split; give others other numbers"
 
 
 @dataclass
 class Walks:
-    """The first line of each tracklet, and its images in query and gallery."""
+    """First line of each tracklet, and its images in query and gallery."""
 
-    first: dict[int, tuple[int | str, ...]] = field(default_factory=dict)  # the line, and what it says
+    first: dict[int, tuple[int | str, ...]] = field(default_factory=dict)  # the line, and its values
     tests: dict[int, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     wrong: set[int] = field(default_factory=set)
 
     def add(self, line: int, part: str, path: str, sample: Sample) -> list[str]:
-        """What is wrong with the tracklet of a line: nothing, or one sentence, the first time for each tracklet."""
+        """Check a line's tracklet; one sentence for the first contradiction of each tracklet, or none."""
         number = sample.tracklet
         if number == UNKNOWN or number in self.wrong:
             return []
@@ -41,18 +39,18 @@ class Walks:
         ]
 
     def parted(self) -> list[tuple[int, str]]:
-        """(line, sentence) for each tracklet of which the query has other images than the gallery."""
+        """(line, sentence) for each tracklet whose query images differ from its gallery images."""
         cure = "put all its images into one of them, or all into both"
         return [
             (int(self.first[number][0]), f"tracklet {number} has {len(parts['query'])} images in query and "
-             f"{len(parts['gallery'])} in gallery, and not the same ones: {cure}")
+             f"{len(parts['gallery'])} in gallery, and they are not the same images: {cure}")
             for number, parts in self.tests.items()
             if number not in self.wrong and parts.keys() >= TESTS and parts["query"] != parts["gallery"]
         ]  # fmt: skip
 
 
 def _of_one_walk(part: str, sample: Sample) -> tuple[int | str, ...]:
-    """What all images of a tracklet have in common, as WHAT names it."""
+    """Values that all images of a tracklet share, named by WHAT."""
     split = "train" if part == "train" else "query or gallery"
     return sample.pid, sample.camid, sample.clothes, sample.modality, split
 

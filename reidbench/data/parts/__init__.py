@@ -1,4 +1,4 @@
-"""Other parts of a data set than it ships: all its images as one, and a part that is held out of train.
+"""Derived parts of a data set: all its images as one set, and a part held out of train.
 
 Imports the rest of data. Begin with `everything.py`.
 """

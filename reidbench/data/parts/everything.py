@@ -13,11 +13,11 @@ from reidbench.data.split import Sample, Split
 
 
 def all_images(parts: Mapping[str, Split], one_numbering: bool) -> tuple[Split, np.ndarray, tuple[str, ...]]:
-    """The images, the place of each [N] in all parts one after the other, and sentences about what was left out.
+    """Return the images, the index of each [N] in the concatenated parts, and sentences about images left out.
 
-    Junk and distractors have no class. An image that a later part has again counts once. Without `one_numbering` equal
-    pids in train and test are two persons; cameras are the same in all parts. Tracklets of train and of the test are
-    different ones, as some sets count both from 0.
+    Junk and distractors have no class. An image that repeats in a later part counts once. Without `one_numbering`,
+    equal pids in train and test are two persons; cameras are the same in all parts. Tracklets of train and test are
+    different, since some sets count both from 0.
     """
     there = [parts[part] for part in PARTS if part in parts]
     above = int(max(there[0].pids.max(initial=0), 0)) if "train" in parts and not one_numbering else 0
@@ -32,7 +32,7 @@ def all_images(parts: Mapping[str, Split], one_numbering: bool) -> tuple[Split, 
             if sample.pid <= 0:
                 dropped["without an identity (junk or distractors)"] += 1
             elif sample.path in samples:
-                dropped["that another part has too"] += 1
+                dropped["that another part also has"] += 1
             else:
                 walk = sample.tracklet if sample.tracklet == UNKNOWN or not number else sample.tracklet + walks
                 pid = sample.pid + (above if number else 0)

@@ -16,18 +16,18 @@ from reidbench.errors import DataError
 
 from .everything import all_images
 
-LEAST = 2  # identities that a training needs, and valid queries that a validation needs
+LEAST = 2  # identities that training needs, and valid queries that validation needs
 CURE = "hold out more identities, or validate on another data set: `validate: {data: NAME}`"
 
 
 def hold_out(dataset: Dataset, how: Mapping[str, Any]) -> Dataset:
-    """The data set with the rest of its train images as `train`, and what was held out as query and gallery.
+    """Return the data set with the held-out images as query and gallery, and the rest of its train images as `train`.
 
-    `how` has `identities` (how many, or which fraction) and the `seed` that draws them, or `queries` for the validation
-    part that the data set ships. `of` and `of_seed` choose a subset of the identities before that; with `whole` the
-    rest is that of all identities. With `images` all images of the set, those of its test part too, are what a part is
-    held out of; without, nothing of the real test part is left. Raises DataError, in one sentence, where
-    fewer than two identities would be left to train on or fewer than two queries have a match.
+    `how` has `identities` (a number or a fraction) and the `seed` that draws them, or `queries` for the validation part
+    that the data set ships. `of` and `of_seed` select a subset of the identities first; with `whole` the rest comes
+    from all identities. With `images` the part is held out of all images of the set, including its test part; otherwise
+    nothing of the real test part is used. Raises DataError if fewer than two identities are left to train on or fewer
+    than two queries have a match.
     """
     if "images" in how:
         train, _, left = all_images(dataset.parts(), dataset.one_numbering)
@@ -43,15 +43,13 @@ def hold_out(dataset: Dataset, how: Mapping[str, Any]) -> Dataset:
     query, gallery = apart.subset(rows), apart.subset(np.setdiff1d(np.arange(len(apart)), rows))
     if len(query) < LEAST:
         raise DataError(
-            f"{dataset.name}: {len(query)} of the {len(apart)} held-out images can be a query (a person whom another "
-            f"camera sees too), and validation needs {LEAST}: {CURE}"
+            f"{dataset.name}: {len(query)} of the {len(apart)} held-out images can be queries (a person that another "
+            f"camera also sees), and validation needs {LEAST}: {CURE}"
         )
     counts = f"{len(chosen)} of {few.num_pids} identities, {len(apart)} of {len(few)} images"
     notes = [f"held out for validation: {counts}; {len(query)} are queries and {len(gallery)} gallery"]
     if alone := len(chosen) - query.num_pids:
-        notes.append(
-            f"{alone} of the {len(chosen)} held-out identities have no query, since one camera alone sees them"
-        )
+        notes.append(f"{alone} of the {len(chosen)} held-out identities have no query, since only one camera sees them")
     return _derived(dataset, train, query, gallery, notes, one_numbering=True)
 
 
@@ -65,20 +63,20 @@ def _derived(
 def _chosen(
     dataset: Dataset, train: Split, identities: int | float, seed: int
 ) -> tuple[np.ndarray, np.random.Generator]:
-    """The pids that are held out, and the generator that drew them and draws their queries."""
+    """Return the held-out pids, and the generator that drew them and draws their queries."""
     pids = np.unique(train.pids[train.pids > 0])
     count = max(LEAST, round(identities * len(pids))) if isinstance(identities, float) else identities
     if len(pids) - count < LEAST:
         raise DataError(
-            f"{dataset.name} has {len(pids)} identities to train on, of which validation would hold out {count}: "
-            f"{LEAST} or more must be left"
+            f"{dataset.name} has {len(pids)} identities to train on, and validation would hold out {count}: "
+            f"at least {LEAST} must be left"
         )
     generator = np.random.Generator(np.random.PCG64(seed))
     return np.sort(generator.permutation(pids)[:count]), generator
 
 
 def _queries(apart: Split, generator: np.random.Generator) -> np.ndarray:
-    """The rows of the queries, in order: of each identity one image or tracklet for each camera, as in Market-1501."""
+    """Sorted rows of the queries: one image or tracklet per identity and camera, as in Market-1501."""
     found: list[int] = []
     tracklets = np.full(len(apart), UNKNOWN) if apart.tracklets is None else apart.tracklets
     for pid in np.unique(apart.pids):
@@ -88,9 +86,9 @@ def _queries(apart: Split, generator: np.random.Generator) -> np.ndarray:
 
 
 def _drawn(camids: np.ndarray, tracklets: np.ndarray, generator: np.random.Generator) -> list[int]:
-    """Of the images [N] of one identity, one query for each camera, with all images of its tracklet.
+    """From the images [N] of one identity, draw one query per camera, with all images of its tracklet.
 
-    A camera gives none where a query would then have no match in the gallery from another camera.
+    A camera gives no query if that query would have no match in the gallery from another camera.
     """
     chosen: list[int] = []
     for camid in generator.permutation(np.unique(camids)):
@@ -104,12 +102,12 @@ def _drawn(camids: np.ndarray, tracklets: np.ndarray, generator: np.random.Gener
 
 
 def _has_match(camid: int, gallery: np.ndarray) -> bool:
-    """Whether the camera rule leaves one of a person's gallery images to a query of this camera."""
+    """Whether the camera rule leaves a query of this camera a gallery image of the same person."""
     return bool((gallery != camid).any() or (camid == UNKNOWN_CAMERA and len(gallery)))
 
 
 def _shipped(dataset: Dataset, train: Split) -> Dataset:
-    """The data set whose validation part is its query, and whose train images are the gallery."""
+    """The data set with its validation part as query and its train images as gallery."""
     if dataset.validation is None:
         raise DataError(
             f"{dataset.name} ships no validation part: hold out identities, `validate: {{identities: 0.2}}`"
@@ -121,9 +119,9 @@ def _shipped(dataset: Dataset, train: Split) -> Dataset:
     if len(query) < LEAST:
         raise DataError(
             f"{dataset.name}: {len(query)} of the {len(dataset.validation)} images of its validation part show a "
-            f"person whom another camera sees in train, and validation needs {LEAST} such queries"
+            f"person that another camera sees in train, and validation needs {LEAST} such queries"
         )
-    notes = [f"validation: {len(query)} images of the validation part are queries, the {len(train)} of train gallery"]
+    notes = [f"validation: {len(query)} images of the validation part are queries, {len(train)} train images gallery"]
     if left := len(dataset.validation) - len(query):
         notes.append(
             f"{left} of {len(dataset.validation)} images of the validation part are left out: train has no image of "

@@ -1,4 +1,4 @@
-"""Decode, turn and resize pictures, from files or from an lmdb.
+"""Decode, orient and resize images from files or an lmdb.
 
 Imports errors and files. Begin with `images.py`.
 """

@@ -1,4 +1,4 @@
-"""Decoding and resizing with Pillow, and keeping decoded pictures in memory where they fit."""
+"""Decode and resize images with Pillow, and cache decoded images in memory if they fit."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .lmdbfile import read_value
 from .orientation import orientation, upright
 from .size import ImageSize
 
-# What is decoded, and the endings of such files in lower case: the one list of what every reader takes for a picture.
-# Pillow knows dozens of formats more, and has one of them drawn by a program.
+# The decoded formats and their extensions in lower case: the only list of what readers accept as an image. Pillow
+# supports dozens more formats, one of them through an external program.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png", ".apng"),
@@ -31,15 +31,15 @@ FORMATS = {
     "WEBP": (".webp",),
 }
 ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
-# Pictures too, of kinds that are not read: readers count and name them.
+# Also images, but of formats that are not read: readers count and name them.
 FOREIGN_ENDINGS = (
     ".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc",
     ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pam", ".qoi", ".tga", ".pcx", ".dib", ".ico", ".dds", ".sgi", ".ras",
     ".psd", ".xcf", ".svg", ".eps", ".exr", ".hdr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2",
 )  # fmt: skip
-MOST_PIXELS = 89_478_485  # of one picture, as Pillow has it: a quarter of a GB
+MOST_PIXELS = 89_478_485  # per image, Pillow's own limit: a quarter of a GB
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-MOST_BYTES = 1 << 28  # of one file; the pictures of this field have some kB
+MOST_BYTES = 1 << 28  # per file; images of this field have some kB
 
 
 class HasImages(Protocol):
@@ -52,21 +52,19 @@ class HasImages(Protocol):
 def read_image(path: Path) -> np.ndarray:
     """Decode a file, or a value of an lmdb, to uint8 [height, width, 3], RGB.
 
-    Raises DataError, naming the file, for what is missing, is no image, is cut short or is absurdly large.
+    Raises DataError, naming the file, if it is missing, not an image, truncated or absurdly large.
     """
     return decode_image(read_encoded(path), str(path))
 
 
 def read_encoded(path: Path) -> bytes:
-    """The bytes of an image file; below an lmdb they are the value of that key. Raises DataError."""
+    """Bytes of an image file, or of a key's value for a path below an lmdb. Raises DataError."""
     try:
         info = path.stat()
-        if not stat.S_ISREG(info.st_mode):  # a pipe would never end, and neither would a link to a device
-            raise DataError(f"{shown(path)}: cannot be decoded: it is no file")
+        if not stat.S_ISREG(info.st_mode):  # reading a pipe would never end, nor would a link to a device
+            raise DataError(f"{shown(path)}: cannot be decoded: it is not a file")
         if info.st_size > MOST_BYTES:
-            raise DataError(
-                f"{shown(path)}: cannot be decoded: it has {info.st_size} bytes, and no picture has so many"
-            )
+            raise DataError(f"{shown(path)}: cannot be decoded: {info.st_size} bytes are more than an image has")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         value = read_value(path)
@@ -78,20 +76,20 @@ def read_encoded(path: Path) -> bytes:
 
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
-    """Encoded bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`.
+    """Decode bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`.
 
-    Of several frames the first is taken, of 16 bits a channel the upper eight; transparency is left out. The picture
-    stands as a viewer shows it: what EXIF says about its orientation is done.
+    Takes the first of several frames and the upper eight of 16 bits per channel, drops transparency, and applies the
+    EXIF orientation, as viewers do.
     """
     try:
         with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are more than a picture has")
+                raise ValueError(f"{image.width} x {image.height} pixels are more than an image has")
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
             return upright(pixels, orientation(image))
     except UnidentifiedImageError:
         kinds = ", ".join(FORMATS)
-        why = f"{len(data)} bytes that are none of {kinds}" if data else "it is empty (0 bytes)"
+        why = f"its {len(data)} bytes are none of {kinds}" if data else "it is empty (0 bytes)"
         raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
     except Exception as error:  # noqa: BLE001 - Pillow's readers raise many kinds for a damaged file
         why = shown(str(error) or type(error).__name__)
@@ -99,10 +97,10 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey pictures of 16 bits, which Pillow itself would cut off at 255: nearly all of them would be white."""
+    """Reduce grey images of 16 bits, which Pillow itself would clip at 255, leaving nearly all of them white."""
     if not image.mode.startswith("I"):
         if image.mode == "F":
-            raise ValueError("its pixels are floats, and nobody says of what range")
+            raise ValueError("its pixels are floats of unknown range")
         return image
     values = np.asarray(image).astype(np.int64)
     if values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
@@ -111,7 +109,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 [h, w, 3] to `size` = (height, width), antialiased where it shrinks.
+    """Resize uint8 [h, w, 3] to `size` = (height, width), with antialiasing when it shrinks.
 
     Bilinear, unless `size` is an `ImageSize` with another filter.
     """
@@ -129,11 +127,10 @@ def load_pixels(
     workers: int = 0,
     picture: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray | None:
-    """All pictures at one size, uint8 [N, height, width, 3], or None when they exceed `limit` bytes.
+    """Load all images at one size, uint8 [N, height, width, 3]; None if they exceed `limit` bytes.
 
-    Decoding is free of randomness, so `workers` threads change the time and nothing else (Pillow decodes
-    outside the interpreter lock). The default limit is a quarter of the machine's memory. `picture(index)` may
-    decode and resize in another way than Pillow's.
+    Decoding uses no randomness, so `workers` threads change only the time (Pillow decodes outside the GIL). The default
+    limit is a quarter of the machine's memory. `picture(index)` replaces Pillow's decoding and resizing.
     """
     count = len(images)
     if count * size[0] * size[1] * 3 > (memory_limit() if limit is None else limit):

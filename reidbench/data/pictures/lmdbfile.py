@@ -1,4 +1,4 @@
-"""Pictures in an lmdb, with whatever keys its maker chose. Needs the extra `data`; nothing is ever unpickled."""
+"""Images in an lmdb, with any keys. Requires the extra `data`; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from reidbench.errors import DataError
 from reidbench.files.names import shown
 
 SUFFIXES = (".lmdb", ".mdb")
-# How an image file begins: JPEG, PNG, BMP, GIF, TIFF, and WebP's container.
+# Magic bytes of image files: JPEG, PNG, BMP, GIF, TIFF, and WebP's container.
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"RIFF")
 HEX = "hex:"
 
 
 def is_lmdb(path: Path) -> bool:
-    """Whether this is an lmdb: a folder with data.mdb in it, or a single file named so."""
+    """Whether this is an lmdb: a folder that contains data.mdb, or a single file of that name."""
     return (path / "data.mdb").is_file() or (path.suffix in SUFFIXES and path.is_file())
 
 
 def data_file(path: Path) -> Path:
-    """The file that holds the data of the lmdb `path`."""
+    """The data file of the lmdb `path`."""
     return path / "data.mdb" if path.is_dir() else path
 
 
 def image_keys(path: Path) -> Iterator[tuple[str, bool]]:
-    """(key as text, whether its value begins like an image) of every entry, in the order of the keys."""
+    """Yield (key as text, whether its value begins like an image) of every entry, in key order."""
     with _environment(path).begin(buffers=True) as transaction:
         for key, value in transaction.cursor():
             head = bytes(value[:8])
@@ -36,7 +36,7 @@ def image_keys(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def read_value(path: Path) -> bytes | None:
-    """The value behind `LMDB/KEY`, or None where no lmdb lies on the way or it has no such key."""
+    """Value of `LMDB/KEY`; None if no lmdb is on the path or it does not have the key."""
     for folder in path.parents:
         if is_lmdb(folder):
             return _value(folder, path.relative_to(folder).as_posix())
@@ -48,13 +48,13 @@ def _value(folder: Path, name: str) -> bytes | None:
     try:
         with environment.begin() as transaction:
             value: bytes | None = transaction.get(text_to_key(name))
-    except (ValueError, importlib.import_module("lmdb").Error) as error:  # a key too long, digits that are none
+    except (ValueError, importlib.import_module("lmdb").Error) as error:  # the key is too long, or not hexadecimal
         raise DataError(f"{shown(folder)}: cannot look up {shown(name)}: {error}") from None
     return value
 
 
 def key_to_text(key: bytes) -> str:
-    """A key as part of a path. Keys that a path would change are written in hexadecimal digits."""
+    """A key as part of a path. Keys that are not valid in a path become hexadecimal digits."""
     try:
         text = key.decode("utf-8")
     except UnicodeDecodeError:
@@ -65,23 +65,23 @@ def key_to_text(key: bytes) -> str:
 
 
 def text_to_key(text: str) -> bytes:
-    """What `key_to_text` made of a key, undone."""
+    """Invert `key_to_text`."""
     return bytes.fromhex(text.removeprefix(HEX)) if text.startswith(HEX) else text.encode("utf-8")
 
 
 @functools.lru_cache(maxsize=8)
 def _environment(path: Path) -> Any:
-    """The open lmdb. It is read only and takes no lock, so that it may lie on a disk that is read only too."""
+    """Open the lmdb read-only and without a lock, so that it also works on a read-only disk."""
     try:
         lmdb: Any = importlib.import_module("lmdb")
     except ImportError:
-        raise DataError(f"{path}: reading an lmdb needs the extra: pip install 'reidbench[data]'") from None
+        raise DataError(f"{path}: reading an lmdb requires an extra: pip install 'reidbench[data]'") from None
     try:
         environment = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
-        raise DataError(f"{shown(path)}: no lmdb that can be read: {error}") from None
+        raise DataError(f"{shown(path)}: not a readable lmdb: {error}") from None
     info, page = environment.info(), environment.stat()["psize"]
     if (info["last_pgno"] + 1) * page > data_file(path).stat().st_size:  # reading beyond the end kills the process
         environment.close()
-        raise DataError(f"{shown(path)}: no lmdb that can be read: it is cut short")
+        raise DataError(f"{shown(path)}: not a readable lmdb: it is truncated")
     return environment

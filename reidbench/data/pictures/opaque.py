@@ -1,4 +1,4 @@
-"""Pictures for programs of others: copies whose names, times and order tell nothing of the labels."""
+"""Copies of images for external programs, whose names, times and order reveal nothing about the labels."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Protocol
 
 TIME = 946684800  # of each copy: 2000-01-01, in seconds since 1970
-LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")  # no digit stands in a name, so no pid either
-# The first bytes of the formats that are read, and the ending of a copy: that of the file could be a label.
+LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")  # names contain no digits, so no pids either
+# Magic bytes of the supported formats, and the extension of a copy: the file's own extension could be a label.
 ENDINGS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"BM": ".bmp", b"GIF8": ".gif", b"II": ".tif", b"MM": ".tif",
            b"RIFF": ".webp"}  # fmt: skip
 
 
 class Stored(Protocol):
-    """Anything with a length and the bytes of its pictures: splits, with labels or without."""
+    """Anything with a length and access to the bytes of its images: labelled and hidden splits."""
 
     def __len__(self) -> int: ...
     def _encoded(self, index: int) -> tuple[str, bytes]: ...
 
 
 def opaque_names(images: Stored, seed: int) -> list[str]:
-    """A name for each image [N], made of its own bytes and the seed alone, so that no other fact can be read in it.
+    """Name each image [N] from its own bytes and the seed only, so that the name reveals nothing else.
 
-    Of equal pictures the second and later ones end in -b, -c, ... Raises DataError for one that cannot be read.
+    The second and later of equal images end in -b, -c, ... Raises DataError if an image cannot be read.
     """
     seen: dict[str, int] = {}
     names = []
@@ -38,7 +38,7 @@ def opaque_names(images: Stored, seed: int) -> list[str]:
 
 
 def copy_pictures(images: Stored, names: Sequence[str], folder: Path) -> None:
-    """Write each picture, byte for byte, under its name into a new folder, in the order of the names."""
+    """Write each image, byte for byte, under its name into a new folder, in the order of the names."""
     folder.mkdir(parents=True)
     for index in sorted(range(len(names)), key=names.__getitem__):
         file = folder / names[index]
@@ -53,5 +53,5 @@ def _ending(data: bytes) -> str:
 
 
 def _letters(number: int) -> str:
-    """1 as b, 25 as z, 26 as ba: numbers to the base of 26."""
+    """Write a number in base 26: 1 as b, 25 as z, 26 as ba."""
     return (_letters(number // 26) if number >= 26 else "") + chr(ord("a") + number % 26)

@@ -1,4 +1,4 @@
-"""How a picture stands: cameras store it as the sensor saw it and note in EXIF how to turn it, as viewers do."""
+"""Image orientation: cameras store an image as the sensor saw it and record in EXIF how viewers must rotate it."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8, of a loaded picture; 1 (upright) where there is none or its block is damaged.
+    """EXIF orientation, 1 to 8, of a loaded image; 1 (upright) if it is missing or damaged.
 
-    Pillow itself turns a TIFF when it loads it, and gives no EXIF of it.
+    Pillow rotates a TIFF when it loads it, and then returns no EXIF.
     """
     block = image.info.get("exif")
     return in_exif(block) if isinstance(block, bytes) else UPRIGHT
 
 
 def jpeg_orientation(data: bytes) -> int:
-    """The same of an encoded JPEG, of which only the header is read, and that only where EXIF is in it."""
+    """EXIF orientation of an encoded JPEG. Reads only the header, and only if it contains EXIF."""
     if _MARK not in data:
         return UPRIGHT
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return orientation(image)
-    except (OSError, SyntaxError, ValueError):  # the decoder says what is wrong
+    except (OSError, SyntaxError, ValueError):  # the decoder reports the error
         return UPRIGHT
 
 
 def in_exif(block: bytes) -> int:
-    """The orientation in an EXIF block, which is a TIFF's header and first directory; 1 where it cannot be read.
+    """Orientation in an EXIF block, which has a TIFF header and first directory; 1 if it cannot be read.
 
-    Pillow's own reader warns about or raises for what is damaged elsewhere in the block.
+    Pillow's own reader warns about or raises for damage elsewhere in the block.
     """
     block = block.removeprefix(_MARK)
     order = _ORDERS.get(block[:4])
@@ -51,15 +51,15 @@ def in_exif(block: bytes) -> int:
             if tag == _TAG and count == 1 and kind in (_SHORT, _LONG):
                 (found,) = struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", block, at + 8)
                 return int(found) if 1 <= found <= 8 else UPRIGHT
-    except struct.error:  # cut short
+    except struct.error:  # truncated
         return UPRIGHT
     return UPRIGHT
 
 
 def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels [height, width, 3] as a viewer shows them; 5 to 8 exchange height and width.
+    """Orient pixels [height, width, 3] as a viewer shows them; 5 to 8 swap height and width.
 
-    EXIF says which sides of the picture the file's first row and first column are: top and left in 1, right and top
+    EXIF gives the sides of the image where the file's first row and first column are: top and left in 1, right and top
     in 6, the usual portrait.
     """
     if turn >= 5:

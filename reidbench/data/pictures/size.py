@@ -1,4 +1,4 @@
-"""The size that pictures come to, and how they come to it: what a matrix file says once for all that reads pictures."""
+"""Image size and resizing, set once in a matrix file for every component that reads images."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Literal, get_args
 
 Filter = Literal["bilinear", "bicubic"]
 CropFrom = Literal["resized", "original"]
-# What a matrix file may say beside `image_size`, and the values; the first is the default.
+# Settings of a matrix file besides `image_size`, and their values; the first is the default.
 RESIZE: tuple[str, ...] = get_args(Filter)
 CROP_FROM: tuple[str, ...] = get_args(CropFrom)
 WORDS = {"resize": RESIZE, "resize_test": RESIZE, "crop_from": CROP_FROM}
-SIDES = (8, 4096)  # pixels, the least and the most
+SIDES = (8, 4096)  # pixels, minimum and maximum
 
 
 def setting_fault(name: str, value: Any) -> str:
-    """What `image_size`, or one of the words beside it, must be; nothing where the value is that."""
+    """Error in `image_size` or one of the related settings; empty if the value is valid."""
     if name in WORDS:
         fits = isinstance(value, str) and value in WORDS[name]
         return "" if fits else f"must be one of {', '.join(WORDS[name])}"
@@ -28,11 +28,11 @@ def setting_fault(name: str, value: Any) -> str:
 
 
 class ImageSize(tuple[int, int]):
-    """(height, width), equal to the plain pair, with how pictures come to it.
+    """(height, width), equal to the plain pair, with resizing settings.
 
-    `resize` is the filter of training pictures and `resize_test` that of pictures that are embedded; both smooth where
-    a picture shrinks. `crop_from` says whether random resized crops are cut from the pictures as they are stored
-    (`original`), or from pictures that already have this size.
+    `resize` is the filter for training images and `resize_test` the filter for embedded images; both antialias when an
+    image shrinks. `crop_from` selects whether random resized crops are cut from the stored images (`original`) or from
+    images already resized to this size.
     """
 
     resize: Filter
@@ -46,19 +46,19 @@ class ImageSize(tuple[int, int]):
         resize_test: Filter | None = None,
         crop_from: CropFrom = "resized",
     ) -> ImageSize:
-        """Without `resize_test` the filter is `resize` everywhere."""
+        """Without `resize_test`, the filter is `resize` everywhere."""
         made = super().__new__(cls, size)
         made.resize, made.resize_test, made.crop_from = resize, resize_test or resize, crop_from
         return made
 
     @classmethod
     def given(cls, size: Iterable[int]) -> ImageSize:
-        """A size as it is; a plain pair with the defaults."""
+        """Return an ImageSize unchanged; a plain pair gets the defaults."""
         return size if isinstance(size, ImageSize) else cls(size)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> ImageSize:
-        """The size of settings as a matrix file has them: `image_size`, and what is said of the words beside it."""
+        """Build from a matrix file's settings: `image_size` and the related settings."""
         return cls(settings["image_size"], **{name: settings[name] for name in WORDS if name in settings})
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -66,12 +66,12 @@ class ImageSize(tuple[int, int]):
 
     @property
     def words(self) -> str:
-        """The size and what differs from the default, for sentences: `64x32, resize bicubic`."""
+        """The size and the settings that differ from the default, for messages: `64x32, resize bicubic`."""
         return ", ".join([f"{self[0]}x{self[1]}", *(f"{name} {value}" for name, value in self.said.items())])
 
     @cached_property
     def said(self) -> dict[str, str]:
-        """What differs from the default, in the words of a matrix file."""
+        """Settings that differ from the default, as in a matrix file."""
         words = {"resize": self.resize} if self.resize != RESIZE[0] else {}
         words |= {"resize_test": self.resize_test} if self.resize_test != self.resize else {}
         return words | ({"crop_from": self.crop_from} if self.crop_from != CROP_FROM[0] else {})

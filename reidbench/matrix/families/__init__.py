@@ -1,4 +1,4 @@
-"""Families of tasks: their groups and means, the protocols of domain generalisation, and sequences of data sets.
+"""Families of tasks: groups and their means, protocols of domain generalisation, and sequences of data sets.
 
 Imports the benchmark. Begin with `groups.py`.
 """

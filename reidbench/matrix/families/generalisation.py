@@ -1,6 +1,6 @@
-"""The protocols of domain generalisation that papers number 1, 2 and 3: data sets, images, and where they come from.
+"""Protocols of domain generalisation that papers number 1, 2 and 3: data sets, images and references.
 
-Numbers are those of META, ACL and BAU; other papers number other protocols.
+Numbers follow META, ACL and BAU; other papers use other numbers.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ METABIN = (
     "Choi et al., Meta Batch-Instance Normalization for Generalizable Person Re-Identification, CVPR 2021: "
     "README.md of https://github.com/bismex/MetaBIN (test sets and their splits; its sources have DukeMTMC-reID too)"
 )
-NUMBERED = "META, ACL and BAU number the protocols so; other papers give these numbers to other ones"
+NUMBERED = "numbered as in META, ACL and BAU; other papers use these numbers for other protocols"
 LARGE = ("market1501", "msmt17", "cuhk03", "cuhk-sysu")
 VERSIONS = (
-    "META takes MSMT17 V2; BAU takes CUHK03 by the 767/700 protocol with detected boxes; CUHK-SYSU is a source only"
+    "META uses MSMT17 V2; BAU uses CUHK03 with the 767/700 protocol and detected boxes; CUHK-SYSU is a source only"
 )
 
 
 @dataclass(frozen=True)
 class Generalisation:
-    """A protocol: on which `images` of all `sources` but the target a method is trained, and the targets of its tests.
+    """Protocol: for each test, a method trains on the `images` of all `sources` except the target.
 
-    Data sets have names of the field, which a matrix file gives to data sets of its own. `references` are the papers
-    and the public code that the definition was read from.
+    Data sets have their published names, which a matrix file maps to its own data sets. `references` are the papers and
+    public code that the definition was read from.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Generalisation:
         return tuple(dict.fromkeys((*self.sources, *self.targets)))
 
     def tests(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Sources and target of each of its tests."""
+        """Yield sources and target of each test."""
         for target in self.targets:
             yield tuple(source for source in self.sources if source != target), target
 
@@ -73,9 +73,9 @@ PROTOCOLS = {
             ("prid", "grid", "viper", "ilids"),
             ALL_IMAGES,
             (
-                "each small data set is tested on ten random splits: give a list of ten, one a split",
+                "each small data set is tested on ten random splits: give a list of ten, one per split",
                 "tables report the mean over splits and then over the four sets, of mAP and rank 1",
-                "papers before DukeMTMC-reID was withdrawn had it as a fifth source",
+                "papers before the withdrawal of DukeMTMC-reID use it as a fifth source",
             ),
             (BAU, METABIN),
         ),
@@ -100,20 +100,20 @@ PROTOCOLS = {
     )
 }
 
-SEQUENCE = "sequence"  # what is said of lifelong tasks, under a name of its own
+SEQUENCE = "sequence"  # name of the description of lifelong tasks
 
 
 def described(name: str) -> Iterator[str]:
-    """What a protocol is and where its definition is from, line by line. Raises ReidbenchError for an unknown name."""
+    """Yield the definition and references of a protocol, line by line. Raises ReidbenchError for an unknown name."""
     if name == SEQUENCE:
-        yield "data sets one after the other, each time from the network that the method had; tests after each step"
+        yield "data sets in order, each training starting from the method's current network; tests after each step"
         for number, words in DEFINITIONS.items():
             if number != MEAN:
                 yield f"{number}: {words}"
                 yield f"  from: {REFERENCES[number]}"
         return
     if name not in PROTOCOLS:
-        raise ReidbenchError(f"no protocol is named {name!r} (known: {', '.join((*PROTOCOLS, SEQUENCE))})")
+        raise ReidbenchError(f"unknown protocol {name!r} (known: {', '.join((*PROTOCOLS, SEQUENCE))})")
     found = PROTOCOLS[name]
     yield found.summary
     for sources, target in found.tests():

@@ -1,4 +1,4 @@
-"""Numbers of several tasks: the mean of a family, and what a sequence of data sets is judged by."""
+"""Summaries of several tasks: means of families, and measures of sequences of data sets."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ DEFINITIONS = {
     "step; the mean over all data sets of the sequence but the last",
 }
 REFERENCES = {
-    SEEN: "Pu et al., Lifelong Person Re-Identification via Adaptive Knowledge Accumulation, CVPR 2021; computed so by "
+    SEEN: "Pu et al., Lifelong Person Re-Identification via Adaptive Knowledge Accumulation, CVPR 2021; computed as in "
     "test_model in continual_train.py of https://github.com/zhoujiahuan1991/CVPR2024-DKP (Xu et al., CVPR 2024)",
     UNSEEN: "as the seen average; each unseen data set has the same weight",
-    FORGETTING: "Chaudhry et al., Riemannian Walk for Incremental Learning, ECCV 2018; negative where the last step is "
+    FORGETTING: "Chaudhry et al., Riemannian Walk for Incremental Learning, ECCV 2018; negative if the last step is "
     "the best",
 }
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A number of several tasks.
+    """Summary of several tasks: the mean over its terms.
 
-    Each of `terms` is the task whose value counts. Of forgetting it is several: the tests of one data set after each
-    step from the one that trained on it, the last step's at the end. The number is the mean over the terms.
+    Each of `terms` is the task whose value counts. For forgetting a term is several tasks: the tests of one data set
+    after each step from the one that trained on it, ending with the last step.
     """
 
     group: str
@@ -38,7 +38,7 @@ class Derived:
 
     @property
     def heading(self) -> str:
-        """Its name in tables, where tasks have theirs."""
+        """Its name in tables, in place of a task's name."""
         return heading(self.group, self.name)
 
     @property
@@ -48,12 +48,12 @@ class Derived:
 
 
 def heading(group: str, name: str) -> str:
-    """The name of a group's number in tables."""
+    """Return the name of a group's summary in tables."""
     return f"{group}: {name}"
 
 
 def derived(tasks: Sequence[Task]) -> tuple[Derived, ...]:
-    """The numbers of all groups of a file, in its order. A family of one task has none: that is the task's own."""
+    """Return the summaries of all groups of a file, in order; a family of one task has none."""
     groups: dict[str, list[Task]] = {}
     for task in tasks:
         if task.group:
@@ -79,5 +79,5 @@ def _of_group(name: str, members: Sequence[Task]) -> Iterator[Derived]:
 
 
 def _trained_on(task: Task) -> bool:
-    """Whether the sequence up to here has the data set that is tested."""
+    """Return whether the sequence up to this task has trained on the tested data set."""
     return task.target.name in {ref.name for ref in task.source}

@@ -1,4 +1,4 @@
-"""A method on a sequence of data sets: trained on one after the other, each time from the network that it had."""
+"""Sequences of data sets: a method trains on one after the other, each time from its current network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from reidbench.words import BACKBONE_FREE
 
 @dataclass(frozen=True)
 class Stretch:
-    """The training on one data set, as a task of its own, after those whose names are in `after`.
+    """Training on one data set of a sequence, as a separate task; `after` names the earlier data sets.
 
-    A task that is no sequence is one stretch. `number` counts those of a sequence from 1 and is 0 for any other.
+    A task that is not a sequence is one stretch. `number` counts those of a sequence from 1 and is 0 for any other.
     """
 
     task: Task
@@ -23,10 +23,10 @@ class Stretch:
     after: str = ""
 
     def steps(self, recipe: Recipe) -> Iterator[tuple[str, Choice]]:
-        """The steps of a recipe that run here: from the second data set on those that train an embedder.
+        """Yield the steps of a recipe that run here: after the first data set, only those that train an embedder.
 
-        Pre-training comes once, and so does what trains nothing. Raises NotApplicable for a component that cannot go
-        on from the network before.
+        Pre-training and steps that train nothing run once. Raises NotApplicable for a component that cannot start from
+        the current network.
         """
         for step, choice in recipe.steps:
             component, params = choice.component, choice.params
@@ -34,13 +34,13 @@ class Stretch:
                 continue
             if self.number > 1 and BACKBONE_FREE in component.traits_with(params):
                 raise NotApplicable(
-                    f"{choice.name} does not go on from the network of the data set before, as a sequence asks of it"
+                    f"{choice.name} cannot start from the network of the previous data set, which a sequence needs"
                 )
             yield step, choice
 
 
 def stretches(task: Task) -> tuple[Stretch, ...]:
-    """The stretches of a task. In one of a sequence a data set is source and target: adapters get its train images."""
+    """Return the stretches of a task. In a sequence a data set is source and target: adapters get its train images."""
     if not task.in_order:
         return (Stretch(task),)
     names = [ref.name for ref in task.source]
@@ -55,6 +55,6 @@ def stretches(task: Task) -> tuple[Stretch, ...]:
 
 
 def tested(task: Task) -> str:
-    """The target for a label, and what a sequence was trained on before."""
+    """Return the target for a label, with the data sets of a sequence trained on before."""
     after = f" after {'>'.join(ref.name for ref in task.source)}" if task.in_order else ""
     return f"{task.tested.name}{after}"

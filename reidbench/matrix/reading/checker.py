@@ -1,4 +1,4 @@
-"""Notes what is wrong with the values of a matrix file, each with file, line and cure; all at once, not the first."""
+"""Collect the errors of a matrix file with file, line and fix, to report all of them at once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from reidbench.registry.plugins import printable
 
 from .yamlfile import Path_, Tree, shown
 
-MOST_PROBLEMS = 100  # reported for one file; with more it is probably another file
+MOST_PROBLEMS = 100  # reported for one file; a file with more is probably not a matrix file
 
 
 class Checker:
-    """Takes values of a tree if they are what they must be, and else notes a problem and gives a plain one."""
+    """Return values of a tree that are valid; otherwise record an error and return a default."""
 
     def __init__(self, tree: Tree, must_exist: bool = True) -> None:
         self.tree = tree
@@ -29,24 +29,24 @@ class Checker:
         self.unknown: dict[str, None] = {}  # components that no plugin offers, as "KIND NAME"
 
     def text(self, path: Path_, value: Any) -> str:
-        """A value as the file says it."""
+        """Return a value as typed in the file."""
         return self.tree.text(path, value)
 
     def wrong(self, path: Path_, sentence: str) -> None:
-        """A problem, told with its line. Raises ConfigError when there are too many to go on."""
+        """Record an error with its line. Raises ConfigError when there are too many."""
         text = f"{self.tree.where(path)}: {sentence}"
         self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
         if len(self.problems) >= MOST_PROBLEMS:
-            more = f"{printable(self.tree.name)}: and more; these are the first"
+            more = f"{printable(self.tree.name)}: more errors follow; these are the first"
             raise ConfigError([*self.problems, more], list(self.unknown))
 
     def stop_at_problems(self) -> None:
-        """Raise ConfigError with all problems, if there are any."""
+        """Raise ConfigError with all errors, if there are any."""
         if self.problems:
             raise ConfigError(list(self.problems), list(self.unknown))
 
     def map(self, value: Any, path: Path_, known: Sequence[str] = ()) -> dict[str, Any]:
-        """`value` if it is a map of known keys, else {} and a problem."""
+        """Return `value` if it is a map of known keys, otherwise {} and an error."""
         if not isinstance(value, dict):
             self.wrong(path, f"must be a map (key: value), not {kind_word(value)}")
             return {}
@@ -56,7 +56,7 @@ class Checker:
         return value
 
     def named(self, value: Any, path: Path_, what: str, known: Sequence[str] = ()) -> dict[str, Any]:
-        """`value` if it is a map, where a name may stand as well; else {} and a problem."""
+        """Return `value` if it is a map in a place that also takes a name, otherwise {} and an error."""
         if isinstance(value, dict):
             return self.map(value, path, known)
         given = kind_word(value) if value is None or isinstance(value, list) else self.tree.text(path, value)
@@ -66,25 +66,25 @@ class Checker:
 
     @staticmethod
     def quotes(value: Any) -> str:
-        """The cure where text is meant and YAML reads something else."""
+        """Return the hint to quote text that YAML reads as another type."""
         return "; put it in quotes if it is text" if isinstance(value, bool | int | float) else ""
 
     def whole_number(self, value: Any, path: Path_, least: int, default: int) -> int:
-        """`value` if it is one, else `default` and a problem."""
+        """Return `value` if it is a whole number of at least `least`, otherwise `default` and an error."""
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self.wrong(path, f"must be a whole number from {least}, not {self.tree.text(path, value)}")
+            self.wrong(path, f"must be a whole number >= {least}, not {self.tree.text(path, value)}")
             return default
         return value
 
     def yes_or_no(self, value: Any, path: Path_) -> bool:
-        """`value` if it is true or false, else false and a problem."""
+        """Return `value` if it is true or false, otherwise False and an error."""
         if not isinstance(value, bool):
             self.wrong(path, f"must be true or false, not {self.tree.text(path, value)}")
             return False
         return value
 
     def seeds(self, value: Any, path: Path_) -> tuple[int, ...]:
-        """A list of different whole numbers."""
+        """Return a list of different whole numbers."""
         if not isinstance(value, list) or not value:
             given = "an empty list" if value == [] else kind_word(value)
             self.wrong(path, f"must be a list of whole numbers, like [0, 1, 2], not {given}")
@@ -96,7 +96,7 @@ class Checker:
         return seeds
 
     def settings(self, given: Mapping[str, Any], path: Path_) -> dict[str, Any]:
-        """The settings of images among the values of a map; what is no such value is left out, and a problem."""
+        """Return the image settings in a map, without invalid ones, which are errors."""
         found = {}
         for name in STEP_SETTINGS:
             if name not in given:
@@ -108,10 +108,10 @@ class Checker:
         return found
 
     def place(self, value: str, path: Path_, what: str) -> Path | None:
-        """Where a path leads, seen from the file; None and a problem where it names a variable that is not set.
+        """Resolve a path relative to the file; None and an error if it has an unset variable.
 
-        One that can lead nowhere (a user that is not here, a loop of links) stays as it is. `what` to give as the
-        variable's value, FILE or FOLDER, is for the cure. Where nothing must exist, a variable need not be set.
+        A path that cannot be resolved (unknown user, loop of links) is returned as it is. `what`, FILE or FOLDER, names
+        the variable's value in the suggested fix. Without `must_exist`, variables need not be set.
         """
         try:
             text = expanded(value)
@@ -127,33 +127,33 @@ class Checker:
 
     @staticmethod
     def leads(value: object, place: Path) -> str:
-        """Where a path leads, for a sentence; with the text of the file where `~` or a variable stands in it."""
+        """Return the resolved path for an error message, with the original text if `~` or a variable was replaced."""
         replaced = isinstance(value, str) and (value.startswith("~") or "$" in value)
         return f"{shown(value)} leads to {shown(str(place))}" if replaced else shown(str(place))
 
 
 def _or_set(path: Path_, what: str) -> str:
-    """`, or give --set KEY=FILE` where a key is such that `--set` can name it: no list, no dot in a word."""
+    """Return `, or give --set KEY=FILE` if `--set` can express the key: no list index, no dot in a word."""
     words = [word for word in path if isinstance(word, str) and not set(".=") & set(word)]
     setting = shlex.quote(f"{'.'.join(words)}={what}")
     return f", or give --set {setting}" if len(words) == len(path) else ""
 
 
 def entries(value: Any, path: Path_) -> list[tuple[Any, Path_]]:
-    """The values of a list with their paths, or the one value that stands for a list."""
+    """Return the values of a list with their paths, or the one value that replaces a list."""
     if not isinstance(value, list):
         return [(value, path)]
     return [(entry, (*path, index)) for index, entry in enumerate(value)]
 
 
 def guess(word: str, known: Sequence[str]) -> str:
-    """`; did you mean ...?` where a known word is near, else nothing."""
+    """Return `; did you mean ...?` if a known word is close, otherwise ""."""
     near = difflib.get_close_matches(word[:100], known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def there(place: Path, test: Callable[[Path], bool]) -> bool:
-    """Whether it is there; a name that no file can have (too long, a null character) is not."""
+    """Return whether the path exists; False for names that no file can have (too long, null character)."""
     try:
         return test(place)
     except (OSError, ValueError):
@@ -161,7 +161,7 @@ def there(place: Path, test: Callable[[Path], bool]) -> bool:
 
 
 def kind_word(value: Any) -> str:
-    """What a YAML value is, in words."""
+    """Return the kind of a YAML value in words."""
     if value is None:
         return "nothing"
     if value == []:

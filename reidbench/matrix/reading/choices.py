@@ -1,4 +1,4 @@
-"""From YAML values to components with parameters, and to files of features; mistakes have file, line and cure."""
+"""Read components with parameters, and feature files, from YAML values; errors have file, line and fix."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from reidbench.words import undeclarable
 from .checker import Checker, guess, kind_word, there
 from .yamlfile import LONGEST_KEY, Path_, is_number, shown
 
-STEP = ("backbone", *STEP_SETTINGS)  # keys of a step that are none of its component's parameters
-BESIDE = (*STEP, "data")  # those of a nested training
+STEP = ("backbone", *STEP_SETTINGS)  # keys of a step that are not parameters of its component
+BESIDE = (*STEP, "data")  # such keys of a nested training
 OF_FILES = ("features", "uses", *STEP_SETTINGS)  # keys of a row whose features come from files
 PARTS = ("query", "gallery")
-WRITTEN = re.compile(r"(?<!\$)\{(\w*)\}", re.ASCII)  # a placeholder, and no variable ${NAME}
-FIRST = 3  # files that a sentence names
-# What pydantic finds of another kind, by the type of its problem, in the words of a matrix file.
+WRITTEN = re.compile(r"(?<!\$)\{(\w*)\}", re.ASCII)  # a placeholder {NAME}, not a variable ${NAME}
+FIRST = 3  # number of files named in an error
+# Messages for pydantic's error types, in the words of a matrix file.
 MUST_BE = {
     "int_type": WHOLE,
     "float_type": DECIMAL,
@@ -43,14 +43,14 @@ MUST_BE = {
 
 
 class ChoiceReader:
-    """Reads components with their parameters, and those that are nested in them."""
+    """Read components with their parameters and nested components."""
 
     def __init__(self, checker: Checker, registry: Registry) -> None:
         self.check = checker
         self.registry = registry
 
     def choice(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = ()) -> Choice | None:
-        """`name` or `{use: name, param: value}`; `extra` keys are not the component's and are left out."""
+        """Read `name` or `{use: name, param: value}`; ignore the keys in `extra`, which are not parameters."""
         given = {"use": value} if isinstance(value, str) else self.check.named(value, path, kind)
         name = given.get("use")
         if not isinstance(name, str):
@@ -70,7 +70,7 @@ class ChoiceReader:
         chosen = self.filled(kind, component, options, path, extra)
         if chosen is None:
             return None
-        also = f"{options.get('preset')}:"  # presets of single data sets, `paper:msmt17-v1` beside `paper`
+        also = f"{options.get('preset')}:"  # presets for one data set, such as `paper:msmt17-v1` of `paper`
         presets = {name.removeprefix(also): name for name in component.presets if name.startswith(also)}
         made = {
             data: self.filled(kind, component, {**options, "preset": name}, path, extra)
@@ -81,7 +81,7 @@ class ChoiceReader:
     def filled(
         self, kind: str, component: Component, options: dict[str, Any], path: Path_, extra: Sequence[str]
     ) -> Choice | None:
-        """A component with the values of the preset that its options name, and the settings of that preset."""
+        """Return a component with the values and settings of the preset named in its options."""
         values = self.with_preset(kind, component, options, path)
         if values is None:
             return None
@@ -92,7 +92,7 @@ class ChoiceReader:
         return replace(chosen, settings=settings) if chosen and settings else chosen
 
     def step(self, kind: str, value: Any, path: Path_, extra: Sequence[str] = STEP) -> Choice | None:
-        """A component with what may stand beside its parameters: a network of its own and the size of its images."""
+        """Return a component with the settings next to its parameters: its own backbone and image size."""
         chosen = self.choice(kind, value, path, extra)
         if not isinstance(value, dict):
             return chosen
@@ -108,7 +108,7 @@ class ChoiceReader:
     def with_preset(
         self, kind: str, component: Component, options: dict[str, Any], path: Path_
     ) -> dict[str, Any] | None:
-        """The options beside the values of the preset that they name; None and a problem where there is none such."""
+        """Return the options merged over the values of their preset; report an unknown preset and return None."""
         if "preset" not in options or ("preset" in component.params.model_fields and not component.presets):
             return options
         name, known = options["preset"], list(component.presets)
@@ -124,7 +124,7 @@ class ChoiceReader:
         return {**component.presets[name], **{key: value for key, value in options.items() if key != "preset"}}
 
     def with_params(self, kind: str, component: Component, options: dict[str, Any], path: Path_) -> Choice | None:
-        """A component with its parameters, nested choices among them; None and problems where they do not fit."""
+        """Return a component with validated parameters and nested choices; report invalid ones and return None."""
         nested = {}
         for name, info in component.params.model_fields.items():
             mark = marker(info, NestedKind)
@@ -156,7 +156,7 @@ class ChoiceReader:
         return Choice(kind, component, params, nested) if fine else None
 
     def nested(self, given: Any, mark: NestedKind, path: Path_) -> tuple[Choice, NestedKind] | None:
-        """The component in a `Uses` field, with its own network, images and data where it names them."""
+        """Return the component of a `Uses` field, with its own backbone, image settings and data if given."""
         kind = self.kind_of(given, mark.kinds)
         trains = kind in OF_COMPONENT and OF_COMPONENT[kind].step
         chosen = self.step(kind, given, path, BESIDE if trains else STEP_SETTINGS)
@@ -165,19 +165,19 @@ class ChoiceReader:
         if trains and isinstance(given, dict) and "data" in given:
             if given["data"] != AUXILIARY:
                 text = self.check.text((*path, "data"), given["data"])
-                self.check.wrong((*path, "data"), f"must be {AUXILIARY}, or left out for the {mark.role}, not {text}")
+                self.check.wrong((*path, "data"), f"must be {AUXILIARY}, or omitted for the {mark.role}, not {text}")
             mark = replace(mark, role=AUXILIARY)
         return chosen, mark
 
     def kind_of(self, value: Any, kinds: Sequence[str]) -> str:
-        """The first of the kinds that has a component of the given name, or the first."""
+        """Return the first of the kinds that has a component of the given name, or the first kind."""
         name = value.get("use") if isinstance(value, dict) else value
         return next((kind for kind in kinds if name in self.registry.names(kind)), kinds[0])
 
     def located(self, params: type[Params], options: dict[str, Any], path: Path_) -> dict[str, Any]:
-        """Where the files and folders among the options lie: paths in a matrix file are relative to the file.
+        """Resolve files and folders among the options; relative paths start at the matrix file's folder.
 
-        None for one that names a variable which is not set.
+        None for a path with an unset variable.
         """
         found: dict[str, Any] = {}
         for name, info in params.model_fields.items():
@@ -192,7 +192,7 @@ class ChoiceReader:
         return found
 
     def paths_exist(self, params: Params, options: dict[str, Any], path: Path_) -> bool:
-        """Whether every file and folder among the parameters is there."""
+        """Return whether every file and folder among the parameters exists; report those that are missing."""
         fine = True
         for name, info in type(params).model_fields.items():
             hashed, value = marker(info, ContentHashed), getattr(params, name)
@@ -213,7 +213,7 @@ class ChoiceReader:
         return fine
 
     def param_problem(self, kind: str, component: Component, problem: Any, path: Path_) -> None:
-        """What pydantic says of a parameter, in a sentence."""
+        """Report pydantic's error about a parameter as a sentence."""
         where = (*path, *problem["loc"])
         known = list(component.params.model_fields)
         if problem["type"] == "extra_forbidden":
@@ -228,26 +228,26 @@ class ChoiceReader:
             given = self.check.text(where, problem["input"])
             quotes = self.check.quotes(problem["input"]) if problem["type"] == "string_type" else ""
             sentence = f"{message[:1].lower()}{message[1:]}"
-            # What is wrong with all parameters together names the values itself.
+            # An error about several parameters together includes their values.
             self.check.wrong(where, sentence[:400] + (f", not {given}{quotes}" if problem["loc"] else ""))
 
 
 def _preset_words(options: Mapping[str, Any]) -> str:
-    """The name of a preset, and the parameters that are written beside it."""
+    """Return the name of a preset and the parameters written next to it."""
     beside = [f"{name}={value}" for name, value in options.items() if name != "preset"]
     return printable(", ".join([str(options["preset"]), *beside]))
 
 
 class FeaturesReader:
-    """Reads rows whose features come from files."""
+    """Read rows whose features come from files."""
 
     def __init__(self, checker: Checker) -> None:
         self.check = checker
 
     def recipe(self, name: str, given: dict[str, Any], path: Path_) -> Recipe | None:
-        """A row whose features were made elsewhere: `{features: FILE, uses: [WORD, ...], image_size: [H, W]}`."""
+        """Read a row of features from files: `{features: FILE, uses: [WORD, ...], image_size: [H, W]}`."""
         for key in [key for key in given if key not in OF_FILES]:
-            self.check.wrong((*path, key), f"cannot stand beside `features`, only {', '.join(OF_FILES[1:])} can")
+            self.check.wrong((*path, key), f"cannot be combined with `features`; only {', '.join(OF_FILES[1:])} can")
         uses = self.uses(given["uses"], (*path, "uses")) if "uses" in given else None
         settings = self.check.settings(given, path)
         here: Path_ = (*path, "features")
@@ -261,7 +261,7 @@ class FeaturesReader:
         return Recipe(name, None, settings=settings, features=features) if len(paths) == len(by_part) else None
 
     def of_features(self, value: Any, path: Path_) -> Path | None:
-        """The path of a file or folder with features; None and a problem for what is none."""
+        """Return the path of a file or folder with features; report an invalid path and return None."""
         if not isinstance(value, str) or not value.strip():
             self.check.wrong(
                 path, f"must be a path, not {kind_word(value) if value else 'empty'}{self.check.quotes(value)}"
@@ -270,11 +270,11 @@ class FeaturesReader:
         for word in WRITTEN.findall(value):
             if word not in PLACEHOLDERS:
                 known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
-                self.check.wrong(path, f"no placeholder {{{word}}}{guess(word, PLACEHOLDERS)} (known: {known})")
+                self.check.wrong(path, f"unknown placeholder {{{word}}}{guess(word, PLACEHOLDERS)} (known: {known})")
         return self.check.place(value, path, "FILE")
 
     def uses(self, value: Any, path: Path_) -> tuple[str, ...]:
-        """The protocol words that a row of files declares; `none`, or [], for nothing."""
+        """Return the protocol words that a row of files declares; none for `none` and []."""
         words = [] if value == "none" else value if isinstance(value, list) else [value]
         for word in words:
             fault = undeclarable(word) if isinstance(word, str) else f"must be text, not {kind_word(word)}"
@@ -283,7 +283,7 @@ class FeaturesReader:
         return tuple(dict.fromkeys(str(word) for word in words))
 
     def check_there(self, methods: Sequence[Recipe], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
-        """Whether the files of all rows that come from files are there, for every task and seed."""
+        """Report rows of files with missing or invalid files, for every task and seed."""
         for recipe in methods:
             cells = itertools.product(tasks, seeds)
             files = [file for cell in cells for file in _files(recipe, *cell)]
@@ -310,7 +310,7 @@ def _form_fault(file: Path) -> str:
 
 
 def written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str, Any]:
-    """A nested component as a matrix file has it, all parameters included."""
+    """Return a nested component as a matrix file has it, including all parameters."""
     own = {"backbone": {"use": chosen.backbone.name, **chosen.backbone.resolved}} if chosen.backbone else {}
     own |= chosen.settings
     data = {"data": mark.role} if mark.role != declared.role else {}
@@ -318,7 +318,7 @@ def written(chosen: Choice, mark: NestedKind, declared: NestedKind) -> dict[str,
 
 
 def _beside(chosen: Choice, backbone: Choice | None, settings: Mapping[str, Any]) -> Choice:
-    """A choice with what stands beside its parameters."""
+    """Return a choice with the settings written next to its parameters."""
     return replace(chosen, backbone=backbone, settings={**chosen.settings, **settings})
 
 

@@ -1,4 +1,4 @@
-"""Reads `claims:`, what a matrix file says of its rows before they are run, and `claim_rule:`, how that is judged."""
+"""Read `claims:`, the predictions of a matrix file about its rows, and `claim_rule:`, the rule that judges them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .yamlfile import Path_, shown
 
 KINDS = ("better", "equal", "order")
 KEYS = ("say", *KINDS, "than", "metric", "by", "on", "margin", "effect", "published", "why")
-LEAST = 0.1  # points: tables print tenths, and a smaller number is a fraction that should have been in points
+LEAST = 0.1  # points: tables print tenths, and smaller numbers are usually fractions written in place of points
 USUAL = "mAP"
 
 
 class ClaimReader:
-    """Reads the claims of a file whose data, tasks, methods and evaluators are read."""
+    """Read the claims of a file whose data, tasks, methods and evaluators have been read."""
 
     def __init__(self, checker: Checker, found: Benchmark) -> None:
         self.check = checker
@@ -36,7 +36,7 @@ class ClaimReader:
 
     # ------------------------------------------------------------------ the rule
     def rule(self, value: Any) -> ClaimRule:
-        """`claim_rule: {alpha: 0.05, effect: 3}`, each of them optional."""
+        """Read `claim_rule: {alpha: 0.05, effect: 3}`; both keys are optional."""
         given = self.check.map(value, ("claim_rule",), ("alpha", "effect"))
         alpha = self.number(given, "alpha", ("claim_rule",), USUAL_RULE.alpha)
         if not 0 < alpha < 0.5:
@@ -44,12 +44,12 @@ class ClaimReader:
             alpha = USUAL_RULE.alpha
         effect = self.number(given, "effect", ("claim_rule",), USUAL_RULE.effect)
         if effect < LEAST:
-            self.wrong(("claim_rule", "effect"), f"is in points (3 is 3 % mAP), and must be at least {LEAST}", effect)
+            self.wrong(("claim_rule", "effect"), f"is in points (3 is 3 % mAP) and must be at least {LEAST}", effect)
         return ClaimRule(alpha, effect)
 
     # ------------------------------------------------------------------ claims
     def read(self, value: Any, rule: ClaimRule) -> tuple[Claim, ...]:
-        """All claims in the order of the file; a problem for each that could not be judged."""
+        """Return all claims in the order of the file; report those that cannot be judged."""
         if not isinstance(value, list):
             self.check.wrong(("claims",), f"must be a list of maps, not {kind_word(value)}")
             return ()
@@ -58,13 +58,13 @@ class ClaimReader:
             path: Path_ = ("claims", index)
             claim = self.claim(entry, path, rule)
             if claim and claim.say in found:
-                self.check.wrong((*path, "say"), f"another claim says {shown(claim.say)}; word one differently")
+                self.check.wrong((*path, "say"), f"another claim says {shown(claim.say)}; reword one of them")
             if claim:
                 found.setdefault(claim.say, claim)
         return tuple(found.values())
 
     def claim(self, entry: Any, path: Path_, rule: ClaimRule) -> Claim | None:
-        """The claim of an entry; None and its problems where it is none."""
+        """Return the claim of an entry; report errors and return None."""
         before = len(self.check.problems)
         given = self.check.map(entry, path, KEYS)
         kinds = [key for key in KINDS if key in given]
@@ -86,13 +86,13 @@ class ClaimReader:
         margin, effect = self.numbers(given, kind, known_metric, rule, path) if known_metric else (0.0, 0.0)
         published = self.published(given, kind, known_metric, path) if "published" in given else None
         if published and published.effect and "effect" not in given:
-            effect = min(effect, published.effect)  # else what a paper found could be refuted for being small
+            effect = min(effect, published.effect)  # otherwise a published effect could be refuted for being too small
         if len(self.check.problems) > before:
             return None
         return Claim(say, kind, rows, metric, by, on, margin, effect, published, why)  # type: ignore[arg-type]
 
     def text(self, given: Mapping[str, Any], key: str, path: Path_) -> str:
-        """The text of a key; nothing where it is not there, and a problem where it is no text, or empty."""
+        """Return the text of a key, "" if it is missing; report values that are empty or not text."""
         value = given.get(key, "")
         if key in given and not (isinstance(value, str) and value.strip()):
             said = "empty text" if isinstance(value, str) else self.said(value, (*path, key))
@@ -101,31 +101,31 @@ class ClaimReader:
         return str(value)
 
     def wrong(self, path: Path_, must: str, value: float, cure: str = "") -> None:
-        """Note a number that is not what it must be, as it was typed."""
+        """Report a number that violates `must`, as typed."""
         self.check.wrong(path, f"{must}, not {self.check.text(path, value)}{cure}")
 
     def said(self, value: Any, path: Path_) -> str:
-        """A value as the file has it; what it is, where it is no plain value."""
+        """Return a scalar as the file has it, or the kind of any other value."""
         return self.check.text(path, value) if isinstance(value, str | int | float) else kind_word(value)
 
     # ------------------------------------------------------------------ rows, tasks, evaluator
     def rows(self, given: Mapping[str, Any], kind: str, path: Path_) -> tuple[str, ...]:
-        """The rows that are compared, in their order."""
+        """Return the compared rows, in order."""
         if kind == "better":
             if "than" not in given:
-                self.check.wrong(path, "needs `than: ROW`, what the better row is compared with")
+                self.check.wrong(path, "needs `than: ROW`, the row that the better one is compared with")
             return self.names([given["better"], given.get("than")], ("better", "than"), path, "than" in given)
         if "than" in given:
-            self.check.wrong((*path, "than"), f"belongs to `better:`; name all rows in `{kind}:`")
+            self.check.wrong((*path, "than"), f"belongs to `better:`; list all rows in `{kind}:`")
         listed = given[kind]
         if not isinstance(listed, list) or len(listed) < 2:
-            count = f"{shown(listed)}, which is one" if isinstance(listed, list) and listed else kind_word(listed)
-            self.check.wrong((*path, kind), f"must be a list of two rows or more, not {count}")
+            count = f"{shown(listed)}, which is one row" if isinstance(listed, list) and listed else kind_word(listed)
+            self.check.wrong((*path, kind), f"must be a list of two or more rows, not {count}")
             return ()
         return self.names(listed, [(kind, place) for place in range(len(listed))], path, True)
 
     def names(self, values: Sequence[Any], keys: Sequence[Any], path: Path_, all_there: bool) -> tuple[str, ...]:
-        """Names of rows, each once; a problem for each other value, at its key."""
+        """Return the names of rows without repetitions; report every other value at its key."""
         found = []
         for value, key in zip(values, keys, strict=True) if all_there else [(values[0], keys[0])]:
             place = (*path, *(key if isinstance(key, tuple) else (key,)))
@@ -135,13 +135,13 @@ class ClaimReader:
             elif value not in self.methods:
                 self.check.wrong(place, _unknown("row", value, self.methods))
             elif value in found:
-                self.check.wrong(place, f"the row {shown(value)} is there already, and cannot be compared with itself")
+                self.check.wrong(place, f"the row {shown(value)} is repeated and cannot be compared with itself")
             else:
                 found.append(value)
         return tuple(found)
 
     def on(self, given: Mapping[str, Any], path: Path_) -> tuple[str, ...]:
-        """The tasks: those that are named, a family's where its name stands for them, or all of the file."""
+        """Return the named tasks, with families expanded; by default all tasks of the file."""
         listed = given.get("on", list(self.tasks))
         if isinstance(listed, str):
             listed = [listed]
@@ -157,12 +157,12 @@ class ClaimReader:
                 continue
             tasks = [name] if name in self.tasks else self.groups[name]
             if twice := [task for task in tasks if task in found]:
-                self.check.wrong(place, f"the task {shown(twice[0])} is there already")
+                self.check.wrong(place, f"the task {shown(twice[0])} is repeated")
             found += tasks
         return tuple(found)
 
     def by(self, given: Mapping[str, Any], metric: str, on: Sequence[str], path: Path_) -> str:
-        """The label of the evaluator that judges all these tasks and gives the metric; empty with a problem."""
+        """Return the label of the evaluator that judges all tasks and gives the metric; report errors and return ""."""
         giving = [label for label, declared in self.declared.items() if metric in declared]
         named = self.text(given, "by", path)
         if not giving:
@@ -175,39 +175,39 @@ class ClaimReader:
         elif named and named not in self.declared:
             self.check.wrong((*path, "by"), _unknown("evaluator", named, list(self.declared)))
         elif named and named not in giving:
-            self.check.wrong((*path, "by"), f"{named} gives no {metric}, but {' and '.join(giving)} can be named")
+            self.check.wrong((*path, "by"), f"{named} does not give {metric}; use {' or '.join(giving)}")
         elif named or "by" not in given:
             return self.one_judge([named] if named else giving, metric, on, path)
         return ""
 
     def one_judge(self, giving: Sequence[str], metric: str, on: Sequence[str], path: Path_) -> str:
-        """Of the evaluators that give the metric, the one that judges all these tasks."""
+        """Return the evaluator, among those that give the metric, that judges all these tasks."""
         judging = [label for label in giving if all(label in self.tasks[task] for task in on)]
         if len(judging) > 1:
-            self.check.wrong(path, f"several evaluators give {metric}: choose one by `by:`, {' or '.join(judging)}")
+            self.check.wrong(path, f"several evaluators give {metric}: choose one with `by:`, {' or '.join(judging)}")
         elif not judging:
             lacking = {label: [task for task in on if label not in self.tasks[task]] for label in giving}
             words = "; ".join(f"{label} does not judge {', '.join(tasks)}" for label, tasks in lacking.items())
-            self.check.wrong(path, f"no evaluator gives {metric} on all of its tasks: {words}; name fewer by `on:`")
+            self.check.wrong(path, f"no evaluator gives {metric} on all of its tasks: {words}; list fewer in `on:`")
         return judging[0] if len(judging) == 1 else ""
 
     # ------------------------------------------------------------------ numbers
     def numbers(
         self, given: Mapping[str, Any], kind: str, metric: Metric, rule: ClaimRule, path: Path_
     ) -> tuple[float, float]:
-        """Margin and least effect that counts, in the metric's printed unit."""
+        """Return the margin and the smallest relevant effect, in the metric's printed unit."""
         margin = self.number(given, "margin", path, 0.0)
         percent = metric.unit == "%"
         if kind == "equal" and "margin" not in given:
             unit = "points" if percent else metric.unit or "the metric's own values"
-            self.check.wrong(path, f"needs `margin:` above 0, in {unit}: no two rows are equal to the last digit")
+            self.check.wrong(path, f"needs `margin:` above 0, in {unit}: no two rows are exactly equal")
         elif margin < 0 or (kind == "equal" and margin == 0):
             self.wrong((*path, "margin"), f"must be {'above 0' if kind == 'equal' else 'at least 0'}", margin)
         elif margin:
             self.check_points(margin, metric, (*path, "margin"))
         effect = self.number(given, "effect", path, rule.effect)
         if kind == "equal" and "effect" in given:
-            self.check.wrong((*path, "effect"), "is what a difference must reach; rows that are equal have `margin:`")
+            self.check.wrong((*path, "effect"), "is the smallest relevant difference; `equal:` takes `margin:` instead")
         elif "effect" in given and effect <= 0:
             self.wrong((*path, "effect"), "must be above 0", effect)
         elif "effect" in given:
@@ -215,13 +215,13 @@ class ClaimReader:
         elif not percent and kind != "equal":
             unit = metric.unit or "its own values"
             name = f"{metric.name} is in {unit}, not in %"
-            self.check.wrong(path, f"needs `effect:`, the least difference that counts: {name}")
+            self.check.wrong(path, f"needs `effect:`, the smallest relevant difference: {name}")
         return margin, effect
 
     def published(
         self, given: Mapping[str, Any], kind: str, metric: Metric | None, path: Path_
     ) -> PublishedClaim | None:
-        """What a paper has: text, or `{effect: NUMBER, source: TEXT}` of a claim that one row is better."""
+        """Return a paper's result: text, or `{effect: NUMBER, source: TEXT}` for a `better:` claim."""
         place: Path_ = (*path, "published")
         value = given["published"]
         if not isinstance(value, dict):
@@ -229,20 +229,20 @@ class ClaimReader:
         inside = self.check.map(value, place, ("effect", "source"))
         source = self.text(inside, "source", place)
         if missing := [f"`{key}:`" for key in ("effect", "source") if key not in inside]:
-            self.check.wrong(place, f"needs {' and '.join(missing)}; words alone may stand as text")
+            self.check.wrong(place, f"needs {' and '.join(missing)}; write plain text for words alone")
         if "effect" not in inside:
             return None
         effect = self.number(inside, "effect", place, 0.0)
         if kind != "better":
-            self.check.wrong((*place, "effect"), f"is of two rows; say in words what is published of `{kind}:`")
+            self.check.wrong((*place, "effect"), f"compares two rows; describe in text what is published for `{kind}:`")
         elif effect <= 0:
-            self.wrong((*place, "effect"), "must be above 0, since the better row is named first", effect)
+            self.wrong((*place, "effect"), "must be above 0, since the better row comes first", effect)
         elif metric:
             self.check_points(effect, metric, (*place, "effect"))
         return PublishedClaim(source, effect)
 
     def number(self, given: Mapping[str, Any], key: str, path: Path_, default: float) -> float:
-        """A finite number; the default where it is not there, and a problem where it is none."""
+        """Return a finite number, or the default if it is missing; report anything else."""
         value = given.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             self.check.wrong((*path, key), f"must be a number, not {self.said(value, (*path, key))}")
@@ -250,17 +250,17 @@ class ClaimReader:
         return float(value)
 
     def check_points(self, value: float, metric: Metric, path: Path_) -> None:
-        """Note a number that is no difference between two values of the metric, or a fraction in place of points."""
+        """Report a number that exceeds every difference of two values of the metric, or a fraction given as points."""
         low, high = metric.ends
         scale = 100 if metric.unit == "%" else 1
         if metric.unit == "%" and value < LEAST:
             cure = f"; write {100 * value:.6g} for {100 * value:.6g} points"
-            self.wrong(path, f"is in points, and must be at least {LEAST}", value, cure)
+            self.wrong(path, f"is in points and must be at least {LEAST}", value, cure)
         elif value >= scale * (high - low):
             most = f"{scale * (high - low):g}"
-            self.wrong(path, f"must be below {most}, the most by which two values of {metric.name} differ", value)
+            self.wrong(path, f"must be below {most}, the largest difference of two values of {metric.name}", value)
 
 
 def _unknown(what: str, value: Any, known: Sequence[str], near: str | None = None) -> str:
     names = f"known: {', '.join(known) or 'none'}"
-    return f"no {what} is named {shown(value)}{guess(near or str(value), known)} ({names})"
+    return f"unknown {what} {shown(value)}{guess(near or str(value), known)} ({names})"

@@ -1,4 +1,4 @@
-"""Reads `evaluate:`, the evaluators of a matrix file and those that a task has of its own."""
+"""Read `evaluate:`, the evaluators of a matrix file and of single tasks."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ DEFAULT = "cosine"
 
 
 class EvaluateReader:
-    """Reads the evaluators of tasks, and then those of the whole file."""
+    """Read the evaluators of tasks, then those of the whole file."""
 
     def __init__(self, checker: Checker, choices: ChoiceReader) -> None:
         self.check = checker
         self.choices = choices
-        self.own: dict[str, tuple[Choice, ...]] = {}  # of the tasks that say so, by their entry's name
+        self.own: dict[str, tuple[Choice, ...]] = {}  # of tasks with an `evaluate`, by the entry's name
 
     def of_task(self, name: str, value: Any) -> None:
-        """The evaluators of an entry of `tasks`: a task, or all tasks of a family."""
+        """Read the evaluators of an entry of `tasks`: a task, or all tasks of a family."""
         self.own[name] = self.read(value, ("tasks", name, "evaluate"))
 
     def read(self, value: Any, path: Path_) -> tuple[Choice, ...]:
-        """One evaluator, or a list of different ones."""
+        """Return one evaluator, or a list of different ones."""
         found: list[Choice] = []
         if value == []:
-            self.check.wrong(path, f"is empty, so that no row would have a number; leave it out for {DEFAULT}")
+            self.check.wrong(path, f"is empty, so no row would have a number; omit it to use {DEFAULT}")
         for entry, at in entries(value, path):
             choice = self.choices.choice("evaluator", entry, at)
             if choice:
@@ -41,24 +41,24 @@ class EvaluateReader:
         return tuple(found)
 
     def refuse_equal(self, choice: Choice, others: Sequence[Choice], path: Path_) -> None:
-        """A problem where another evaluator of a list has the same component and rules."""
+        """Report an evaluator that has the same component and rules as another in the list."""
         same = next((other.called for other in others if other.identity == choice.identity), None)
         if same is not None and same != choice.called:
-            sentence = f"evaluators {same} and {choice.called} have equal rules, so equal numbers: leave one out"
+            sentence = f"evaluators {same} and {choice.called} have equal rules and so give equal numbers: remove one"
             self.check.wrong(path, sentence)
         elif same is not None:
             self.check.wrong(path, f"evaluator {choice.called} appears twice")
 
     def whole(self, top: dict[str, Any], tasks: Sequence[Task]) -> tuple[tuple[Choice, ...], list[Task]]:
-        """All evaluators of the file once, and its tasks with the labels of theirs where they do not have all.
+        """Return all evaluators of the file once, and the tasks with the labels of theirs if they do not use all.
 
-        A task without `evaluate` has those of the file.
+        A task without `evaluate` uses the file's.
         """
         by_task = [self.own.get(task.group or task.name) for task in tasks]
         common = self.read(top.get("evaluate", DEFAULT), ("evaluate",))
         if None not in by_task and tasks:
             if "evaluate" in top:
-                self.check.wrong(("evaluate",), "is used by no task, since each has an `evaluate` of its own")
+                self.check.wrong(("evaluate",), "has no effect, since each task has its own `evaluate`")
             common = ()
         found = list(common)
         for choice in (choice for own in by_task for choice in own or ()):
@@ -66,7 +66,7 @@ class EvaluateReader:
                 found.append(choice)
         labels = evaluator_labels(found)
         for label in {label for label in labels if labels.count(label) > 1}:
-            self.check.wrong(("evaluate",), f"two evaluators would have the name {shown(label)}: write them alike")
+            self.check.wrong(("evaluate",), f"two evaluators have the name {shown(label)}: write them in the same way")
         chosen = [self._labels(own or common, found, labels) for own in by_task]
         return tuple(found), [
             replace(task, judges=own) if len(own) < len(found) else task
@@ -79,5 +79,5 @@ class EvaluateReader:
 
 
 def _named(choice: Choice) -> tuple[str, dict[str, Any]]:
-    """What sets two evaluators of a file apart: presets with equal rules keep their names in different tasks."""
+    """Return the identity of an evaluator in a file: presets with equal rules keep their names in different tasks."""
     return choice.preset, choice.identity

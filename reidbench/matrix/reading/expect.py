@@ -1,4 +1,4 @@
-"""`expect:` names the published row that a cell is held against; it must be of the cell's own method and data."""
+"""Read `expect:`, the published rows that cells are compared with; each must have the cell's method and data."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from reidbench.matrix.protocol import protocol_words
 from .checker import Checker, guess, kind_word
 from .yamlfile import Path_, shown
 
-MOST_ROWS = 8  # named in a sentence
+MOST_ROWS = 8  # named in an error message
 KEYS = ("row", "source", "component")
 PARAMETERS = re.compile(r"\([^()]*\)")  # of a data set, in the task of a published number
 
 
 class Miss(Exception):
-    """No published row is meant, or several may be; the sentence says which there are."""
+    """Raised when no published row, or more than one, matches; the message lists the candidates."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A row of a published table on one task; `use` is the component that has it, with its kind."""
+    """Row of a published table on one task; `use` is the kind and name of its component."""
 
     use: tuple[str, str]
     numbers: tuple[Published, ...]
 
     @property
     def place(self) -> dict[str, str]:
-        """What tells the row from others."""
+        """Fields that identify the row."""
         first = self.numbers[0]
         return {"task": first.task, "row": first.row, "source": first.source, "component": self.use[1]}
 
 
 class ExpectReader:
-    """Reads `expect: {METHOD: {TASK: ROW}}` of a file whose data, tasks and methods are read."""
+    """Read `expect: {METHOD: {TASK: ROW}}` of a file whose data, tasks and methods have been read."""
 
     def __init__(
         self, checker: Checker, data: Mapping[str, DataSource], tasks: Sequence[Task], methods: Sequence[Recipe]
@@ -49,7 +49,7 @@ class ExpectReader:
         self.methods = {recipe.name: recipe for recipe in methods}
 
     def read(self, value: Any) -> tuple[Expected, ...]:
-        """All cells that are held against a published row."""
+        """Return all cells that are compared with a published row."""
         found: list[Expected] = []
         for method, rows in self.check.map(value, ("expect",)).items():
             if self.known(method, list(self.methods), "method", ("expect", method)):
@@ -59,15 +59,15 @@ class ExpectReader:
         return tuple(found)
 
     def known(self, name: str, names: list[str], what: str, path: Path_) -> bool:
-        """Whether a method or task of that name is in the file; else a problem."""
+        """Return whether the file has a method or task of that name; report an unknown one."""
         if name not in names:
             self.check.wrong(
-                path, f"no {what} named {shown(name)}{guess(name, names)} (known: {', '.join(names) or 'none'})"
+                path, f"unknown {what} {shown(name)}{guess(name, names)} (known: {', '.join(names) or 'none'})"
             )
         return name in names
 
     def cell(self, method: str, task: str, value: Any) -> list[Expected]:
-        """One cell with its published numbers, or a problem."""
+        """Return one cell with its published numbers; report errors."""
         path: Path_ = ("expect", method, task)
         wanted = self.wanted(value, path)
         if wanted is None:
@@ -82,7 +82,7 @@ class ExpectReader:
         return [Expected(method, task, found.use[1], found.numbers)]
 
     def wanted(self, value: Any, path: Path_) -> dict[str, str] | None:
-        """`row`, and `source` or `component` where they are given; None and a problem where the value is no such."""
+        """Return `row`, with `source` and `component` if given; report an invalid value and return None."""
         if not isinstance(value, str | dict):
             typed = kind_word(value) if value is None or isinstance(value, list) else self.check.text(path, value)
             quotes = self.check.quotes(value)
@@ -94,18 +94,18 @@ class ExpectReader:
             text = self.check.text((*path, key), given[key])
             self.check.wrong((*path, key), f"must be text, not {text}{self.check.quotes(given[key])}")
         if "row" not in given:
-            self.check.wrong(path, "needs `row:` with the paper's name of the row")
+            self.check.wrong(path, "needs `row:`, the name of the row in the paper")
         return wanted if wanted.keys() == given.keys() and "row" in wanted else None
 
 
 def parts_of(recipe: Recipe, methods: Mapping[str, Recipe]) -> list[Recipe]:
-    """The recipe itself, or those whose features an ensemble joins."""
+    """Return the recipe itself, or the members of an ensemble."""
     return [methods[name] for name in recipe.ensemble] or [recipe]
 
 
 # ---------------------------------------------------------------------- published rows
 def _components(parts: Sequence[Recipe]) -> dict[tuple[str, str], Component]:
-    """The components of recipes by kind and name: their last step first, with what is nested, and networks last."""
+    """Return the components of recipes by kind and name: last steps first, then nested ones, backbones last."""
     steps = [choice for part in parts for _, choice in reversed(part.steps)]
     choices = [*_with_nested(steps), *(part.backbone for part in parts if part.backbone)]
     return {(choice.kind, choice.name): choice.component for choice in choices}
@@ -119,7 +119,7 @@ def _with_nested(choices: Sequence[Choice]) -> Iterator[Choice]:
 
 
 def _offers(parts: Sequence[Recipe]) -> Iterator[Offer]:
-    """The published rows of all components; one that several have, with the same numbers, is of the first."""
+    """Yield the published rows of all components; equal rows of several components only once, from the first."""
     said = set()
     for use, component in _components(parts).items():
         rows: dict[tuple[str, str, str], list[Published]] = {}
@@ -133,10 +133,11 @@ def _offers(parts: Sequence[Recipe]) -> Iterator[Offer]:
 
 
 def choose(offers: Sequence[Offer], wanted: Mapping[str, str], here: str, sets: str) -> Offer:
-    """The offer of that row on the data of this cell, `here`. Raises Miss where there is none, or more than one.
+    """Return the published row that matches on the data of this cell, `here`.
 
-    A row is named as its paper does, or by the end of that after a comma. Where no row is for the data as they are
-    read, one for the same `sets` with other parameters is meant: `msmt17-v1(train=trainval)` for `msmt17-v1`.
+    Rows are named as in the paper, or by the part after the last comma. If no row has exactly this data, one with the
+    same `sets` and other parameters matches: `msmt17-v1(train=trainval)` for `msmt17-v1`. Raises Miss for no match or
+    several.
     """
     row = wanted["row"]
     named = [one for one in offers if one.place["row"] == row]
@@ -152,8 +153,8 @@ def choose(offers: Sequence[Offer], wanted: Mapping[str, str], here: str, sets: 
     if len(left) == 1:
         return left[0]
     which = "; ".join(_described(one) for one in left or fitting)
-    choose_one = "several rows fit, choose by `source` or `component`, as in {row: ..., source: ...}"
-    problem = choose_one if left else "no such row; there is"
+    choose_one = "several rows match; choose by `source` or `component`, as in {row: ..., source: ...}"
+    problem = choose_one if left else "no row matches; available"
     raise Miss(f"{shown(row)}: {problem}: {which}")
 
 
@@ -163,7 +164,7 @@ def _described(offer: Offer) -> str:
 
 
 def _unknown(offers: Sequence[Offer], row: str, sets: str) -> str:
-    """A row that nobody has: what there is on this task, or on which tasks there is something."""
+    """Return the error for an unknown row: the rows on this task, or the tasks that have rows."""
     if not offers:
         return "no component of this method has published numbers"
     rows = list(dict.fromkeys(one.place["row"] for one in offers if _sets(one.place["task"]) == sets))
@@ -180,15 +181,15 @@ def _unknown(offers: Sequence[Offer], row: str, sets: str) -> str:
 
 
 def _sets(task: str) -> str:
-    """The task without the parameters of its data sets."""
+    """Return the task without the parameters of its data sets."""
     return PARAMETERS.sub("", task)
 
 
 # ---------------------------------------------------------------------- a cell in the words of published rows
 def data_set(data: Mapping[str, DataSource], ref: DataRef) -> str:
-    """A data set by the name of its component, with what makes it another set than the plain one.
+    """Return a data set as its component's name, with everything that makes it differ from the default.
 
-    That is the parameters that change its content, and the part of its identities that is taken.
+    Includes parameters that change its content, and the subset of identities.
     """
     choice = data[ref.name].choice
     changed = changed_params(choice, same_content=False)
@@ -200,14 +201,14 @@ def data_set(data: Mapping[str, DataSource], ref: DataRef) -> str:
 
 
 def _plain(data: Mapping[str, DataSource], ref: DataRef) -> str:
-    """A data set by the name of its component alone."""
+    """Return a data set as its component's name."""
     return data[ref.name].choice.name
 
 
 def published_task(
     data: Mapping[str, DataSource], parts: Sequence[Recipe], task: Task, name: Callable[..., str] = data_set
 ) -> str:
-    """The task of a row as published numbers name it: TARGET, or SOURCE->TARGET; a sequence as A>B->TARGET."""
+    """Return the task as published numbers name it: TARGET, SOURCE->TARGET, or A>B->TARGET for a sequence."""
     refs = task.source if "source labels" in protocol_words(parts, task, data) else ()
     target, sources = name(data, task.target), [name(data, ref) for ref in refs]
     if task.in_order:
@@ -220,7 +221,7 @@ def published_task(
 
 
 def changed_params(choice: Choice, *, same_content: bool = True) -> dict[str, object]:
-    """The parameters that are not at their defaults; without those that change no content, where so asked."""
+    """Return the parameters that differ from their defaults, optionally without those that keep the same content."""
     fields = type(choice.params).model_fields
     return {
         name: value

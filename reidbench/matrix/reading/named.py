@@ -1,4 +1,4 @@
-"""Published rows that an entry of a file names, by component, kind, row and source."""
+"""Published rows that an entry of a file selects by component, kind, row and source."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from reidbench.registry.published import usual_name
 from .checker import Checker, guess, kind_word
 from .yamlfile import Path_, shown
 
-WHAT = {"metric": "metric of the file's evaluators is named", "ap": "rule of average precision is named"}
+WHAT = {"metric": "metric of the file's evaluators", "ap": "rule of average precision"}
 
 
 def texts(check: Checker, given: Mapping[str, Any], path: Path_, keys: Sequence[str]) -> dict[str, str]:
-    """Those of these keys that are there and text; a problem for each that is no text, or empty."""
+    """Return the values of these keys that are non-empty text; report others."""
     found = {}
     for key in keys:
         value = given.get(key)
@@ -29,49 +29,49 @@ def texts(check: Checker, given: Mapping[str, Any], path: Path_, keys: Sequence[
 
 
 def said(check: Checker, value: Any, path: Path_) -> str:
-    """A value as the file says it; what it is, where it is no plain value."""
+    """Return a scalar as typed in the file, or the kind of any other value."""
     return check.text(path, value) if isinstance(value, str | int | float) else kind_word(value)
 
 
 def one_of(check: Checker, given: Mapping[str, str], key: str, known: Sequence[str], path: Path_) -> bool:
-    """Whether the text of a key, where it is there, is a known one; else a problem."""
+    """Return whether the text of a key is known or missing; report an unknown one."""
     if key not in given or given[key] in known:
         return True
     names = f"known: {', '.join(known) or 'none'}"
     near = usual_name(given[key]) if key == "metric" else given[key]
-    what = WHAT.get(key, f"{key} is named")
-    check.wrong((*path, key), f"no {what} {shown(given[key])}{guess(near, known)} ({names})")
+    what = WHAT.get(key, key)
+    check.wrong((*path, key), f"unknown {what} {shown(given[key])}{guess(near, known)} ({names})")
     return False
 
 
 def component(
     check: Checker, registry: Registry, wanted: Mapping[str, str], path: Path_
 ) -> tuple[str, Component] | None:
-    """The kind and component that an entry names, which has published numbers; None and a problem for no such."""
+    """Return the kind and component with published numbers that an entry names; report errors and return None."""
     there = {key: one for key, one in registry.components.items() if one.paper and one.paper.published}
     named = {kind: one for (kind, name), one in there.items() if name == wanted["component"]}
     if not named:
         names = sorted({name for _, name in there})
         near = f"{shown(wanted['component'])}{guess(wanted['component'], names)}"
-        words = f"no component with published numbers is named {near} (known: {', '.join(names) or 'none'})"
+        words = f"unknown component with published numbers {near} (known: {', '.join(names) or 'none'})"
         check.wrong((*path, "component"), words)
     elif "kind" in wanted:
         if one_of(check, wanted, "kind", list(named), path):
             return wanted["kind"], named[wanted["kind"]]
     elif len(named) > 1:
-        check.wrong(path, f"several components have this name: choose one by `kind`, {' or '.join(named)}")
+        check.wrong(path, f"several components have this name: choose one with `kind`, {' or '.join(named)}")
     else:
         return next(iter(named.items()))
     return None
 
 
 def no_row(kind: str, component: Component, wanted: Mapping[str, str]) -> str:
-    """In a sentence, that a component has no such published number, and what may be meant."""
+    """Return the error that a component has no such published number, with suggestions."""
     numbers = component.paper.published if component.paper else ()
     known = {"row": [one.row for one in numbers], "source": [one.source for one in numbers]}
     known["row"] += [row.rpartition(", ")[2] for row in known["row"]]
     words = [f"{key} {shown(wanted[key])}{guess(wanted[key], known[key])}" for key in known if key in wanted]
     none = f"{component.name} has no published number {'with ' * bool(words)}{' and '.join(words)}"
     if "row" not in wanted:
-        none += f"{' ' * bool(words)}that may stand beside measured ones: name its `row:`"
+        none += f"{' ' * bool(words)}comparable with measured ones: add `row:`"
     return f"{none} (`reidbench show {kind} {component.name} --published` prints all)"

@@ -1,4 +1,4 @@
-"""`published:` quotes numbers of papers, which stand below the table and are never ranked."""
+"""Read `published:`, numbers of papers that are printed below the table and never ranked."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from .yamlfile import Path_
 
 QUOTED = ("row", "task", "metric", "value", "ap", "source", "note", "rules")  # of an entry
 OPTIONAL = ("note", "rules")
-OF_COMPONENT = ("component", "kind", "row", "source")  # of one that takes the published rows of a component
+OF_COMPONENT = ("component", "kind", "row", "source")  # of an entry that selects published rows of a component
 
 
 class PublishedReader:
-    """Reads `published:` of a file: numbers of papers, each given there or taken from a component's published ones."""
+    """Read `published:` of a file: numbers given in the file, or selected from a component's published rows."""
 
     def __init__(self, checker: Checker, registry: Registry, found: Benchmark) -> None:
         self.check = checker
         self.registry = registry
         self.data, self.tasks = found.data, found.tasks
-        self.metrics: dict[str, list[Metric]] = {}  # as the evaluators declare them
+        self.metrics: dict[str, list[Metric]] = {}  # as declared by the evaluators
         for choice in found.evaluate:
             for name, metric in choice.component.declared.items():
                 self.metrics.setdefault(name, []).append(metric)
 
     def read(self, value: Any) -> tuple[Published, ...]:
-        """All numbers in the order of the file, their tasks by the names that the file gives them."""
+        """Return all numbers in the order of the file, with tasks named as in the file."""
         if not isinstance(value, list):
             self.check.wrong(("published",), f"must be a list of maps, not {kind_word(value)}")
             return ()
@@ -45,13 +45,13 @@ class PublishedReader:
             own = not isinstance(entry, dict) or "component" not in entry
             for number in self.given(entry, path) if own else self.of_component(entry, path):
                 there = found.setdefault((number.metric, number.task, number.row, number.source), number)
-                if there is not number and (own or there != number):  # two components may have one paper's row
-                    self.check.wrong(path, f"{number.metric} of this row, task and source is there already")
+                if there is not number and (own or there != number):  # two components may have the same row of a paper
+                    self.check.wrong(path, f"{number.metric} of this row, task and source already exists")
         return tuple(found.values())
 
     # ------------------------------------------------------------------ a number in the file
     def given(self, entry: Any, path: Path_) -> Iterator[Published]:
-        """The number of an entry, or its problems."""
+        """Yield the number of an entry; report errors."""
         given = self.check.map(entry, path, QUOTED)
         if not isinstance(entry, dict):
             return
@@ -69,7 +69,7 @@ class PublishedReader:
             yield Published(value=given["value"], rules=rules, **texts)  # type: ignore[arg-type]
 
     def rules(self, value: Any, path: Path_) -> tuple[str, ...] | None:
-        """Words on how a number was ranked, one or a list; None and a problem for others."""
+        """Return the ranking rules of a number, one word or a list; report other values and return None."""
         found = [value] if isinstance(value, str) else value
         if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
             self.check.wrong(path, "must be a list of words of the protocol column, like [across modalities]")
@@ -79,7 +79,7 @@ class PublishedReader:
         return None if wrong else tuple(found)
 
     def is_value(self, value: Any, name: str, path: Path_) -> bool:
-        """Whether a value is one that each evaluator may give for this metric; else a problem."""
+        """Return whether every evaluator could give this value for the metric; report it if not."""
         metrics = self.metrics.get(name, [])
         finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         percent = {metric.unit for metric in metrics} == {"%"}
@@ -97,7 +97,7 @@ class PublishedReader:
 
     # ------------------------------------------------------------------ the rows of a component
     def of_component(self, entry: Mapping[str, Any], path: Path_) -> Iterator[Published]:
-        """The published rows of a component that are for tasks of this file, in metrics of its evaluators."""
+        """Yield the published rows of a component for tasks of this file and metrics of its evaluators."""
         given = self.check.map(entry, path, OF_COMPONENT)
         wanted = named.texts(self.check, given, path, OF_COMPONENT)
         found = named.component(self.check, self.registry, wanted, path) if wanted.keys() == given.keys() else None
@@ -111,14 +111,14 @@ class PublishedReader:
         if not inside and numbers:
             here = ", ".join(dict.fromkeys(name for task in self.tasks for name in self.names(task, kind)))
             there = ", ".join(dict.fromkeys(one.task for one in numbers))
-            self.check.wrong(path, f"nothing of {component.name} is published for {here}, only for {there}")
+            self.check.wrong(path, f"{component.name} has no published numbers for {here}, only for {there}")
         for task, one in inside:
             apart = () if one.beside else (f"no row with {component.name} here is comparable with it",)
             note = "; ".join(filter(None, (one.note, *apart)))
             yield replace(one, task=task, source=f"{paper.title}: {one.source}", note=note, beside=True)
 
     def fitting(self, numbers: Sequence[Published], task: Task, kind: str) -> Iterator[Published]:
-        """Those numbers that are for a task, under the first of its names that has any."""
+        """Yield the numbers for a task, under the first of its names that has any."""
         for name in self.names(task, kind):
             here = [one for one in numbers if one.task == name and self.in_percent(one.metric)]
             if here:
@@ -126,13 +126,13 @@ class PublishedReader:
                 return
 
     def in_percent(self, metric: str) -> bool:
-        """Whether each evaluator that declares the metric gives fractions, as published ones are; and some does."""
+        """Return whether the metric is declared, and by every evaluator in %, like published numbers."""
         return {one.unit for one in self.metrics.get(metric, [])} == {"%"}
 
     def names(self, task: Task, kind: str) -> list[str]:
-        """How published numbers may name a task: with its sources, and the target alone.
+        """Return the names of a task in published numbers: with its sources, and the target alone.
 
-        The target alone is training with the target's own labels or, of an adapter, without any.
+        The target alone means training with the target's own labels or, for an adapter, without any labels.
         """
         target, sources = data_set(self.data, task.target), sorted({data_set(self.data, ref) for ref in task.source})
         own = not sources or sources == [target]

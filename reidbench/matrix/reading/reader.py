@@ -1,4 +1,4 @@
-"""A matrix file becomes a Benchmark; every mistake is named with file, line, key and cure, all at once."""
+"""Read a matrix file into a Benchmark; all errors are reported together, each with file, line, key and fix."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ TOP = (
 )  # fmt: skip
 COMBINED = ("backbone", *STEPS)
 RECIPE = (*COMBINED, *STEP_SETTINGS, "flip_test", "ensemble", *OF_FILES[:2], "search", *SEARCH_SETTINGS)
-MOST_COMBINATIONS = 100_000  # that `matrix` stands for
-MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; half a minute to plan
+MOST_COMBINATIONS = 100_000  # of one `matrix`
+MOST_ROWS = 1_000_000  # methods x tasks x seeds x evaluators; planning takes half a minute
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def read(file: Path, registry: Registry, overrides: Sequence[str] = (), must_exist: bool = True) -> Benchmark:
-    """Read a matrix file. `overrides` are `KEY=VALUE` with dots between keys, values as in YAML.
+    """Read a matrix file. `overrides` are `KEY=VALUE` with dots between keys and values in YAML.
 
-    Without `must_exist` the roots, files and folders that it names need not be there: a rehearsal makes others.
-    Raises ConfigError with every problem found, each as `file:line: sentence`.
+    Without `must_exist`, roots, files and folders in it need not exist: a rehearsal creates its own. Raises ConfigError
+    with every problem found, each as `file:line: message`.
     """
     return read_from(read_tree(Path(file)), registry, overrides, must_exist)
 
 
 def read_from(tree: Tree, registry: Registry, overrides: Sequence[str] = (), must_exist: bool = True) -> Benchmark:
-    """As `read`, from the values of a file, or of a mapping: there sentences begin with its keys."""
+    """Read like `read`, from the values of a file or of a mapping; errors about a mapping start with its keys."""
     for override in overrides:
         _override(tree, override)
     return MatrixReader(tree, registry, must_exist).benchmark()
@@ -72,13 +72,13 @@ def _override(tree: Tree, override: str) -> None:
         value, written = read_values(text, "here")
     except ConfigError as error:
         why = error.problems[0].removeprefix("here: ")
-        raise ConfigError([f"--set {shown(override)}: the value is not YAML of plain values: {why}"]) from None
+        raise ConfigError([f"--set {shown(override)}: the value is not plain YAML: {why}"]) from None
     at[path[-1]] = value
     tree.give(tuple(path), written, override)
 
 
 class MatrixReader:
-    """Walks a tree once, from its top."""
+    """Read the whole tree once, from the top."""
 
     def __init__(self, tree: Tree, registry: Registry, must_exist: bool = True) -> None:
         self.check = Checker(tree, must_exist)
@@ -88,7 +88,7 @@ class MatrixReader:
         self.searches = SearchReader(self.check, registry, lambda tree: MatrixReader(tree, registry, must_exist))
 
     def benchmark(self) -> Benchmark:
-        """The whole file. Raises ConfigError with all problems."""
+        """Return the whole file as a Benchmark. Raises ConfigError with all problems."""
         whole = self.check.tree.value
         top = self.check.map(whole, (), TOP)
         for key in ("data", "tasks", "methods"):
@@ -126,18 +126,18 @@ class MatrixReader:
         rule = claims.rule(top.get("claim_rule", {}))
         claimed = claims.read(top.get("claims", []), rule)
         if "claim_rule" in top and "claims" not in top:
-            self.check.wrong(("claim_rule",), "judges nothing: the file has no `claims:`")
+            self.check.wrong(("claim_rule",), "has no effect: the file has no `claims:`")
         self.searches.check_file(found)
         self.check.stop_at_problems()
         return replace(found, expect=expect, published=published, claims=claimed, claim_rule=rule)
 
     def count_rows(self, methods: tuple[Recipe, ...], columns: int, settings: dict[str, Any]) -> None:
-        """Note a file of too many rows; `columns` are tasks, each times the number of its evaluators."""
+        """Report a file with too many rows; `columns` is the number of pairs of task and evaluator."""
         pretrained = sum(any(kind == "pretrain" for kind, _ in recipe.steps) for recipe in methods)
         runs = len(methods) - pretrained + pretrained * len(settings["pretrain_seeds"])
         rows = runs * len(settings["seeds"]) * columns
         if rows > MOST_ROWS:
-            self.check.wrong((), f"stands for {rows} rows; more than {MOST_ROWS} are for several files")
+            self.check.wrong((), f"expands to {rows} rows, more than {MOST_ROWS}; split it into several files")
 
     def settings(self, top: dict[str, Any], methods: Sequence[Recipe]) -> dict[str, Any]:
         pictures = self.check.settings(top, ())
@@ -160,14 +160,14 @@ class MatrixReader:
         }
 
     def one_of(self, value: Any, path: Path_, words: Sequence[str]) -> str:
-        """The value, which must be one of these; the first one and a problem where it is not."""
+        """Return the value if it is one of `words`; otherwise report it and return the first."""
         if value in words:
             return str(value)
         self.check.wrong(path, f"must be one of {', '.join(words)}, not {self.check.text(path, value)}")
         return words[0]
 
     def devices(self, value: Any, methods: Sequence[Recipe]) -> Devices:
-        """`devices: N`, or `devices: {pretrain: N, finetune: M}`; a method that trains on one device is a problem."""
+        """Read `devices: N` or `devices: {pretrain: N, finetune: M}`; report methods that train on one device only."""
         path: Path_ = ("devices",)
         if isinstance(value, dict):
             kinds = self.check.map(value, path, SEVERAL_DEVICES)
@@ -182,7 +182,7 @@ class MatrixReader:
     def device_count(self, value: Any, path: Path_) -> int:
         count = self.check.whole_number(value, path, 1, 1)
         if count > MOST_DEVICES:
-            self.check.wrong(path, f"{shown(value)} devices in one machine? {MOST_DEVICES} at most")
+            self.check.wrong(path, f"must be at most {MOST_DEVICES} devices (of one machine), not {shown(value)}")
         return min(count, MOST_DEVICES)
 
     def data_source(self, name: str, value: Any) -> DataSource | None:
@@ -194,7 +194,7 @@ class MatrixReader:
             return None
         rooted = choice is not None and "root" in choice.component.required(choice.params)
         if choice and root is None and rooted:
-            self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file that you have")
+            self.check.wrong(path, f"dataset {choice.name} needs `root:`, the folder or file of your copy")
         place = self.check.place(root, (*path, "root"), "FOLDER") if root is not None else None
         if place and rooted and self.check.must_exist and not there(place, Path.exists):
             self.check.wrong((*path, "root"), f"no such folder or file: {self.check.leads(root, place)}")
@@ -209,9 +209,7 @@ class MatrixReader:
             self.add(recipes, name, value, ("methods", name), top, default)
         for name, value, path in self.combinations(top.get("matrix", [])):
             if name in recipes:
-                self.check.wrong(
-                    path, f"the combination {shown(name)} is there already; give it a name under `methods`"
-                )
+                self.check.wrong(path, f"the combination {shown(name)} already exists; name it under `methods`")
             else:
                 self.add(recipes, name, value, path, top, default)
         for name, recipe in recipes.items():
@@ -219,7 +217,7 @@ class MatrixReader:
                 part = recipes.get(other)
                 if other not in recipes or (part and part.ensemble):
                     self.check.wrong(
-                        ("methods", name, "ensemble"), f"{shown(other)} is no other method with stages of its own"
+                        ("methods", name, "ensemble"), f"{shown(other)} is not another method with its own stages"
                     )
         return tuple(recipe for recipe in recipes.values() if recipe)
 
@@ -232,16 +230,18 @@ class MatrixReader:
         top: dict[str, Any],
         default: Choice | None,
     ) -> None:
-        """A row as it is written and, where it has a search, the row that the search fills."""
+        """Add a row as written and, if it has a search, the row of the search's best trial."""
         asked = self.searches.taken_out(value, path)
         if name in recipes:
-            self.check.wrong(path, f"the row {shown(name)} is there already: the search of another row fills it")
+            self.check.wrong(path, f"the row {shown(name)} already exists: it is the result of another row's search")
             return
         plain = recipes[name] = self.recipe(name, asked.row, path, top, default)
         if plain and asked.place:
             filled = f"{name}{TUNED}"
             if filled in recipes:
-                self.check.wrong(asked.place, f"fills a row {shown(filled)}, and there is one of that name")
+                self.check.wrong(
+                    asked.place, f"the row of its result, {shown(filled)}, already exists; rename that row"
+                )
             found = self.searches.tuned(filled, plain, asked, top, default)
             recipes[filled] = replace(plain, name=filled, search=found) if found else None
 
@@ -255,7 +255,7 @@ class MatrixReader:
             steps = self.check.map(entry, path, COMBINED)
             lists = [options if isinstance(options, list) else [options] for options in steps.values()]
             if len(found) + math.prod(map(len, lists)) > MOST_COMBINATIONS:
-                self.check.wrong(path, f"stands for more than {MOST_COMBINATIONS} combinations")
+                self.check.wrong(path, f"expands to more than {MOST_COMBINATIONS} combinations")
                 return []
             for options in itertools.product(*lists):
                 names = [option.get("use") if isinstance(option, dict) else option for option in options]
@@ -267,11 +267,13 @@ class MatrixReader:
         if "features" in given:
             return self.files.recipe(name, given, path)
         if "uses" in given:
-            self.check.wrong((*path, "uses"), "declares what a row of `features` used; components say it themselves")
+            self.check.wrong(
+                (*path, "uses"), "is for rows with `features`; components declare what they use themselves"
+            )
         own = (*path, "backbone")
         backbone = self.choices.choice("backbone", given["backbone"], own) if "backbone" in given else default
         if "backbone" not in given and "backbone" not in top:
-            self.check.wrong(path, "no backbone: name one here or for all methods with `backbone:` at the top")
+            self.check.wrong(path, "has no backbone: add `backbone:` here, or at the top for all methods")
         if "ensemble" in given:
             parts = given["ensemble"]
             if (
@@ -287,10 +289,10 @@ class MatrixReader:
         if isinstance(value, dict) and not given.keys() & set(EMBEDDERS):
             self.check.wrong(
                 path,
-                "needs `finetune` or `adapt`: something must give features (`finetune: none` keeps the backbone's)",
+                "needs `finetune` or `adapt` to compute features (`finetune: none` uses the backbone's)",
             )
         if "select" in given and "pretrain" not in given:
-            self.check.wrong((*path, "select"), "chooses images for pre-training, but there is no `pretrain`")
+            self.check.wrong((*path, "select"), "selects images for pre-training, but the row has no `pretrain`")
         flips = self.check.yes_or_no(given["flip_test"], (*path, "flip_test")) if "flip_test" in given else None
         flip_test = top.get("flip_test") is True if flips is None else flips
         settings = self.check.settings(given, path)

@@ -1,6 +1,6 @@
-"""Reads `search:` of rows and steps: which parameters, how trials are drawn, and by what they are judged.
+"""Read `search:` of rows and steps: searched parameters, sampler and selection.
 
-`taken_out` leaves the row as it is without the search; `tuned` makes the second row, which the search fills.
+`taken_out` returns the row without its search; `tuned` returns the search, whose best trial fills a second row.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .checker import Checker, guess, kind_word
 from .spaces import MOST_TRIALS, RowReader, Rows, check_values, read_space
 from .yamlfile import Path_, Tree, shown
 
-SETTINGS = ("trials", "select", "sampler", "search_seed", "search_seeds")  # beside `search`, or in `search_defaults`
+SETTINGS = ("trials", "select", "sampler", "search_seed", "search_seeds")  # next to `search`, or in `search_defaults`
 OWN = frozenset({"search", *SETTINGS} - STEPS.keys())  # keys of a row that no step or component has
 SAMPLERS = ("grid", "random", "tpe")
-NO_ROW = ("features", "ensemble")  # keys of rows that train nothing themselves
+NO_ROW = ("features", "ensemble")  # keys of rows that train nothing
 VALIDATED = {
-    "source-val": ({"identities", "queries"}, "`validate: {identities: 0.2}`, of the file or a task"),
-    "held-out-domain": ({"data"}, "`validate: {data: NAME}`, of the file or a task"),
-}  # how trials may be judged: the kinds of validation that this takes
-INSTALL = "tpe is Optuna's, which is not installed: pip install 'reidbench[search]', or take random"
+    "source-val": ({"identities", "queries"}, "`validate: {identities: 0.2}` of the file or a task"),
+    "held-out-domain": ({"data"}, "`validate: {data: NAME}` of the file or a task"),
+}  # kinds of validation that each way to select trials accepts, with an example
+INSTALL = "tpe needs Optuna, which is not installed: run pip install 'reidbench[search]', or use random"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A row, or a step of it, that may have a search: its values, where it is in the row, and in the file."""
+    """Row, or step of a row, that may have a search: its values, its path in the row and its path in the file."""
 
     given: dict[str, Any]
     inside: tuple[str, ...]
@@ -45,28 +45,28 @@ class Holder:
 
 @dataclass
 class Asked:
-    """A row without its search, and what it says of that, with the places where it does: spaces by dotted path."""
+    """Row without its search, and the search's spaces (by dotted path) and settings with their places in the file."""
 
     row: Any
     path: Path_
     spaces: dict[str, tuple[Any, Path_]] = field(default_factory=dict)
     settings: dict[str, tuple[Any, Path_]] = field(default_factory=dict)
-    place: Path_ = ()  # of the first `search`; empty where there is none
+    place: Path_ = ()  # of the first `search`; empty without one
 
 
 class SearchReader:
-    """Takes searches out of rows, for the rows that they fill; `fresh` gives a reader of rows for another tree."""
+    """Split searches from rows and read the rows of their results; `fresh` returns a reader for another tree."""
 
     def __init__(self, checker: Checker, registry: Registry, fresh: Callable[[Tree], RowReader]) -> None:
         self.check = checker
         self.registry = registry
         self.fresh = fresh
-        self.places: dict[str, Path_] = {}  # of searches, by the row that they fill
+        self.places: dict[str, Path_] = {}  # of searches, by the row of their result
 
     # ------------------------------------------------------------------ what a row says
     def taken_out(self, value: Any, path: Path_) -> Asked:
-        """A row apart from what it says of its search."""
-        if not isinstance(value, dict) or not _mentions_search(value):  # as most of very many rows
+        """Split a row into the row without its search, and the search."""
+        if not isinstance(value, dict) or not _mentions_search(value):  # true of most rows
             return Asked(value, path)
         row = copy.deepcopy(value)
         asked = Asked(row, path)
@@ -79,7 +79,7 @@ class SearchReader:
             return asked
         asked.place = (*searching[0].path, "search")
         for key in set(NO_ROW) & row.keys():
-            self.check.wrong(asked.place, f"a row of `{key}` trains nothing, so that there is nothing to search")
+            self.check.wrong(asked.place, f"a row with `{key}` trains nothing, so it has nothing to search")
         for one in searching:
             self.take_spaces(one, asked)
         for one in [whole, *(one for one in searching if one.inside)]:
@@ -87,69 +87,69 @@ class SearchReader:
         return asked
 
     def owns(self, holder: Holder, key: str) -> bool:
-        """Whether a key is a parameter of the step's own component."""
+        """Return whether a key is a parameter of the step's component."""
         name = holder.given.get("use")
         component = self.registry.components.get((holder.kind, name)) if isinstance(name, str) else None
         return component is not None and key in component.params.model_fields
 
     def refuse_settings(self, whole: Holder) -> None:
-        """A problem for each setting of a search in a row that has none."""
+        """Report search settings in a row that has no search."""
         for key in [key for key in SETTINGS if key in whole.given and key not in STEPS]:
             del whole.given[key]
-            self.check.wrong((*whole.path, key), "is for a search: add `search:` with the parameters to be searched")
+            self.check.wrong((*whole.path, key), "is a search setting: add `search:` with the parameters to search")
 
     def take_spaces(self, holder: Holder, asked: Asked) -> None:
-        """What `search:` of a row or step names, by dotted path in the row."""
+        """Collect the spaces of a `search:`, by dotted path in the row."""
         path = (*holder.path, "search")
         written = holder.given.pop("search")
         given = self.check.map(written, path)
         if written == {}:
-            self.check.wrong(path, "names no parameter, as in `search: {lr: {log: [1e-4, 1e-2]}}`")
+            self.check.wrong(path, "must name a parameter, as in `search: {lr: {log: [1e-4, 1e-2]}}`")
         for key, value in given.items():
             name = ".".join((*holder.inside, key))
             if name in asked.spaces:
                 first = self.check.tree.where(asked.spaces[name][1])
-                self.check.wrong((*path, key), f"{name} is searched already ({first})")
+                self.check.wrong((*path, key), f"{name} is already searched ({first})")
             else:
                 asked.spaces[name] = value, (*path, key)
 
     def take_settings(self, holder: Holder, asked: Asked) -> None:
-        """The settings of the search that stand in a row, or beside the search of a step."""
+        """Collect the search settings in a row, or next to the search of a step."""
         for key in [key for key in SETTINGS if key in holder.given]:
             place = (*holder.path, key)
             if key == "select" and not holder.inside and not self.is_judge(holder):
                 continue  # the step that selects images for pre-training
             if holder.inside and self.owns(holder, key):
                 step = ".".join(holder.inside)
-                cure = f"search in the row: `search: {{{step}.PARAMETER: ...}}`, with `{key}:` beside it"
+                cure = f"write the search in the row: `search: {{{step}.PARAMETER: ...}}`, with `{key}:` next to it"
                 self.check.wrong(
-                    place, f"is a parameter of {holder.given['use']}, and may be the search's as well: {cure}"
+                    place, f"is ambiguous: a parameter of {holder.given['use']} and a search setting; {cure}"
                 )
                 continue
             value = holder.given.pop(key)
             if key in asked.settings:
-                self.check.wrong(place, f"is said twice (first {self.check.tree.where(asked.settings[key][1])})")
+                self.check.wrong(place, f"is given twice (first {self.check.tree.where(asked.settings[key][1])})")
             else:
                 asked.settings[key] = value, place
 
     def is_judge(self, whole: Holder) -> bool:
-        """Whether `select` of a row with a search says how trials are judged, and is not its step of that name."""
+        """Return whether `select` of a row with a search says how to select trials, rather than naming a selector."""
         value = whole.given["select"]
         judges = (isinstance(value, str) and value in CHOSEN) or (isinstance(value, dict) and "unsupervised" in value)
         if "pretrain" not in whole.given:
             return True
         if judges and isinstance(value, str) and value in self.registry.names("selector"):
             cure = (
-                f"write `select: {{use: {value}}}` for the selector, and put the search with its `select:` into a step"
+                f"write `select: {{use: {value}}}` for the selector, and move the search with its `select:` into a step"
             )
-            self.check.wrong((*whole.path, "select"), f"{value} is a selector, and a way to judge trials: {cure}")
+            self.check.wrong((*whole.path, "select"), f"{value} is both a selector and a way to select trials: {cure}")
         return judges
 
     # ------------------------------------------------------------------ the row that a search fills
     def tuned(
         self, name: str, plain: Recipe, asked: Asked, top: dict[str, Any], default: Choice | None
     ) -> Search | None:
-        """The search of a row, which is `plain` without it; None and problems where it cannot be read."""
+        """Return the search of a row, which is `plain` without it; report errors and return None."""
         self.places[name] = asked.place
         before = len(self.check.problems)
         spaces = {
@@ -161,9 +161,11 @@ class SearchReader:
         hidden = {name for _, choice in plain.steps for part in choice.parts() for name in part.hidden}
         for key, space in spaces.items():
             if key.partition(".")[0] in OWN:
-                self.check.wrong(asked.spaces[key][1], "is a setting of the search itself, and no parameter of the row")
+                self.check.wrong(asked.spaces[key][1], "is a setting of the search, not a parameter of the row")
             if hidden & set(key.split(".")):
-                self.check.wrong(asked.spaces[key][1], "is secret: a search would show its values")
+                self.check.wrong(
+                    asked.spaces[key][1], "is secret and cannot be searched: the search would show its values"
+                )
             alone = sum(other.rpartition(".")[0] == key.rpartition(".")[0] for other in spaces) == 1
             check_values(self.check, key, space, asked.spaces[key][1], read, alone)
         settings = self.settings(asked, spaces, top)
@@ -173,7 +175,7 @@ class SearchReader:
 
     # ------------------------------------------------------------------ settings
     def settings(self, asked: Asked, spaces: Mapping[str, Space], top: dict[str, Any]) -> dict[str, Any]:
-        """How trials are drawn and judged, from the row or else from `search_defaults`."""
+        """Return trials, sampler, selection and seeds from the row, with defaults from `search_defaults`."""
         given = dict(asked.settings)
         for key, value in self.check.map(top.get("search_defaults", {}), ("search_defaults",), SETTINGS).items():
             given.setdefault(key, (value, ("search_defaults", key)))
@@ -189,9 +191,9 @@ class SearchReader:
         }
 
     def select(self, given: tuple[Any, Path_] | None, place: Path_) -> tuple[str, str]:
-        """How trials are judged, and the criterion where that takes one."""
+        """Return the way to select trials, and its criterion if it has one."""
         if given is None:
-            self.check.wrong(place, f"needs `select:` beside it, by which trials are judged: {', '.join(CHOSEN)}")
+            self.check.wrong(place, f"needs `select:` next to it, the way to select trials: {', '.join(CHOSEN)}")
             return "oracle", ""
         value, path = given
         word, criterion = value, CRITERIA[0]
@@ -204,11 +206,13 @@ class SearchReader:
             return "oracle", ""
         if not isinstance(criterion, str) or criterion not in CRITERIA:
             near = guess(criterion, CRITERIA) if isinstance(criterion, str) else ""
-            self.check.wrong((*path, word), f"no criterion {shown(criterion)}{near} (known: {', '.join(CRITERIA)})")
+            self.check.wrong(
+                (*path, word), f"unknown criterion {shown(criterion)}{near} (known: {', '.join(CRITERIA)})"
+            )
         return word, criterion if word == "unsupervised" else ""
 
     def sampler(self, given: tuple[Any, Path_] | None, spaces: Mapping[str, Space], counted: bool) -> str:
-        """How trials are drawn; by default the whole grid, and random where there is none or `trials` counts them."""
+        """Return the sampler; the default is grid, or random if a space is a range or `trials` is given."""
         endless = [key for key, space in spaces.items() if space.kind != "choices"]
         if given is None:
             return "random" if endless or counted else "grid"
@@ -218,35 +222,33 @@ class SearchReader:
             self.check.wrong(path, f"must be one of {', '.join(SAMPLERS)}, not {self.check.text(path, value)}{near}")
             return "random"
         if value == "grid" and endless:
-            self.check.wrong(
-                path, f"a grid has lists alone, and {endless[0]} is a range: list its values, or take random"
-            )
+            self.check.wrong(path, f"grid needs lists, and {endless[0]} is a range: list its values, or use random")
         if value == "tpe" and importlib.util.find_spec("optuna") is None:
             self.check.wrong(path, INSTALL)
         return str(value)
 
     def trials(self, given: tuple[Any, Path_] | None, sampler: str, size: float, place: Path_) -> int:
-        """How many trials there are: as many as are asked for, or all of the grid."""
+        """Return the number of trials: the given one, or the size of the grid."""
         combinations = f"{size:.15g} combinations"
         if given is None:
             if sampler != "grid":
-                self.check.wrong(place, "needs `trials:` beside it: how many are drawn")
+                self.check.wrong(place, "needs `trials:` next to it, the number of trials to draw")
             elif size > MOST_TRIALS:
-                self.check.wrong(place, f"stands for {combinations}, and {MOST_TRIALS} is the most: add `trials:`")
+                self.check.wrong(place, f"expands to {combinations}, more than {MOST_TRIALS}: add `trials:`")
             return int(min(size, MOST_TRIALS))
         value, path = given
         trials = self.check.whole_number(value, path, 1, 1)
         if trials > MOST_TRIALS:
-            self.check.wrong(path, f"{trials} trials of one search? {MOST_TRIALS} at most")
+            self.check.wrong(path, f"must be at most {MOST_TRIALS} trials for one search, not {trials}")
         elif sampler == "grid" and trials != size < math.inf:
-            self.check.wrong(path, f"a grid runs all of its {combinations}: leave `trials` out, or take random")
+            self.check.wrong(path, f"grid runs all of its {combinations}: omit `trials`, or use random")
         elif trials > size:
-            self.check.wrong(path, f"there are {combinations} only: leave `trials` out for all of them")
+            self.check.wrong(path, f"must be at most the {combinations}: omit `trials` to run all")
         return min(trials, MOST_TRIALS)
 
     # ------------------------------------------------------------------ the whole file
     def check_file(self, found: Benchmark) -> None:
-        """A problem for each search that asks for more seeds than the file has, or for a metric that nobody gives."""
+        """Report searches that need more seeds than the file has, a missing metric or a missing validation."""
         kinds = {one.kind for task in found.tasks if (one := validation_of(found, task))}
         for recipe in found.methods:
             search = recipe.search
@@ -257,21 +259,21 @@ class SearchReader:
                 there = len(found.seeds)
                 self.check.wrong(place, f"search_seeds: {search.seeds} is more than the {there} of the file's `seeds`")
             if not search.criterion and not any(choice.component.metrics for choice in found.evaluate):
-                self.check.wrong(place, "no evaluator of the file declares a metric, by which trials could be judged")
+                self.check.wrong(place, "needs a metric to select trials, and no evaluator of the file declares one")
             needs = VALIDATED.get(search.select)
             if needs and not kinds & needs[0]:
-                has = "no task has a `validate`" if not kinds else f"the tasks' is by {' and '.join(sorted(kinds))}"
-                self.check.wrong(place, f"`select: {search.select}` needs {needs[1]}, and {has}")
+                has = "no task has a `validate`" if not kinds else f"the tasks use {' and '.join(sorted(kinds))}"
+                self.check.wrong(place, f"`select: {search.select}` needs {needs[1]}, but {has}")
 
 
 def _mentions_search(row: Mapping[str, Any]) -> bool:
-    """Whether a row, or a step of it, has a key that may be a search's."""
+    """Return whether a row or one of its steps has a key of a search."""
     maps = [row, *(step.given for step in _steps(row, ()))]
     return any(key in one for one in maps for key in ("search", *SETTINGS) if key != "select")
 
 
 def _steps(row: Mapping[str, Any], path: Path_) -> Iterator[Holder]:
-    """The steps of a row that are maps."""
+    """Yield the steps of a row that are maps."""
     for key in [key for key in STEPS if key in row]:
         several = isinstance(row[key], list)
         for at, one in enumerate(row[key] if several else [row[key]]):

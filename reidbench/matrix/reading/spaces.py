@@ -1,4 +1,4 @@
-"""The spaces of a search, and the row with other values in it."""
+"""Spaces of a search, and rows with other parameter values."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ MOST_TRIALS = 1000  # of one search
 
 
 class RowReader(Protocol):
-    """Reads rows, as the reader of a whole file does."""
+    """Read rows, like the reader of a whole file."""
 
     check: Checker
 
     def recipe(self, name: str, value: Any, path: Path_, top: dict[str, Any], default: Choice | None) -> Recipe | None:
-        """The row of these values; None and problems where they are none."""
+        """Return the row of these values; report errors and return None."""
 
 
 class Misplaced(Exception):
-    """A row has no such place for a parameter; the sentence says why."""
+    """Raised when a row has no place for a parameter; the message gives the reason."""
 
 
 def read_space(check: Checker, value: Any, path: Path_) -> Space | None:
-    """A list of choices, or a range."""
+    """Return the space of a list of choices, or of a range."""
     if isinstance(value, list) and len(value) > MOST_TRIALS:
-        check.wrong(path, f"has {len(value)} choices; {MOST_TRIALS} at most")
+        check.wrong(path, f"must have at most {MOST_TRIALS} choices, not {len(value)}")
         return None
     if isinstance(value, list):
         repeated = any(_same(one, other) for at, one in enumerate(value) for other in value[:at])
         if len(value) < 2 or repeated:
-            wrong = "has the same choice twice" if repeated else "needs two choices or more"
+            wrong = "has the same choice twice" if repeated else "needs two or more choices"
             check.wrong(path, f"{wrong}, as in [0.2, 0.3]")
             return None
         return Space("choices", tuple(value))
@@ -49,23 +49,23 @@ def read_space(check: Checker, value: Any, path: Path_) -> Space | None:
         near = guess(kind, RANGES) if isinstance(kind, str) and kind else ""
         given = kind_word(value) if isinstance(value, dict | type(None)) else check.text(path, value)
         forms = " or ".join(f"{{{one}: [LOW, HIGH]}}" for one in RANGES)
-        check.wrong(path, f"must be a list of choices, or a range, {forms}, not {given}{near}")
+        check.wrong(path, f"must be a list of choices or a range, {forms}, not {given}{near}")
         return None
     return _range(check, kind, value[kind], (*path, kind))
 
 
 def _range(check: Checker, kind: Any, ends: Any, path: Path_) -> Space | None:
-    """Both ends of a range, the lower one first."""
+    """Return the space of a range, with the lower end first."""
     wrong = ""
     numbers = isinstance(ends, list) and len(ends) == 2 and all(_is_number(one, kind == "int") for one in ends)
     if not numbers:
         wrong = f"must be two {'whole ' * (kind == 'int')}numbers, [LOW, HIGH]"
     elif ends[0] >= ends[1]:
-        wrong = "must begin with the lower of two different numbers"
+        wrong = "must be two different numbers, the lower one first"
     elif kind == "log" and ends[0] <= 0:
         wrong = "must be above 0 for a logarithmic range"
     elif math.isinf(float(ends[1]) - float(ends[0])):
-        wrong = "must not be so far apart that their difference is no finite number"
+        wrong = "must have a finite difference"
     if wrong:
         given = check.text(path, ends) if isinstance(ends, list) else kind_word(ends)
         check.wrong(path, f"{wrong}, not {given}")
@@ -74,10 +74,10 @@ def _range(check: Checker, kind: Any, ends: Any, path: Path_) -> Space | None:
 
 
 def check_values(check: Checker, key: str, space: Space, path: Path_, rows: Rows, alone: bool) -> None:
-    """A problem for each choice, or end of a range, that the component itself refuses in this row.
+    """Report each choice, or end of a range, that the component refuses in this row.
 
-    Where other parameters of the component are searched too, a value that it refuses together with them as they are
-    written may go with others: then it is for the trials to say. `alone` says that there are none.
+    If other parameters of the component are searched too, a value that fails next to their written values may be valid
+    in a trial: only errors about the parameter itself are reported. `alone`: no other one is searched.
     """
     inside = path if space.kind == "choices" else (*path, space.kind)
     for at, value in enumerate(space.values):
@@ -93,7 +93,7 @@ def check_values(check: Checker, key: str, space: Space, path: Path_, rows: Rows
 
 @dataclass(frozen=True)
 class Rows:
-    """Reads one row again and again, with other values in it."""
+    """Read one row repeatedly, with other parameter values."""
 
     name: str
     row: Any
@@ -104,7 +104,7 @@ class Rows:
     fresh: Callable[[Tree], RowReader]
 
     def with_values(self, values: Values) -> Recipe:
-        """The row with these values. Raises ConfigError where its components refuse them."""
+        """Return the row with these values. Raises ConfigError if its components refuse them."""
         row = copy.deepcopy(self.row)
         try:
             for key, value in values.items():
@@ -117,7 +117,7 @@ class Rows:
         return found
 
     def problems(self, key: str, value: Any, place: Path_) -> dict[str, bool]:
-        """What is wrong with the row with a value, written at `place`, and whether it is of that parameter itself.
+        """Return the errors of the row with a value written at `place`; True for errors about that parameter itself.
 
         Raises Misplaced.
         """
@@ -137,7 +137,7 @@ class Rows:
 
 
 def put(row: dict[str, Any], key: str, value: Any, top: Mapping[str, Any]) -> Path_:
-    """Put a value into a row at a dotted path, and give the path. Raises Misplaced where the row has no such place."""
+    """Set a value in a row at a dotted path and return the path. Raises Misplaced if the row has no such place."""
     at: Any = row
     path: Path_ = ()
     *around, last = key.split(".")
@@ -147,7 +147,7 @@ def put(row: dict[str, Any], key: str, value: Any, top: Mapping[str, Any]) -> Pa
         inner = at[place] if there else _unsaid(place, path, row, top)
         at[place] = {"use": inner} if isinstance(inner, str) else inner
         if not isinstance(at[place], dict | list):
-            raise Misplaced(f"{'.'.join(map(str, (*path, place)))} is {kind_word(inner)}, and has no parameters")
+            raise Misplaced(f"{'.'.join(map(str, (*path, place)))} is {kind_word(inner)} and has no parameters")
         at, path = at[place], (*path, place)
     place = _place(at, last, path)
     at[place] = value
@@ -155,17 +155,17 @@ def put(row: dict[str, Any], key: str, value: Any, top: Mapping[str, Any]) -> Pa
 
 
 def _place(at: Any, word: str, path: Path_) -> Any:
-    """The key, or the number in a list, that a word of a dotted path stands for."""
+    """Return the key, or the index in a list, for a word of a dotted path."""
     if not isinstance(at, list):
         return word
     if not (word.isascii() and word.isdigit() and int(word) < len(at)):
         name = ".".join(map(str, path))
-        raise Misplaced(f"{name} is a list: name one of its {len(at)} by its number, as in {name}.0")
+        raise Misplaced(f"{name} is a list: select one of its {len(at)} items by index, as in {name}.0")
     return int(word)
 
 
 def _unsaid(place: Any, path: Path_, row: Mapping[str, Any], top: Mapping[str, Any]) -> Any:
-    """What a row has in a place of which it says nothing: the network of the file, or an empty map in a step."""
+    """Return the value of a key that a row omits: the file's backbone, or an empty map in a step."""
     if path:
         return {}
     if place == "backbone" and "backbone" in top:
@@ -178,5 +178,5 @@ def _is_number(value: Any, whole: bool) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are one in YAML: 1 is not true."""
+    """Return whether two values are equal in YAML, where 1 is not true."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)

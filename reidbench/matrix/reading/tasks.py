@@ -1,4 +1,4 @@
-"""Reads `tasks:`, the columns of a matrix: which data sets play which role."""
+"""Read `tasks:`, the columns of a matrix: data sets and their roles."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .families import FAMILIES, Family, expanded
 from .validate import read_validation
 from .yamlfile import Path_, shown
 
-BESIDE = ("pool", "auxiliary", "adapt_on", "validate", "evaluate")  # keys of a family that hold for all its tasks
+BESIDE = ("pool", "auxiliary", "adapt_on", "validate", "evaluate")  # keys of a family that apply to all its tasks
 TASK = ("source", "target", *BESIDE)
 REF = ("use", "identities", "subset_seed", "images")
 LABELLED = ("source", "auxiliary")  # roles of images with labels
 
 
 class TaskReader:
-    """Reads the tasks of a file; `known` are the names of its data sets, and `judges` keeps the tasks' evaluators."""
+    """Read the tasks of a file; `known` are the names of its data sets, `judges` collects the tasks' evaluators."""
 
     def __init__(self, checker: Checker, known: list[str], judges: EvaluateReader) -> None:
         self.check = checker
@@ -29,21 +29,21 @@ class TaskReader:
         self.judges = judges
 
     def read(self, value: Any) -> list[Task]:
-        """All tasks in the order of the file; a family stands for several."""
+        """Return all tasks in the order of the file, with families expanded."""
         found: dict[str, Task] = {}
         for name, one in self.check.map(value, ("tasks",)).items():
             for task in self.entry(name, one):
                 if task.name in found:
-                    self.check.wrong(("tasks", name), f"the task {shown(task.name)} is there already; rename one")
+                    self.check.wrong(("tasks", name), f"the task {shown(task.name)} already exists; rename one")
                 found.setdefault(task.name, task)
         for number in derived(list(found.values())):
             if number.heading in found:
                 path = ("tasks", number.heading)
-                self.check.wrong(path, f"is the name of a number of the family {shown(number.group)}; rename the task")
+                self.check.wrong(path, f"is the name of a summary of the family {shown(number.group)}; rename the task")
         return list(found.values())
 
     def entry(self, name: str, value: Any) -> list[Task]:
-        """The task of an entry, or those of the family that it is."""
+        """Return the task of an entry, or the tasks of its family."""
         kinds = [key for key in FAMILIES if isinstance(value, dict) and key in value]
         if not kinds:
             task = self.task(name, value)
@@ -51,7 +51,7 @@ class TaskReader:
         path: Path_ = ("tasks", name)
         if len(kinds) > 1:
             several = " and ".join(f"`{kind}`" for kind in kinds)
-            self.check.wrong(path, f"is {len(kinds)} families at once, {several}: make them entries of their own")
+            self.check.wrong(path, f"combines {len(kinds)} families, {several}: write one entry for each")
             return []
         return self.family(name, FAMILIES[kinds[0]], self.check.map(value, path, (*FAMILIES[kinds[0]].keys, *BESIDE)))
 
@@ -72,8 +72,8 @@ class TaskReader:
             if isinstance(value, str | dict):
                 self.check.wrong(
                     path,
-                    f"no data set named {shown(name)} under `data`{guess(str(name), self.known)} "
-                    f"(known: {', '.join(self.known)})",
+                    f"unknown data set {shown(name)}{guess(str(name), self.known)} "
+                    f"(known, under `data`: {', '.join(self.known)})",
                 )
             return None
         identities = given.get("identities")
@@ -81,7 +81,7 @@ class TaskReader:
         if identities is not None and not fine:
             self.check.wrong(
                 (*path, "identities"),
-                "must be a fraction up to 1.0 or a whole number from 2, not "
+                "must be a fraction up to 1.0 or a whole number >= 2, not "
                 + self.check.text((*path, "identities"), identities),
             )
             return None
@@ -89,7 +89,7 @@ class TaskReader:
         return DataRef(name, identities, seed, self.one_of(given, "images", ("train", ALL_IMAGES), path))
 
     def one_of(self, given: Mapping[str, Any], key: str, words: Sequence[str], path: Path_) -> str:
-        """The word of a key; the first one where it is not there, and a problem where it is another."""
+        """Return the word of a key, or the first of `words` if it is missing; report any other."""
         value = given.get(key, words[0])
         if value not in words:
             text = self.check.text((*path, key), value)
@@ -98,11 +98,11 @@ class TaskReader:
         return str(value)
 
     def check_whole(self, refs: Sequence[DataRef], path: Path_) -> None:
-        """Note what chooses images by their labels where there are none to choose by."""
-        for key, said in (("identities", "chooses by labels"), ("images", "adds labelled images")):
+        """Report options that select images by labels for roles without labels."""
+        for key, said in (("identities", "selects by labels"), ("images", "adds labelled images")):
             for ref in refs:
                 if getattr(ref, key) != getattr(DataRef(ref.name), key):
-                    self.check.wrong(path, f"`{key}` {said}: it is for source and auxiliary only")
+                    self.check.wrong(path, f"`{key}` {said}: use it for source and auxiliary only")
 
     # ------------------------------------------------------------------ tasks
     def task(self, name: str, value: Any) -> Task | None:
@@ -126,7 +126,7 @@ class TaskReader:
         return task
 
     def beside(self, given: Mapping[str, Any], path: Path_) -> dict[str, Any]:
-        """What stands beside source and target: fields of a task, and of all tasks of a family."""
+        """Return the fields other than source and target, of a task or of all tasks of a family."""
         refs = {role: self.data_refs(given[role], (*path, role)) for role in ("pool", "auxiliary") if role in given}
         self.check_whole(refs.get("pool", ()), (*path, "pool"))
         on = self.one_of(given, "adapt_on", ("train", "test"), path)
@@ -137,28 +137,32 @@ class TaskReader:
         return {**refs, "adapt_on": on, "validate": own}
 
     def check_apart(self, tasks: Sequence[Task], path: Path_) -> None:
-        """Note a task that would be trained on images that it is tested on, or validated on data that it uses."""
+        """Report tasks that train on their test images or validate on data that they use."""
         for task in tasks:
             refs = [ref for role in LABELLED for ref in task.refs(role)]
             if any(ref.name == task.target.name and ref.images == ALL_IMAGES for ref in refs):
                 name = shown(task.target.name)
-                self.check.wrong(path, f"`images: {ALL_IMAGES}` of {name} has the test images of the target {name}")
+                self.check.wrong(
+                    path, f"`images: {ALL_IMAGES}` of {name} includes the test images of the target {name}"
+                )
         names = {ref.name for task in tasks for role in ("target", *LABELLED) for ref in task.refs(role)}
-        own = tasks[0].validate if tasks else None  # a family has one
+        own = tasks[0].validate if tasks else None  # all tasks of a family have the same
         if own and own.data in names:
             several = "a task of this family" if tasks[0].group else "this task"
             unused = "no task uses" if tasks[0].group else "the task does not use"
-            sentence = f"{shown(own.data)} is in {several} already; name a data set that {unused}"
+            sentence = f"{shown(own.data)} is already used in {several}; name a data set that {unused}"
             self.check.wrong((*path, "validate", "data"), sentence)
 
     def family(self, name: str, family: Family, given: Mapping[str, Any]) -> list[Task]:
-        """The tasks of a family, each with what stands beside it; none, and problems, where one cannot be made."""
+        """Return the tasks of a family with their common fields; report errors and return none."""
         path: Path_ = ("tasks", name)
         before = len(self.check.problems)
         beside = self.beside(given, path)
         tests = family.read(self, given, path)
         if family.in_order and beside["adapt_on"] == "test":
-            self.check.wrong((*path, "adapt_on"), "must be train: a sequence goes on from one set's train images")
+            self.check.wrong(
+                (*path, "adapt_on"), "must be train: a sequence trains on the train images of each data set"
+            )
         if len(self.check.problems) > before:
             return []
         tasks = [

@@ -1,4 +1,4 @@
-"""Safe YAML that remembers its lines: plain values only, no duplicate keys, no alias tricks, bounded in every way."""
+"""Strict YAML reader that records line numbers: plain values, no duplicate keys, bounded size, depth and aliases."""
 
 from __future__ import annotations
 
@@ -16,50 +16,51 @@ from reidbench.errors import ConfigError
 from reidbench.registry.plugins import printable
 
 Path_ = tuple[str | int, ...]
-# Aliases can make a small file stand for billions of values; a real matrix has a few thousand, a few kB, ten deep.
+# Aliases can expand a small file to billions of values; a real matrix file has a few thousand values, a few kB, ten
+# levels.
 MOST_VALUES = 200_000
 MOST_CHARACTERS = 8 << 20  # of all values together, each alias counted
-MOST_BYTES = 1 << 20  # of the file; the scanner takes a second for so many
-MOST_NODES = 50_000  # written out in the file; as many as a second reads
+MOST_BYTES = 1 << 20  # of the file; PyYAML scans this much in about a second
+MOST_NODES = 50_000  # written in the file; PyYAML composes this many in about a second
 DEEPEST = 50
 LONGEST_KEY = 500
 LONGEST_NUMBER = 100  # characters
-LARGEST = 2**63  # whole numbers from here on are seeds of no generator, and sizes of nothing
+LARGEST = 2**63  # larger whole numbers are neither seeds nor sizes
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 TEXT = "tag:yaml.org,2002:str"
 MERGE = "tag:yaml.org,2002:merge"
-ON = "on"  # a key of claims: PyYAML reads it as true, newer readers of YAML as text
-# Numbers that everybody reads alike. PyYAML knows others: 010 is 8, 1:30 is 90, 0x10 is 16, 1_000 is 1000; and it takes
-# 1e3 for text, which newer readers of YAML take for a number.
+ON = "on"  # a key of claims: PyYAML reads it as true, YAML 1.2 parsers as text
+# Numbers that every YAML parser reads in the same way. PyYAML accepts more (010 is 8, 1:30 is 90, 0x10 is 16, 1_000 is
+# 1000) and reads 1e3 as text, which YAML 1.2 parsers read as a number.
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 POWER = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
 DECIMAL = re.compile(rf"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|{POWER.pattern}|{WHOLE.pattern}")
-# Numbers to some readers of YAML and text to others: 08, 0o17, 1_0e3.
+# Numbers for some YAML parsers and text for others: 08, 0o17, 1_0e3.
 DOUBTFUL = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?)", re.ASCII)
 
-VARIABLE = re.compile(r"\$\w+|\$\{\w+\}", re.ASCII)  # a value that is one variable, and nothing else
-BLANK = "<secret>"  # stands where a secret was
+VARIABLE = re.compile(r"\$\w+|\$\{\w+\}", re.ASCII)  # a value that consists of one variable
+BLANK = "<secret>"  # replaces a secret
 LEAST_SECRET = 8  # characters
 
 
 @dataclass
 class Tree:
-    """The values of a file, and the line of each by its path of keys and indices.
+    """Values of a file, with the line of each by its path of keys and indices.
 
-    A `mapping` that a program gave has no lines; `file` is then where its YAML would be, and paths begin there.
+    A `mapping` passed by a program has no lines; `file` then only locates it, and relative paths start there.
     """
 
     file: Path
     value: Any
     lines: dict[Path_, int]
-    written: dict[Path_, str] = field(default_factory=dict)  # numbers, true and false, as they were typed
-    changed: dict[Path_, str] = field(default_factory=dict)  # by `--set`, and by what
+    written: dict[Path_, str] = field(default_factory=dict)  # numbers, true and false, as typed
+    changed: dict[Path_, str] = field(default_factory=dict)  # the `--set` override, by the path that it changed
     source: str = ""  # the text of the file
     mapping: bool = False
 
     def give(self, path: Path_, written: dict[Path_, str], override: str) -> None:
-        """Note that `--set` has put another value at `path`, and what was typed for it."""
+        """Record that `--set` replaced the value at `path`, and the text typed for it."""
         for known in [known for known in (*self.written, *self.changed) if known[: len(path)] == path]:
             self.written.pop(known, None)
             self.changed.pop(known, None)
@@ -67,23 +68,23 @@ class Tree:
         self.changed[path] = override
 
     def place(self, path: Path_) -> str:
-        """Where the value at `path` comes from: `file:line`, or the `--set` that gave it; nothing in a mapping."""
+        """Return the origin of the value at `path`: `file:line` or its `--set`; empty for a mapping."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.changed:
                 return f"--set {shown(self.changed[path[:length]])}"
         return "" if self.mapping else f"{self.file}:{self.line(path)}"
 
     def where(self, path: Path_) -> str:
-        """What begins a sentence about the value at `path`: `file:line: key.key`, or the keys of a mapping alone."""
+        """Return the prefix of an error about the value at `path`: `file:line: key.key`; for a mapping, the keys."""
         return ": ".join(filter(None, (self.place(path), ".".join(map(str, path))))) or self.name
 
     @property
     def name(self) -> str:
-        """The file, or what a program's mapping is called in a sentence."""
+        """Name for error messages: the file, or "the matrix" for a mapping."""
         return "the matrix" if self.mapping else str(self.file)
 
     def text(self, path: Path_, value: Any) -> str:
-        """The value at `path` for a sentence, as it was typed: `yes (which YAML reads as true)`."""
+        """Return the value at `path` for an error message, as typed: `yes (which YAML reads as true)`."""
         typed = self.written.get(path)
         if value is None:
             return "nothing"
@@ -95,14 +96,14 @@ class Tree:
         return shown(value) if typed is None else printable(typed[:100])
 
     def line(self, path: Path_) -> int:
-        """Line of the value at `path`, or of the nearest one around it."""
+        """Return the line of the value at `path`, or of the nearest value around it."""
         while path not in self.lines and path:
             path = path[:-1]
         return self.lines.get(path, 1)
 
 
 def read_tree(file: Path, needs: str = "a matrix needs data, tasks, backbone and methods") -> Tree:
-    """Read one YAML file; `needs` is for one that is empty. Raises ConfigError as `file:line: sentence`."""
+    """Read a YAML file; `needs` completes the error about an empty file. Raises ConfigError as `file:line: message`."""
 
     def at(line: int) -> str:
         return printable(f"{file}:{line}")
@@ -128,16 +129,16 @@ def _text(file: Path, at: Callable[[int], str]) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         byte = content[error.start]
-        raise ConfigError([f"{at(line)}: not a text file (byte {byte:#04x} is no UTF-8)"]) from None
+        raise ConfigError([f"{at(line)}: not a text file (byte {byte:#04x} is not UTF-8)"]) from None
 
 
 def read_value(text: str, where: str) -> Any:
-    """One value written as YAML, with the rules of a file; an empty text is None. Raises ConfigError."""
+    """Parse one value written as YAML, by the rules of a file; empty text is None. Raises ConfigError."""
     return read_values(text, where)[0]
 
 
 def read_values(text: str, where: str) -> tuple[Any, dict[Path_, str]]:
-    """As `read_value`, and what was typed for its numbers, true and false, by the path of each."""
+    """Parse like `read_value`; also return the text typed for numbers, true and false, by path."""
     place = printable(where)
     node = _compose(text, lambda line: place)
     builder = _Builder(lambda line: place)
@@ -145,10 +146,10 @@ def read_values(text: str, where: str) -> tuple[Any, dict[Path_, str]]:
 
 
 def without_secrets(text: str, fields: Collection[str], values: Collection[str]) -> str:
-    """A YAML text with BLANK for all that the maps named in `fields` contain, and for each of these values.
+    """Replace secrets in YAML text by BLANK: everything in maps named in `fields`, and each of `values`.
 
-    A reference to a variable of the environment stays: it contains nothing. So does a value that is shorter than
-    LEAST_SECRET where it stands elsewhere: it may be any word. Raises ConfigError for what is not YAML.
+    References to environment variables stay, since they contain no secret. Values shorter than LEAST_SECRET are
+    replaced only inside such maps: elsewhere they may be any word. Raises ConfigError for invalid YAML.
     """
     root = _compose(text, str) if fields else None
     spans: set[tuple[int, int]] = set()
@@ -173,18 +174,18 @@ def without_secrets(text: str, fields: Collection[str], values: Collection[str])
 
 
 def _shortest(digits: str) -> str:
-    """A decimal number without leading zeros."""
+    """Return a decimal number without leading zeros."""
     value = float(digits)
     return str(int(value)) if value.is_integer() and digits.strip("-").isdigit() else repr(value)
 
 
 def is_number(text: str) -> bool:
-    """Whether text would be a number without its quotes."""
+    """Return whether the text would be a number without its quotes."""
     return len(text) <= LONGEST_NUMBER and DECIMAL.fullmatch(text) is not None
 
 
 def shown(value: Any) -> str:
-    """A value in an error: its beginning, for it may stand for millions."""
+    """Return the beginning of a value for an error message; the whole value may have millions of items."""
     return printable(_short.repr(value))
 
 
@@ -193,7 +194,7 @@ _short.maxstring = _short.maxother = _short.maxlong = 100
 
 
 class _Loader(yaml.SafeLoader):
-    """Counts nodes and levels while it composes: a scanner slows down with each level that is open."""
+    """Loader that limits nodes and depth while composing: the scanner slows down with every open level."""
 
     nodes = 0
     level = 0
@@ -212,7 +213,7 @@ class _Loader(yaml.SafeLoader):
         tagged = self.peek_event().tag is not None  # type: ignore[no-untyped-call]
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
         if tagged and node.tag == TEXT:
-            node.style = "'"  # a tag `!!str` is as good as quotes
+            node.style = "'"  # the tag `!!str` has the same effect as quotes
         return node
 
 
@@ -227,7 +228,7 @@ def _compose(text: str, at: Callable[[int], str]) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         raise ConfigError([f"{at(_line(error))}: {_sentence(error)}"]) from None
     except (ValueError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
-        # A character beyond Unicode, a version number of 5,000 digits: PyYAML does not look out for these itself.
+        # A character beyond Unicode, a version number of 5,000 digits: PyYAML itself does not catch these.
         line = loader.line + 1 if loader is not None else 1
         raise ConfigError([f"{at(line)}: not YAML: {printable(str(error))[:200]}"]) from None
 
@@ -242,24 +243,24 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     if isinstance(error, yaml.composer.ComposerError) and text.startswith(("nested too", "more than")):
         return text
     if _is_variable(error.problem_mark):
-        return "not YAML: a variable in a map in braces or a list in brackets needs quotes: '${NAME}', or $NAME"
+        return "not YAML: a variable in a map in braces or a list in brackets needs quotes: '${NAME}', or write $NAME"
     return printable(f"{text}; indent with spaces, not tabs" if "'\\t'" in text else f"not YAML: {text}")[:300]
 
 
 def _is_variable(mark: yaml.Mark | None) -> bool:
-    """Whether the brace that is out of place is that of `${NAME}`."""
+    """Return whether the misplaced brace belongs to `${NAME}`."""
     return mark is not None and mark.buffer is not None and mark.buffer[: mark.pointer + 1].endswith("${")
 
 
 class _Builder:
-    """Turns composed nodes into plain values, noting lines."""
+    """Convert composed nodes to plain values and record their lines."""
 
     def __init__(self, at: Callable[[int], str]) -> None:
         self.at = at
         self.characters = 0
         self.lines: dict[Path_, int] = {}
         self.written: dict[Path_, str] = {}
-        self.open: set[int] = set()  # nodes being built: meeting one again means that it contains itself
+        self.open: set[int] = set()  # nodes being built; an alias to one of them contains itself
         self.scalars = yaml.constructor.SafeConstructor()
 
     def fail(self, node: yaml.Node, sentence: str) -> ConfigError:
@@ -268,7 +269,7 @@ class _Builder:
     def build(self, node: yaml.Node, path: Path_) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
         if len(self.lines) > MOST_VALUES or self.characters > MOST_CHARACTERS:
-            raise self.fail(node, f"aliases stand for more than {MOST_VALUES} values or {MOST_CHARACTERS} characters")
+            raise self.fail(node, f"aliases expand to more than {MOST_VALUES} values or {MOST_CHARACTERS} characters")
         if len(path) > DEEPEST:
             raise self.fail(node, "nested too deeply for a matrix file")
         if id(node) in self.open:
@@ -301,35 +302,35 @@ class _Builder:
         except (ValueError, LookupError, yaml.YAMLError):
             raise self.fail(node, f"{shown(node.value)} is not a valid {node.tag.rpartition(':')[2]}") from None
         if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-            raise self.fail(node, f"{shown(node.value)} holds half a character")
+            raise self.fail(node, f"{shown(node.value)} contains half a character (an unpaired surrogate)")
         return value
 
     @staticmethod
     def may_be_number(node: yaml.ScalarNode) -> bool:
-        """Whether text without quotes is a number to other readers of YAML."""
+        """Return whether unquoted text is a number for other YAML parsers."""
         return len(node.value) <= LONGEST_NUMBER and DOUBTFUL.fullmatch(node.value) is not None
 
     def number(self, node: yaml.ScalarNode) -> int | float:
-        """A number that everybody reads alike; any other is refused."""
+        """Return a number that every YAML parser reads in the same way. Raises ConfigError for any other."""
         text, whole = node.value, node.tag == NUMBERS[0]
-        if len(text) > LONGEST_NUMBER:  # one of a million parts takes minutes to read
+        if len(text) > LONGEST_NUMBER:  # PyYAML takes minutes to read a number of a million parts
             raise self.fail(node, f"{shown(text)} is not a valid {node.tag.rpartition(':')[2]}")
         if not (WHOLE if whole else DECIMAL).fullmatch(text):
             raise self.fail(node, self.doubt(node))
         value = int(text) if whole else float(text)
         if isinstance(value, int) and abs(value) >= LARGEST:
-            raise self.fail(node, f"{shown(text)} is beyond the whole numbers of 64 bits")
+            raise self.fail(node, f"{shown(text)} does not fit in 64 bits")
         if not math.isfinite(value):
             raise self.fail(node, f"{shown(text)} is not a finite number")
         return value
 
     def doubt(self, node: yaml.ScalarNode) -> str:
-        """What a number that is not what it looks like would be, and how to write it."""
+        """Return an error message for an ambiguous number: its possible meanings and how to write it."""
         text = node.value
         if node.tag not in NUMBERS:
             digits = text.replace("_", "").lower().removeprefix("+")
             meant = str(int(digits, 8)) if "0o" in digits else _shortest(digits)
-            either = f"{text} is {meant} to some readers of YAML and text to others"
+            either = f"{text} is {meant} for some YAML parsers and text for others"
             return f"{either}; write {meant} (or '{text}' in quotes for text)"
         try:
             value = self.scalars.construct_object(node)
@@ -338,8 +339,8 @@ class _Builder:
         if isinstance(value, float) and not math.isfinite(value):
             return f"{shown(text)} is not a finite number"
         if abs(value) >= LARGEST:
-            return f"{shown(text)} is beyond the whole numbers of 64 bits"
-        plain = text.lstrip("+-0") if text.lstrip("+-").isdigit() else str(value)  # 010 looks like 10, and is 8
+            return f"{shown(text)} does not fit in 64 bits"
+        plain = text.lstrip("+-0") if text.lstrip("+-").isdigit() else str(value)  # 010 looks like 10 but is 8
         looks = (
             ("-" if text.startswith("-") and plain else "") + (plain or "0") if text.lstrip("+-").isdigit() else plain
         )
@@ -355,7 +356,7 @@ class _Builder:
             key = self.key(key_node, path)
             if key in built:
                 raise self.fail(key_node, f"{shown(key)} appears twice (first on line {self.lines[(*path, key)]})")
-            # The key's line, not the value's: that is where a reader looks.
+            # The line of the key, not of the value: readers look for the key.
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             built[key] = self.build(value_node, (*path, key))
         return {**merged, **built}
@@ -368,7 +369,7 @@ class _Builder:
         return {key: value for part in reversed(parts) for key, value in part.items()}
 
     def key(self, node: yaml.Node, path: Path_) -> str:
-        """The word of a key. Names are words; a number may only be a key further inside, such as a camera's."""
+        """Return a key as text. Keys are words; only nested keys may be numbers, such as camera IDs."""
         if not isinstance(node, yaml.ScalarNode):
             raise self.fail(node, "a key must be a word")
         key = ON if node.value == ON else self.scalar(node)
@@ -378,5 +379,5 @@ class _Builder:
             meant = "nothing" if key is None else shown(key).lower()
             raise self.fail(node, f"the key {shown(node.value)} is read as {meant}; put it in quotes")
         if not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
-            raise self.fail(node, f"the key {shown(key)} must be up to {LONGEST_KEY} characters that can be printed")
+            raise self.fail(node, f"the key {shown(key)} must have at most {LONGEST_KEY} printable characters")
         return key

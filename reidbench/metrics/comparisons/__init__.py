@@ -1,4 +1,4 @@
-"""Methods compared: effects over seeds, ranks over tasks, and how far two orders agree.
+"""Comparisons of methods: effects over seeds, ranks over tasks, and agreement of two orders.
 
 Imports numpy, scipy and the statistics of metrics. Begin with `effects.py`.
 """

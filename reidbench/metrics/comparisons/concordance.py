@@ -1,4 +1,4 @@
-"""How far one order of things foretells another: Kendall's tau-b, also over chosen pairs and over seeds."""
+"""Agreement of two orders: Kendall's tau-b, also over selected pairs and over seeds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from reidbench.metrics.errors import MetricError
 from reidbench.metrics.statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
 
-Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # the places of the first and of the second of each pair
-ORDERS = 10_000  # random ones; shares of them repeat to a hundredth
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]  # indices of the first and of the second item of each pair
+ORDERS = 10_000  # random orders; shares of them repeat to a hundredth
 
 
 @dataclass(frozen=True)
 class Concordance:
-    """Pairs of things by whether two values order them alike; the three numbers add up to the pairs that were counted.
+    """Counts of pairs by whether two values order them the same way; the three counts add up to the pairs counted.
 
-    `tied_first` and `tied_second` are the pairs that are equal in one of the values; a pair equal in both is in both.
+    `tied_first` and `tied_second` count pairs that are equal in one of the values; a pair equal in both is in both.
     """
 
     concordant: int
@@ -31,18 +31,18 @@ class Concordance:
 
     @property
     def pairs(self) -> int:
-        """All that were counted."""
+        """Number of pairs counted."""
         return self.concordant + self.discordant + self.tied
 
     @property
     def tau(self) -> float:
-        """Kendall's tau-b, (C - D) / sqrt((P - tied_first) (P - tied_second)); NaN where one orders no pair at all."""
+        """Kendall's tau-b, (C - D) / sqrt((P - tied_first) (P - tied_second)); NaN if either value orders no pair."""
         ordered = (self.pairs - self.tied_first) * (self.pairs - self.tied_second)
         return (self.concordant - self.discordant) / math.sqrt(ordered) if ordered else math.nan
 
 
 def pairs_apart(values: Any, least: float = 0.0) -> Pairs:
-    """The pairs i < j of values [N] that differ by `least` or more, whatever rounding makes of it."""
+    """Pairs i < j of values [N] that differ by at least `least`, up to rounding."""
     values = np.asarray(values, np.float64)
     first, second = np.triu_indices(len(values), 1)
     apart = np.abs(values[first] - values[second]) >= least - TINY
@@ -50,10 +50,10 @@ def pairs_apart(values: Any, least: float = 0.0) -> Pairs:
 
 
 def concordance(first: Any, second: Any, pairs: Pairs | None = None) -> Concordance:
-    """How many pairs two values [N] of the same things order alike; of all pairs, or of `pairs` alone.
+    """Count the pairs that two values [N] of the same items order the same way, over all pairs or over `pairs`.
 
-    Values are equal where they differ by no more than rounding does. Raises MetricError for unequal lengths, and for
-    values that are not finite.
+    Values are equal if they differ by no more than rounding. Raises MetricError for unequal lengths and for values that
+    are not finite.
     """
     first, second = _alike(first, second)
     i, j = pairs_apart(first) if pairs is None else pairs
@@ -66,10 +66,10 @@ def concordance(first: Any, second: Any, pairs: Pairs | None = None) -> Concorda
 def tau_over_seeds(
     first: Any, second: Any, pairs: Pairs | None = None, level: float = 0.95, samples: int = SAMPLES, seed: int = 0
 ) -> Interval:
-    """Tau-b between values [N] and the means of values [S, N] over seeds, with a percentile bootstrap over the seeds.
+    """Tau-b between values [N] and the seed means of values [S, N], with a percentile bootstrap over the seeds.
 
-    All things have the same drawn seeds. The interval is about other seeds, not about other things; with few seeds it
-    is too narrow. One seed has a tau but no interval. Raises MetricError as `concordance` does.
+    All items share the drawn seeds. The interval covers other seeds, not other items; with few seeds it is too narrow.
+    One seed has a tau but no interval. Raises MetricError as `concordance` does.
     """
     rows = np.atleast_2d(np.asarray(second, np.float64))
     value = concordance(first, rows.mean(0), pairs).tau
@@ -81,7 +81,7 @@ def tau_over_seeds(
 
 
 def tau_by_chance(first: Any, second: Any, pairs: Pairs | None = None, orders: int = ORDERS, seed: int = 0) -> float:
-    """The share of random orders of the second values whose tau-b with the first is as great as theirs, or greater."""
+    """Share of random orders of the second values whose tau-b with the first is at least the observed one."""
     first, second = _alike(first, second)
     value = concordance(first, second, pairs).tau
     rng = np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def tau_by_chance(first: Any, second: Any, pairs: Pairs | None = None, orders: i
 
 
 def _taus(first: Any, rows: Doubles, pairs: Pairs | None) -> Doubles:
-    """[R]: tau-b between values [N] and each of the rows [R, N]; NaN where one of the two orders no pair."""
+    """Tau-b between values [N] and each of the rows [R, N], as [R]; NaN if either order orders no pair."""
     values = np.asarray(first, np.float64)
     i, j = pairs_apart(values) if pairs is None else pairs
     a, b = _signs(values, i, j), _signs(rows, i, j)
@@ -101,7 +101,7 @@ def _taus(first: Any, rows: Doubles, pairs: Pairs | None) -> Doubles:
 
 
 def _signs(values: Doubles, i: NDArray[np.intp], j: NDArray[np.intp]) -> Doubles:
-    """1, 0 or -1 for each pair of the last axis: whether the first of it is greater."""
+    """1, 0 or -1 for each pair along the last axis: whether its first value is greater."""
     apart = values[..., i] - values[..., j]
     return np.where(np.abs(apart) <= TINY, 0.0, np.sign(apart))
 
@@ -109,7 +109,7 @@ def _signs(values: Doubles, i: NDArray[np.intp], j: NDArray[np.intp]) -> Doubles
 def _alike(first: Any, second: Any) -> tuple[Doubles, Doubles]:
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
-        raise MetricError(f"two orders need one value of each thing, not shapes {a.shape} and {b.shape}")
+        raise MetricError(f"two orders require one value per item, not shapes {a.shape} and {b.shape}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise MetricError("values that are not finite have no order")
     return a, b

@@ -1,7 +1,7 @@
-"""Effects over seeds, tested in one direction: t tests, equivalence, Holm's correction, power and the seeds for it.
+"""Effects over seeds, tested in one direction: t tests, equivalence, Holm's correction, power and required seeds.
 
-All tests are one-sided, since a claim names its direction before the run: the ends of the interval at level 1 - 2 alpha
-are the bounds that tests at level alpha reject.
+All tests are one-sided, since a claim states its direction before the run: the ends of the interval at level 1 - 2
+alpha are the bounds that tests at level alpha reject.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean of paired differences; `parts` are the independent contributions to its variance.
+    """Mean of paired differences; `parts` are the independent contributions to its variance.
 
-    Of each part: the variance of what one replicate (a seed, a pre-training) adds to the mean, and how many there are.
-    An effect without parts has nothing that varies: its chance is not known.
+    Each part is the variance that one replicate (a seed, a pre-training) adds to the mean, and the number of
+    replicates. An effect without parts has no variation, so its significance is unknown.
     """
 
     value: float
@@ -33,12 +33,12 @@ class Effect:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean; NaN where nothing varies."""
+        """Standard error of the mean; NaN if there are no parts."""
         return math.sqrt(sum(variance / n for variance, n in self.parts)) if self.parts else math.nan
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom by Welch and Satterthwaite; n - 1 for one part. Where no part has a spread, the least."""
+        """Degrees of freedom by Welch and Satterthwaite; n - 1 for one part. If no part varies, the smallest n - 1."""
         shares = [(variance / n, n - 1) for variance, n in self.parts]
         whole = sum(share for share, _ in shares)
         if not whole:
@@ -47,21 +47,22 @@ class Effect:
 
 
 def effect(groups: Sequence[Any], weights: Sequence[float]) -> Effect:
-    """The weighted mean over independent groups of tasks, of paired differences [P, S] in each group.
+    """Weighted mean over independent groups of tasks, of paired differences [P, S] in each group.
 
-    P pre-trainings by S seeds, crossed; `weights` add up to 1. Groups vary independently, and so their variances add
-    up (seeds nested in tasks). Means over pre-trainings vary with the S seeds, means over seeds with the P
-    pre-trainings, and both variances count: where the two interact, that is a little more than the variance of the
-    mean, never less. A factor with one value adds no part. Raises MetricError for a value that is not finite.
+    P pre-trainings by S seeds, crossed; `weights` add up to 1. Groups vary independently, so their variances add up
+    (seeds nested in tasks). Means over pre-trainings vary with the S seeds, means over seeds with the P pre-trainings,
+    and both variances count: if the two interact, the sum is slightly more than the variance of the mean, never less. A
+    factor with one value adds no part. Raises MetricError for a value that is not finite, and for unequal numbers of
+    groups and weights.
     """
     if len(groups) != len(weights) or not groups:
-        raise MetricError(f"an effect needs a weight for each group, not {len(groups)} groups, {len(weights)} weights")
+        raise MetricError(f"an effect requires one weight per group, not {len(groups)} groups, {len(weights)} weights")
     value = 0.0
     parts: list[tuple[float, int]] = []
     for given, weight in zip(groups, weights, strict=True):
         differences = np.asarray(given, np.float64)
         if differences.ndim != 2 or not differences.size or not np.isfinite(differences).all():
-            raise MetricError("an effect needs finite differences [pre-trainings, seeds] of each group")
+            raise MetricError("an effect requires finite differences [pre-trainings, seeds] for each group")
         value += weight * float(differences.mean())
         for means in (differences.mean(0), differences.mean(1)):
             parts += [(weight**2 * _variance(means), len(means))] if len(means) > 1 else []
@@ -69,14 +70,14 @@ def effect(groups: Sequence[Any], weights: Sequence[float]) -> Effect:
 
 
 def _variance(values: Doubles) -> float:
-    """Sample variance; 0 where values differ by rounding alone."""
+    """Sample variance; 0 if the values differ only by rounding."""
     return 0.0 if float(np.ptp(values)) <= TINY * max(1.0, float(np.abs(values).max())) else float(values.var(ddof=1))
 
 
 def interval(found: Effect, alpha: float) -> Interval:
     """Student's t-interval at level 1 - 2 alpha: each of its ends is a one-sided test at level alpha.
 
-    Without a spread it is the value alone, without parts it has no ends (NaN).
+    Without variation it is the value alone; without parts it has no ends (NaN).
     """
     n = min((n for _, n in found.parts), default=1)
     half = student(1 - alpha, found.freedom) * found.error if found.parts else math.nan
@@ -85,9 +86,9 @@ def interval(found: Effect, alpha: float) -> Interval:
 
 # ---------------------------------------------------------------------- tests
 def above(found: Effect, bound: float) -> float:
-    """p that the effect is above a bound, in a one-sided t test of "at most the bound"; NaN where nothing varies.
+    """p-value that the effect is above a bound: one-sided t test of "at most the bound"; NaN if there are no parts.
 
-    Equal values in all seeds decide by themselves: 0 where they are above the bound, else 1.
+    Equal values in all seeds decide the test: 0 if they are above the bound, otherwise 1.
     """
     if not found.parts:
         return math.nan
@@ -100,34 +101,35 @@ def above(found: Effect, bound: float) -> float:
 
 
 def below(found: Effect, bound: float) -> float:
-    """p that the effect is below a bound, as `above`."""
+    """p-value that the effect is below a bound, as `above`."""
     return above(Effect(-found.value, found.parts), -bound)
 
 
 def inside(found: Effect, margin: float) -> float:
-    """p that the effect is between -margin and margin, by two one-sided tests (Schuirmann 1987): the larger of both."""
+    """p-value that the effect is between -margin and margin: the larger of two one-sided tests (Schuirmann 1987)."""
     return max(above(found, -margin), below(found, margin))
 
 
 def outside(found: Effect, margin: float) -> float:
-    """p that the effect is below -margin or above margin: the smaller of two one-sided tests, times two."""
+    """p-value that the effect is below -margin or above margin: twice the smaller of two one-sided tests."""
     return min(1.0, 2 * min(above(found, margin), below(found, -margin)))
 
 
 def all_of(ps: Sequence[float]) -> float:
-    """p that all of several hold (intersection-union test): the largest of theirs."""
+    """p-value that all of several hypotheses hold (intersection-union test): the largest one."""
     return max(ps)
 
 
 def any_of(ps: Sequence[float]) -> float:
-    """p that one or more of several hold: the smallest of theirs times their number (Bonferroni)."""
+    """p-value that at least one of several hypotheses holds (Bonferroni): the smallest one times their number."""
     return min(1.0, len(ps) * min(ps))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p-values corrected by Holm's procedure (1979); NaN, for what was not tested, counts as 1 and stays NaN.
+    """p-values corrected by Holm's procedure (1979). NaN marks an untested hypothesis: it counts as 1 and stays NaN.
 
-    Each that is at most alpha may be taken for true: the chance that any is wrongly so is at most alpha.
+    Accepting every hypothesis with a corrected p-value of at most alpha makes any false acceptance with a probability
+    of at most alpha.
     """
     given = [1.0 if math.isnan(p) else p for p in ps]
     found, largest = [math.nan] * len(given), 0.0
@@ -139,10 +141,10 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 # ---------------------------------------------------------------------- power
 def power(found: Effect, gap: float, alpha: float, seeds: int | None = None) -> float:
-    """Chance that a one-sided test at level alpha sees an effect that is `gap` beyond its bound, by the spread found.
+    """Power of a one-sided test at level alpha for an effect `gap` beyond its bound, with the observed variance.
 
-    By the noncentral t distribution; with the replicates that there are or, in each part, `seeds` of them. NaN where
-    nothing varies.
+    Uses the noncentral t distribution, with the existing replicates or `seeds` replicates in each part. NaN
+    without parts.
     """
     parts = tuple((variance, seeds or n) for variance, n in found.parts)
     planned = Effect(gap, parts)
@@ -157,15 +159,15 @@ def power(found: Effect, gap: float, alpha: float, seeds: int | None = None) -> 
 
 
 def power_inside(found: Effect, margin: float, alpha: float, seeds: int | None = None) -> float:
-    """Chance, at least, that both tests of `inside` hold for rows whose true difference is 0."""
+    """Lower bound of the power of both tests of `inside`, for rows whose true difference is 0."""
     return max(0.0, 2 * power(found, margin, alpha, seeds) - 1)
 
 
 def seeds_needed(found: Effect, gap: float, alpha: float, *, both: bool = False, wanted: float = POWER) -> int | None:
-    """The least number of seeds, 2 or more, with which `power` (with `both` `power_inside`) is as high as wanted.
+    """Smallest number of seeds, at least 2, for which `power` (or `power_inside`, with `both`) reaches `wanted`.
 
-    Where several pre-trainings stand behind the effect, it takes as many of them. None for more than MOST_SEEDS, for a
-    gap of 0 and for an effect in which nothing varies.
+    An effect over several pre-trainings needs as many of them. None if more than MOST_SEEDS are needed, for a gap of 0
+    and for an effect without parts.
     """
     if gap <= 0 or not found.parts:
         return None

@@ -1,8 +1,8 @@
-"""Compare methods over several tasks by their ranks: mean rank, win rate, Borda count, and what sets two apart.
+"""Compare methods over several tasks by their ranks: mean rank, win rate, Borda count, and significance.
 
-All methods must have a value on every task: leave out, by name, those that lack one; nothing is imputed. With
-average ranks for ties the three summaries order methods alike (Borda = tasks x (methods - mean rank), win rate = Borda
-/ (tasks x (methods - 1))); they differ in how they read.
+Every method must have a value on every task: remove methods that lack one, by name; nothing is imputed. With average
+ranks for ties the three summaries give the same order (Borda = tasks x (methods - mean rank), win rate = Borda / (tasks
+x (methods - 1))); they differ in their scale.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 from reidbench.metrics.errors import MetricError
 from reidbench.metrics.statistics import SAMPLES, TINY, Doubles, Interval, drawn_counts
 
-FEWEST_TASKS = 5  # below it no rank test can be significant, whatever the values
+FEWEST_TASKS = 5  # with fewer, no rank test can be significant, for any values
 
 
 def task_ranks(values: Any) -> Doubles:
-    """Ranks [M, T] of methods on each task, 1 for the best, by values [M, T] of which more is better.
+    """Ranks [M, T] of methods on each task, 1 for the best, from values [M, T]; more is better.
 
     Equal values (to 1e-12) share the mean of their ranks. Raises MetricError for fewer than two methods, no task, or a
     value that is not finite.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or len(values) < 2 or not values.shape[1]:
-        raise MetricError(f"ranks need two methods and a task at least, not values of shape {values.shape}")
+        raise MetricError(f"ranks require at least two methods and one task, not values of shape {values.shape}")
     if not np.isfinite(values).all():
-        raise MetricError("ranks need a value of every method on every task")
+        raise MetricError("ranks require a value of every method on every task")
     return _ranks(values)
 
 
 def _ranks(values: Doubles) -> Doubles:
-    """Ranks along the first axis [M, N]; neighbours in their order that are equal to 1e-12 share a rank."""
+    """Ranks along the first axis [M, N]; values that are adjacent in order and equal to 1e-12 share a rank."""
     order = np.argsort(-values, axis=0, kind="stable")
     falls = -np.diff(np.take_along_axis(values, order, axis=0), axis=0) > TINY
     places = np.arange(len(values))[:, None]
@@ -54,13 +54,13 @@ def mean_rank(ranks: Any) -> Doubles:
 
 
 def win_rate(ranks: Any) -> Doubles:
-    """Share [M] of the other methods that one beats, mean over tasks, ties half (mean win rate: HELM, TMLR 2023)."""
+    """Share [M] of the other methods that a method beats, averaged over tasks; ties count half (HELM, TMLR 2023)."""
     ranks = np.asarray(ranks, np.float64)
     return (len(ranks) - mean_rank(ranks)) / (len(ranks) - 1)
 
 
 def borda(ranks: Any) -> Doubles:
-    """Borda count [M]: a point for each other method that one beats on each task, half a point for a tie."""
+    """Borda count [M]: one point for each other method beaten on each task, half a point for a tie."""
     ranks = np.asarray(ranks, np.float64)
     found: Doubles = (len(ranks) - ranks).sum(1)
     return found
@@ -69,7 +69,7 @@ def borda(ranks: Any) -> Doubles:
 # ---------------------------------------------------------------------- other queries and seeds
 @dataclass(frozen=True)
 class RankIntervals:
-    """Intervals of mean ranks by method, and [M, M] whether the rank of i is better than that of j beyond noise."""
+    """Intervals of mean ranks by method, and whether the rank of i is better than that of j beyond noise [M, M]."""
 
     intervals: tuple[Interval, ...]
     better: NDArray[np.bool_]
@@ -83,21 +83,21 @@ def rank_intervals(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> RankIntervals:
-    """Intervals of mean ranks over other queries and seeds: both are drawn, then the methods of each task ranked.
+    """Intervals of mean ranks over other queries and seeds: draws both, then ranks the methods of each task.
 
-    `answers` has for each task the results [S, Q] of its methods by seed and query, more being better; NaN marks
-    invalid queries, the same for all methods of a task. `targets` names the queries of each task, `seeds` the seeds of
-    each task's methods; without them each task has queries of its own, and seeds are numbered.
+    `answers` has for each task the results [S, Q] of its methods by seed and query; more is better, and NaN marks
+    invalid queries, the same for all methods of a task. `targets` names the query set of each task, `seeds` the seeds
+    of each task's methods; by default each task has separate queries, and seeds are numbered.
 
-    Queries are drawn with replacement (percentile bootstrap), the same for all methods of a task and for all tasks of
-    one target. Seeds are too few for that: over three, two equal methods would be set apart in one of four cases, and
-    where one network is tested on several tasks, more often the more tasks there are. The mean over seeds is drawn
-    from Student's t distribution instead, with the deviations of the seeds, the same draw for the same seeds of all
-    methods and tasks: on one task, of queries that do not vary, a method is then better where the paired t-test over
-    seeds says so. One seed does not vary: nothing is known of others.
+    Queries are drawn with replacement (percentile bootstrap), with the same draw for all methods of a task and all
+    tasks of one target. There are too few seeds for that: with three, two equal methods would differ significantly in
+    one of four cases, and more often if one network is tested on several tasks. Instead the mean over seeds is drawn
+    from Student's t distribution with the deviations of the seeds, with the same draw for the same seeds of all methods
+    and tasks. On one task whose queries do not vary, a method is then better if and only if the paired t-test over
+    seeds says so. A single seed does not vary, so the interval covers no other seeds.
 
-    An interval contains the mean rank itself. `n` of the intervals is the number of tasks, which are not drawn: they
-    speak of other queries and seeds, not of other tasks. Raises MetricError for answers of other shapes.
+    An interval contains the mean rank itself. `n` of the intervals is the number of tasks, which are not drawn: the
+    intervals cover other queries and seeds, not other tasks. Raises MetricError for answers of other shapes.
     """
     draws = _Draws(samples, seed)
     observed: list[list[float]] = []
@@ -106,14 +106,14 @@ def rank_intervals(
         methods = [np.atleast_2d(np.asarray(one, np.float64)) for one in given]
         named = seeds[number] if seeds else [range(len(one)) for one in methods]
         if len(methods) < 2 or (observed and len(methods) != len(drawn)):
-            raise MetricError("ranks over tasks need the same two methods or more on each task")
+            raise MetricError("ranks over tasks require the same methods, at least two, on each task")
         valid = _valid(methods)
         observed.append([float(one[:, valid].mean()) for one in methods])
         means = draws.means(methods, valid, targets[number] if targets else number, list(map(tuple, named)))
-        ranks = np.rint(2 * _ranks(means)).astype(np.int32)  # whole numbers: their sums can be compared
+        ranks = np.rint(2 * _ranks(means)).astype(np.int32)  # whole numbers, whose sums compare exactly
         drawn = drawn + ranks if drawn.size else ranks
     if not observed:
-        raise MetricError("ranks over tasks need a task")
+        raise MetricError("ranks over tasks require at least one task")
     half = (1 - level) / 2
     ends = np.quantile(drawn / (2 * len(observed)), [half, 1 - half], axis=1)
     means = mean_rank(task_ranks(np.array(observed).T))
@@ -126,22 +126,22 @@ def rank_intervals(
 
 
 def _valid(methods: Sequence[Doubles]) -> NDArray[np.bool_]:
-    """The queries [Q] that count. Raises MetricError where methods do not have the same ones, or none."""
+    """Valid queries [Q]. Raises MetricError if methods do not have the same ones, or none."""
     if len({one.shape[1] for one in methods}) > 1:
-        raise MetricError("ranks over tasks need the same queries for all methods of a task")
+        raise MetricError("ranks over tasks require the same queries for all methods of a task")
     invalid = np.isnan(methods[0][0])
     if any((np.isnan(one) != invalid).any() for one in methods):
-        raise MetricError("ranks over tasks need the same valid queries for all methods of a task")
+        raise MetricError("ranks over tasks require the same valid queries for all methods of a task")
     if invalid.all():
         raise MetricError("there is no valid query to draw from")
     if any(np.isinf(one).any() for one in methods):
-        raise MetricError("the values of the queries hold infinity")
+        raise MetricError("the values of the queries contain infinity")
     found: NDArray[np.bool_] = ~invalid
     return found
 
 
 class _Draws:
-    """What is drawn, the same for the same target and for the same seeds."""
+    """Random draws, the same for the same target and for the same seeds."""
 
     def __init__(self, samples: int, seed: int) -> None:
         self.samples, self.seed = samples, seed
@@ -168,7 +168,7 @@ class _Draws:
         return found
 
     def weights(self, named: tuple[Hashable, ...]) -> Doubles:
-        """Weights [S, samples] of seeds: weighted sums are their mean and a deviation by Student's t distribution."""
+        """Weights [S, samples] of seeds: weighted sums are their mean plus a deviation by Student's t distribution."""
         count = len(named)
         if named not in self.seeds:
             found = np.full((count, self.samples), 1 / count)
@@ -183,7 +183,7 @@ class _Draws:
 # ---------------------------------------------------------------------- critical difference
 @dataclass(frozen=True)
 class Friedman:
-    """Friedman's test that all methods rank alike: chi-square, Iman and Davenport's F and its p-value."""
+    """Friedman's test that all methods have equal ranks: chi-square, Iman and Davenport's F and its p-value."""
 
     chi2: float
     f: float
@@ -191,7 +191,7 @@ class Friedman:
 
 
 def friedman(ranks: Any) -> Friedman:
-    """The test of ranks [M, T] (Demsar 2006, section 3.2.2). Raises MetricError under five tasks."""
+    """Test ranks [M, T] (Demsar 2006, section 3.2.2). Raises MetricError for fewer than five tasks."""
     from scipy.special import fdtrc
 
     ranks = _enough(ranks)
@@ -214,7 +214,7 @@ def critical_difference(methods: int, tasks: int, level: float = 0.95) -> float:
 
 
 def nemenyi(ranks: Any, level: float = 0.95) -> NDArray[np.bool_]:
-    """[M, M]: whether two mean ranks differ by the critical difference. Raises MetricError under five tasks."""
+    """Whether two mean ranks differ by the critical difference, [M, M]. Raises MetricError below five tasks."""
     ranks = _enough(ranks)
     means = mean_rank(ranks)
     found: NDArray[np.bool_] = np.abs(means[:, None] - means) >= critical_difference(len(ranks), ranks.shape[1], level)
@@ -222,11 +222,11 @@ def nemenyi(ranks: Any, level: float = 0.95) -> NDArray[np.bool_]:
 
 
 def cliques(means: Any, apart: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """The longest runs of methods, by mean rank, of which no two are apart: the bars of a diagram."""
+    """Longest runs of methods, by mean rank, without a significant difference: the bars of a diagram."""
     order = np.argsort(np.asarray(means), kind="stable")
     count = len(order)
     found: list[tuple[int, ...]] = []
-    ends, end = [], count  # where the run of each place ends: before the first that is apart from one of its members
+    ends, end = [], count  # end of each run: before the first method that differs from one of its members
     for place in range(count - 1, -1, -1):
         later = apart[order[place], order[place + 1 : end]]
         end = place + 1 + int(np.argmax(later)) if later.any() else end
@@ -240,10 +240,10 @@ def cliques(means: Any, apart: NDArray[np.bool_]) -> list[tuple[int, ...]]:
 
 
 def _enough(table: Any) -> Doubles:
-    """Values or ranks [M, T] of enough tasks for a test."""
+    """Values or ranks [M, T]. Raises MetricError if there are too few tasks for a test."""
     found: Doubles = np.asarray(table, np.float64)
     if found.ndim != 2 or len(found) < 2 or found.shape[1] < FEWEST_TASKS:
         raise MetricError(
-            f"a test of ranks needs two methods and {FEWEST_TASKS} tasks at least, not a table of shape {found.shape}"
+            f"a test of ranks requires two methods and {FEWEST_TASKS} tasks or more, not a table of shape {found.shape}"
         )
     return found

@@ -1,4 +1,4 @@
 """Nearest and k-reciprocal neighbours among vectors.
 
-Imports numpy, faiss where asked, and metrics' products. Begin with `neighbours.py`.
+Imports numpy, optionally faiss, and the products of metrics. Begin with `neighbours.py`.
 """

@@ -1,4 +1,4 @@
-"""Sums of minima as a loop that numba compiles (the extra ``fast``); imported only where numba is."""
+"""Sums of minima in a loop compiled by numba (the extra ``fast``); imported only if numba is installed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def _sums(
     values: Floats,
     n: int,
 ) -> tuple[Floats, Ints, Ints]:
-    """CSR arrays: for each row, add min(entry, entry of the same column) to the rows that meet it there.
+    """CSR arrays: for each row, add min(entry, entry of the same column) to the rows that share the column.
 
-    `starts` says for each entry of the left matrix where its column is walked from, `edges` where columns end.
+    `starts` is, for each entry of the left matrix, where its column is scanned from; `edges` is where columns end.
     """
     sums, seen = np.zeros(n, np.float32), np.empty(n, np.int32)
     found_values, found_rows = np.empty(1 << 16, np.float32), np.empty(1 << 16, np.int32)
@@ -54,6 +54,6 @@ _compiled: Any = import_module("numba").njit(cache=True)(_sums)
 
 
 def sums(*arrays: Any) -> tuple[Floats, Ints, Ints]:
-    """(data, indices, indptr) of the sums above 0; arguments as `_sums` has them."""
+    """(data, indices, indptr) of the sums above 0; the arguments are those of `_sums`."""
     found: tuple[Floats, Ints, Ints] = _compiled(*arrays)
     return found

@@ -1,4 +1,4 @@
-"""Nearest neighbours by faiss, where it is installed: a flat index, copied to all GPUs where there are any."""
+"""Nearest neighbours by faiss, if installed: a flat index, replicated on all GPUs if there are any."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from reidbench.metrics.products import Floats
 from .vectors import Vectors
 
 QUERIES = 4_096
-# Without one of these (NVIDIA, ROCm, WSL) there is no GPU, and faiss need not be imported to know it.
+# Without one of these (NVIDIA, ROCm, WSL) there is no GPU, and faiss need not be imported to find out.
 _DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-# Distributions that own the module faiss. What is left of it when two are installed is a mixture of both.
+# Distributions that provide the module faiss. Installing two mixes their files.
 _OWNERS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
 
 
 def clash() -> str:
-    """Why faiss cannot be used as it is installed, in one sentence with the cure, or nothing. Imports nothing."""
+    """Reason why faiss cannot be used as installed, with the fix, or an empty string. Imports nothing."""
     found = [name for name in _OWNERS if _is_installed(name)]
     if len(found) < 2:
         return ""
@@ -40,7 +40,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def load() -> Any:
-    """The module faiss. Raises MetricError where it cannot be imported, or is installed twice."""
+    """Import faiss. Raises MetricError if it cannot be imported, or is installed twice."""
     fault = clash()
     if fault:
         raise MetricError(fault)
@@ -52,7 +52,7 @@ def load() -> Any:
 
 
 def gpus() -> int:
-    """How many GPUs the installed faiss can use. Raises MetricError as `load` does, where there is a faiss."""
+    """Number of GPUs that the installed faiss can use. Raises MetricError as `load` does, if faiss is installed."""
     if not any(Path(device).exists() for device in _DEVICES) or find_spec("faiss") is None:
         return 0
     faiss = load()
@@ -89,7 +89,7 @@ def _index(vectors: Vectors) -> Any:
 
 
 def _columns(vectors: Vectors, part: slice, last: Any) -> Floats:
-    """Vectors as faiss takes them; under euclidean with one more column, so that x.y - |y|^2 / 2 is a product."""
+    """Vectors in the format of faiss; under euclidean with an extra column, so that x.y - |y|^2 / 2 is a product."""
     values = vectors.values[part]
     if vectors.halves is None:
         return values

@@ -12,16 +12,16 @@ from reidbench.metrics.products import Floats
 
 Sparse = Any  # scipy.sparse.csr_array of float32; scipy has no types
 
-# Meetings of two entries expanded at a time: 4 million take 48 MiB.
+# Pairs of entries expanded at a time: 4 million take 48 MiB.
 EXPANDED = 4_000_000
 
 
 class Minima:
     """Sums of minima of the rows of V [n, c] with the rows of W [m, c], both without stored zeros.
 
-    Two rows meet only in the columns that both have, so for each entry of V its column of W is walked. Without W the
-    rows of V meet each other, and only pairs with j > i are walked: the sums are symmetric. The walk is one sparse
-    product of scipy, or with numba a compiled loop; both add up the same float32 numbers in the same order.
+    Two rows interact only in shared columns, so for each entry of V the same column of W is scanned. Without W the rows
+    of V are compared with each other, and only pairs with j > i are computed, since the sums are symmetric. The scan is
+    one sparse product of scipy or, with numba, a compiled loop; both add the same float32 numbers in the same order.
     """
 
     def __init__(self, v: Sparse, w: Sparse | None = None) -> None:
@@ -29,11 +29,11 @@ class Minima:
         columns = (v if w is None else w).tocsc()
         self.size, self.edges = columns.shape[0], columns.indptr
         self.rows, self.values = columns.indices, columns.data
-        # Where the walk of each entry of V starts: at the top of its column, or behind the entry itself.
+        # Where the scan of each entry of V starts: at the top of its column, or after the entry itself.
         self.starts = _places(v) + 1 if w is None else self.edges[v.indices].astype(np.int64)
 
     def blocks(self, rows: int) -> Iterator[tuple[int, Sparse]]:
-        """(first row, CSR [b, m]) of all sums above 0, at most `rows` rows of V at a time."""
+        """Yield (first row, CSR [b, m]) of all sums above 0, for at most `rows` rows of V at a time."""
         lengths = self.edges[self.v.indices + 1] - self.starts
         work = np.concatenate([[0], np.cumsum(lengths)])[self.v.indptr]
         start = 0
@@ -44,7 +44,7 @@ class Minima:
             start = stop
 
     def block(self, start: int, stop: int) -> Sparse:
-        """CSR [stop - start, m] of the sums above 0; the columns of a row are in no order."""
+        """CSR [stop - start, m] of the sums above 0; the columns of a row are unsorted."""
         import scipy.sparse as sp
 
         part = slice(self.v.indptr[start], self.v.indptr[stop])
@@ -77,7 +77,7 @@ class Minima:
 
 
 def _places(v: Sparse) -> Any:
-    """[nnz] int64: where each entry of a CSR matrix stands in the CSC form of it."""
+    """Position of each entry of a CSR matrix in its CSC form, [nnz] int64."""
     import scipy.sparse as sp
 
     numbered = sp.csr_array((np.arange(v.nnz), v.indices, v.indptr), shape=v.shape).tocsc()

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: lists in the order of float64 distances, equal ones by index."""
+"""Exact nearest neighbours: lists in the order of float64 distances, with ties by index."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .vectors import Vectors
 
 Backend = Literal["auto", "product", "faiss"]
 
-# Candidates beyond k that are fetched, so that float64 can decide who stands at place k.
+# Candidates fetched beyond k, so that float64 can decide which is the k-th.
 MARGIN = 8
 CROWDED_ROWS = 16
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k nearest of each vector, nearest first.
+    """The k nearest neighbours of each vector, nearest first.
 
     indices: [N, k] int32. squared: [N, k] float32, squared distances (2 - 2 cos under cosine).
-    farthest: [N] float32, the squared distance of the farthest vector, where asked for.
+    farthest: [N] float32, squared distance of the farthest vector, if requested.
     """
 
     indices: NDArray[np.int32]
@@ -41,10 +41,10 @@ def nearest_neighbours(
     distance: str = "cosine",
     backend: Backend = "auto",
 ) -> Neighbours:
-    """The k nearest of the vectors [N, D] to each of them, itself included (k is cut to N).
+    """Find the k nearest of the vectors [N, D] to each of them, including itself (k is at most N).
 
     backend: ``product`` computes half of the N x N product in blocks; ``faiss`` searches a flat index, on all GPUs if
-    there are any; ``auto`` is faiss where it finds a GPU, else the product. All give the same lists.
+    there are any; ``auto`` uses faiss if it finds a GPU, otherwise the product. All give the same lists.
 
     Raises MetricError for features that are not finite, for k < 1, and for a faiss that is missing or installed twice.
     """
@@ -57,9 +57,10 @@ def search(
     k: int,
     distance: str = "cosine",
 ) -> Neighbours:
-    """The k nearest gallery vectors [G, D] of each query [Q, D] (k is cut to G); memory grows with Q * k.
+    """Find the k nearest gallery vectors [G, D] of each query [Q, D] (k is at most G); memory grows with Q * k.
 
-    Raises MetricError for features that are not finite or do not fit together, zero vectors under cosine, and k < 1.
+    Raises MetricError for features that are not finite or have different dimensions, zero vectors under cosine, and k <
+    1.
     """
     if k < 1:
         raise MetricError(f"k={k} must be at least 1")
@@ -91,9 +92,9 @@ def nearest_of(
     farthest: bool = False,
     visit: symmetric.Visit | None = None,
 ) -> Neighbours:
-    """As `nearest_neighbours`, of prepared vectors, with the farthest distances if asked for.
+    """As `nearest_neighbours`, for prepared vectors, with the farthest distances if requested.
 
-    `visit` is shown the blocks of similarities where the product computes them.
+    The product passes its blocks of similarities to `visit`.
     """
     if k < 1:
         raise MetricError(f"k={k} must be at least 1")
@@ -114,9 +115,9 @@ def nearest_of(
 
 
 def settle(indices: NDArray[np.int32], keys: Floats, k: int, exact: Products) -> None:
-    """Put the first k of each list [N, > k] in the order of float64 keys where float32 keys cannot tell.
+    """Sort the first k of each list [N, > k] by float64 keys where float32 keys cannot decide.
 
-    Lists whose candidates end within a heap of near-ties are searched again over the whole row.
+    Lists whose candidates end within a run of near-ties are searched again over the whole row.
     """
     size, wide = len(exact.gallery), indices.shape[1]
     window = exact.window(0, len(indices))[:, None]

@@ -1,4 +1,4 @@
-"""k-reciprocal neighbours as sparse matrices: who is in whose set, and with which weight (Zhong et al., CVPR 2017)."""
+"""k-reciprocal neighbour sets and their weights as sparse matrices (Zhong et al., CVPR 2017)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Sparse = Any  # scipy.sparse.csr_array; scipy has no types
 def expanded_sets(indices: NDArray[np.int32], k: int, half: int) -> Sparse:
     """[N, N] CSR pattern of the expanded k-reciprocal sets, from nearest-neighbour lists [N, >= k].
 
-    R(i) holds those of i's first k that have i in their first k. The set R_half(j) of a member j, made from the first
-    `half`, joins if more than two thirds of it are in R(i).
+    R(i) holds those of i's first k that have i in their first k. The set R_half(j) of a member j, computed from the
+    first `half`, is added if more than two thirds of it are in R(i).
     """
     reciprocal, small = _reciprocal(indices, k), _reciprocal(indices, half)
     shared = (reciprocal @ small.T).multiply(reciprocal).tocoo()
@@ -48,7 +48,7 @@ def _pattern(rows: NDArray[Any], cols: NDArray[Any], n: int) -> Sparse:
 
 
 def squared_on(pattern: Sparse, vectors: Vectors, near: Neighbours) -> Floats:
-    """[nnz]: squared distances of the pairs of a pattern; those in the lists are known, the rest are computed."""
+    """Squared distances of the pairs of a pattern, [nnz]; those in the lists are reused, the rest computed."""
     n = len(vectors)
     rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(pattern.indptr))
     if not vectors.cosine:  # list entries come from products, which lose digits far from the origin
@@ -65,12 +65,12 @@ def squared_on(pattern: Sparse, vectors: Vectors, near: Neighbours) -> Floats:
 
 
 def normalised(pattern: Sparse, logits: Floats) -> Sparse:
-    """Rows of softmax over the entries of a pattern: exp(logit), divided by the sum of the row."""
+    """Softmax over the entries of each row of a pattern: exp(logit) divided by the sum of the row."""
     import scipy.sparse as sp
 
     lengths = np.diff(pattern.indptr)
     rows = np.repeat(np.arange(pattern.shape[0]), lengths)
-    filled = np.flatnonzero(lengths)  # among many copies of one image some list themselves nowhere
+    filled = np.flatnonzero(lengths)  # with many copies of one image, some lists do not contain their own vector
     largest = np.zeros(len(lengths), np.float32)
     largest[filled] = np.maximum.reduceat(logits, pattern.indptr[filled])
     weights = np.exp(logits - largest[rows])
@@ -82,7 +82,7 @@ def normalised(pattern: Sparse, logits: Floats) -> Sparse:
 
 
 def query_expanded(weights: Sparse, indices: NDArray[np.int32], k2: int) -> Sparse:
-    """Each row replaced by the mean of the rows of its first k2 neighbours."""
+    """Replace each row by the mean of the rows of its first k2 neighbours (query expansion)."""
     if k2 == 1:
         return weights
     first = first_of(indices, k2)

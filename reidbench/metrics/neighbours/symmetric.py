@@ -1,4 +1,4 @@
-"""The nearest of N vectors to each of them, from half of the N x N product, of which one block is held at a time."""
+"""Nearest neighbours among N vectors, from half of the N x N product, one block in memory at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Visit = Callable[[slice, slice, Floats], None]
 
 
 class NearestLists:
-    """The k most similar so far of each of N vectors: `similarities` [N, k] descending, `indices` [N, k]."""
+    """The k most similar vectors so far of each of N vectors: `similarities` [N, k] descending, `indices` [N, k]."""
 
     def __init__(self, n: int, k: int) -> None:
         self.similarities = np.full((n, k), -np.inf, np.float32)
@@ -28,11 +28,11 @@ class NearestLists:
 
     @property
     def floors(self) -> Floats:
-        """[N]: what a newcomer must exceed."""
+        """Similarity that a new candidate must exceed, [N]."""
         return self.similarities[:, -1]
 
     def merge(self, rows: Rows, cols: Rows, similarities: Floats) -> None:
-        """Take in candidates (row, column, similarity), ordered by row."""
+        """Merge candidates (row, column, similarity), ordered by row."""
         if not len(rows):
             return
         k = self.similarities.shape[1]
@@ -47,7 +47,7 @@ class NearestLists:
 
 
 def _descending(values: Floats) -> NDArray[np.int64]:
-    """Whole numbers from 0 to 2^32 - 1 that ascend as the values descend, so that one sort of integers does it all."""
+    """Map values to integers from 0 to 2^32 - 1 in reverse order, so that one integer sort suffices."""
     bits = (-values).view(np.int32)
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) + 2**31
 
@@ -55,10 +55,10 @@ def _descending(values: Floats) -> NDArray[np.int64]:
 def nearest(
     vectors: Vectors, k: int, farthest: bool = False, visit: Visit | None = None
 ) -> tuple[NearestLists, Floats | None]:
-    """(lists of the k <= N most similar, itself among them; the least similarity [N] if `farthest`).
+    """(lists of the k <= N most similar, including the vector itself; least similarity [N] if `farthest`).
 
-    A block's candidates are the entries above the rows' and above the columns' current floors, which the blocks on
-    the diagonal set first. `visit(rows, cols, block)` is shown each block, on and above the diagonal.
+    A block's candidates are the entries above the current floors of its rows and columns, which the diagonal blocks set
+    first. `visit(rows, cols, block)` receives each block on and above the diagonal.
     """
     n = len(vectors)
     lists, least = NearestLists(n, k), np.full(n, np.inf, np.float32) if farthest else None
@@ -87,7 +87,7 @@ def nearest(
 
 
 def blocks(n: int) -> list[slice]:
-    """Consecutive rows in blocks of at most BLOCK, all but equal in size."""
+    """Consecutive rows in blocks of at most BLOCK, of nearly equal size."""
     edges = np.linspace(0, n, -(-n // BLOCK) + 1).astype(int).tolist()
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
@@ -98,7 +98,7 @@ def _product(vectors: Vectors, rows: slice, cols: slice, space: Floats) -> Float
 
 
 def _seed(lists: NearestLists, part: slice, block: Floats) -> None:
-    """First lists, from a block on the diagonal."""
+    """Initialise lists from a diagonal block."""
     k = min(lists.similarities.shape[1], len(block))
     best = np.argpartition(block, len(block) - k, axis=1)[:, len(block) - k :]
     found = np.take_along_axis(block, best, 1)

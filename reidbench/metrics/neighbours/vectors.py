@@ -1,4 +1,4 @@
-"""One set of float32 vectors that are compared with each other, and what their products mean as distances."""
+"""A set of float32 vectors compared with each other, with products and distances."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from reidbench.metrics.errors import MetricError
 from reidbench.metrics.products import TILE_ROWS, Doubles, Floats, features, norms
 
-PAIR_BYTES = 1 << 20  # vectors gathered at a time; what stays in the second-level cache is twice as fast
-UNIT = 5e-7  # lengths this close to 1 are 1: features stored at length 1 need no copy
-OFF_CENTRE = 0.9  # share of the mean squared length that lies in the mean vector
+PAIR_BYTES = 1 << 20  # vectors gathered at a time; staying in the second-level cache is twice as fast
+UNIT = 5e-7  # lengths this close to 1 count as 1: features stored at length 1 need no copy
+OFF_CENTRE = 0.9  # share of the mean squared length that is due to the mean vector
 
 
 class Vectors:
-    """Vectors [N, D] under one distance; `similarity` is larger for the nearer.
+    """Vectors [N, D] under one distance; `similarity` is larger for nearer vectors.
 
     cosine: vectors of length 1 and similarity x.y, so that the squared distance is 2 - 2 x.y;
-    euclidean: vectors as they are and similarity -|x - y|^2 / 2.
+    euclidean: unchanged vectors and similarity -|x - y|^2 / 2.
     """
 
     def __init__(self, arrays: dict[str, NDArray[Any]], distance: str) -> None:
@@ -28,7 +28,7 @@ class Vectors:
         parts = [features(name, values) for name, values in arrays.items()]
         if len({part.shape[1] for part in parts}) > 1:
             widths = [f"{name} {part.shape[1]}" for name, part in zip(arrays, parts, strict=True)]
-            raise MetricError(f"{' but '.join(widths)} dimensions: only equal ones can be compared")
+            raise MetricError(f"{' but '.join(widths)} dimensions: both must have the same")
         lengths = np.concatenate([norms(name, part) for name, part in zip(arrays, parts, strict=True)])
         self.distance = distance
         self.cosine = distance == "cosine"
@@ -46,7 +46,7 @@ class Vectors:
         return len(self.values)
 
     def block(self, rows: slice, cols: slice, out: Floats | None = None) -> Floats:
-        """[rows, cols]: similarities, one matrix product."""
+        """Similarities [rows, cols], from one matrix product."""
         found: Floats = np.matmul(self.values[rows], self.values[cols].T, out=out)
         if self.halves is not None:
             found -= self.halves[rows, None]
@@ -54,7 +54,7 @@ class Vectors:
         return found
 
     def pairs(self, rows: NDArray[Any], cols: NDArray[Any]) -> Floats:
-        """[m]: similarities of single pairs."""
+        """Similarities of single pairs, [m]."""
         found = np.empty(len(rows), np.float32)
         step = max(1, PAIR_BYTES // (4 * self.values.shape[1]))
         for start in range(0, len(rows), step):
@@ -77,7 +77,7 @@ class Vectors:
 
 
 def _centre(parts: list[NDArray[Any]], lengths: Floats) -> Doubles | None:
-    """[D]: the mean vector, if it is so long that products of float32 would lose the distances between the vectors."""
+    """Mean vector [D], if it is so long that float32 products would lose the distances between the vectors."""
     total = sum(
         part[start : start + TILE_ROWS].sum(0, dtype=np.float64)
         for part in parts
@@ -87,7 +87,7 @@ def _centre(parts: list[NDArray[Any]], lengths: Floats) -> Doubles | None:
     squares = float(np.mean(lengths.astype(np.float64) ** 2))
     if mean @ mean <= OFF_CENTRE * squares:
         return None
-    # A round number near the mean: subtracting it leaves float32 values exact, and so equal distances equal.
+    # A round number near the mean: subtracting it keeps float32 values exact, and so equal distances equal.
     spread = np.sqrt(max(squares - float(mean @ mean), 0.0) / len(mean))
     unit = float(np.spacing(np.float32(np.abs(mean).max())))
     if spread / 8 > unit:

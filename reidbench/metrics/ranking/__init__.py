@@ -1,4 +1,4 @@
 """Rank a gallery for each query and score the ranking: AP, INP, CMC.
 
-Imports numpy and metrics' errors and products. Begin with `ranking.py`.
+Imports numpy, and the errors and products of metrics. Begin with `ranking.py`.
 """

@@ -1,4 +1,4 @@
-"""How many other gallery rows come before each true match, without sorting the gallery."""
+"""Count the other gallery rows before each true match, without sorting the gallery."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ROWS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Before:
-    """How many kept gallery rows that are no true match come before each of some true matches, all [H].
+    """Numbers of kept gallery rows, other than true matches, before each of some true matches, all [H].
 
-    nearer: rows at a smaller distance. tied: rows at an equal distance. earlier: those of the tied whose index is
-    smaller. close: rows whose distance float32 cannot tell from an equal one, or the tied where no products are taken.
+    nearer: rows at a smaller distance. tied: rows at an equal distance. earlier: tied rows with a smaller index. close:
+    rows whose distance float32 cannot distinguish from an equal one; without products, the tied rows.
     """
 
     nearer: Counts
@@ -35,15 +35,15 @@ class Before:
 
     @classmethod
     def of(cls, hits: int) -> Before:
-        """Nothing counted yet."""
+        """Create zero counts."""
         return cls(*(np.zeros(hits, np.int64) for _ in range(4)))
 
     def by(self, ties: str) -> Counts:
-        """[H]: rows before each true match under a rule for ties (stable, best or worst)."""
+        """Rows [H] before each true match under a rule for ties (stable, best or worst)."""
         return rows_before(self.nearer, self.tied, self.earlier, ties)
 
     def put(self, which: NDArray[np.bool_], other: Before) -> None:
-        """Replace some of the counts, but for the close ones."""
+        """Replace some of the counts, except the close ones."""
         self.nearer[which], self.tied[which], self.earlier[which] = other.nearer, other.tied, other.earlier
 
 
@@ -55,11 +55,11 @@ def count_before(
     exact: Products | None = None,
     first_query: int = 0,
 ) -> Before:
-    """Count the kept gallery rows that are no true match and stand before each of `hits`.
+    """Count the kept gallery rows, other than true matches, before each of `hits`.
 
-    keys [b, G] are overwritten: whatever is not counted becomes infinite. With `exact`, keys are float32 products of
-    the queries from `first_query` on, and those too close to tell apart are compared again in float64: the counts
-    then depend neither on the BLAS library nor on the size of the blocks.
+    keys [b, G] are overwritten: rows that do not count become infinite. With `exact`, keys are float32 products of the
+    queries from `first_query` on, and keys that are too close are compared again in float64, so that the counts depend
+    neither on the BLAS library nor on the block size.
     """
     limits = keys[hits.rows, hits.cols]
     for pairs in (hits, *removed):
@@ -80,14 +80,14 @@ def count_before(
 
 @dataclass
 class NearTies:
-    """Pairs (hit, gallery row) whose order float32 cannot tell, and the rows of queries with too many of them."""
+    """Pairs (hit, gallery row) that float32 cannot order, and the rows of queries with too many of them."""
 
     hits: list[NDArray[np.intp]] = field(default_factory=list)
     rows: list[NDArray[np.intp]] = field(default_factory=list)
     crowded: list[int] = field(default_factory=list)
 
     def settle(self, before: Before, hits: Pairs, exact: Products, first_query: int) -> None:
-        """Add to `before` the near-ties that are nearer than their hit, or tied with it, in float64."""
+        """Add to `before` the near-ties that float64 finds nearer than their hit, or tied with it."""
         if not self.hits:
             return
         hit, rows = np.concatenate(self.hits), np.concatenate(self.rows)
@@ -105,7 +105,7 @@ class NearTies:
 def _count(
     keys: Keys, hits: Pairs, limits: Keys, window: NDArray[np.float64], collect: bool = False
 ) -> tuple[Before, NearTies]:
-    """Count row by row; what lies within the window of a hit is a tie, or is collected as a near-tie."""
+    """Count row by row; values within the window of a hit are ties, or are collected as near-ties."""
     before, near = Before.of(len(limits)), NearTies()
     starts = hits.starts(len(keys)).tolist()
     reach = window.astype(limits.dtype)[hits.rows]
@@ -142,7 +142,7 @@ def _count(
 def _recount(
     keys: Keys, hits: Pairs, rows: NDArray[np.intp], before: Before, exact: Products, first_query: int
 ) -> None:
-    """Count some rows of the block again, on float64 keys; keys that are infinite stay so."""
+    """Count some rows of the block again, on float64 keys; infinite keys stay infinite."""
     mine, which = hits.of(rows)
     doubles = exact.rows(rows + first_query)
     limits = doubles[mine.rows, mine.cols]

@@ -1,4 +1,4 @@
-"""CMC over identities: each gallery identity counts once, where its first kept image stands (SYSU-MM01)."""
+"""CMC over identities: each gallery identity counts once, at its first kept image (SYSU-MM01)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ DISTRACTOR = 0
 
 
 def note_on_distractors(pids: NDArray[Any], cmc: str) -> list[str]:
-    """A sentence where several gallery rows [G] of pid 0 count as one identity, as those of any other pid do.
+    """Note if several gallery rows [G] of pid 0 count as one identity, like those of any other pid.
 
-    Equal pids are one identity: where persons are numbered from 0, pid 0 is one. Distractors are not, so it is said.
+    Equal pids are one identity. If persons are numbered from 0, that is right for pid 0; distractors are not one
+    identity.
     """
     count = int(np.count_nonzero(pids == DISTRACTOR))
     if cmc != "identities" or count < 2:
@@ -28,7 +29,7 @@ def note_on_distractors(pids: NDArray[Any], cmc: str) -> list[str]:
 
 
 class Identities:
-    """Places of true matches among identities: 1 + the number of other identities with an image before the first."""
+    """Ranks of true matches among identities: 1 + the number of other identities with an image before the first."""
 
     def __init__(self, labels: Labels, exact: Products | None) -> None:
         self.pids, self.exact = labels.gallery_pids, exact
@@ -36,14 +37,14 @@ class Identities:
     def places(
         self, keys: NDArray[Any], hits: Pairs, limits: NDArray[Any], before: Before, ties: str, start: int
     ) -> NDArray[np.int64]:
-        """[b]: places of the queries from `start` on, 0 where there is no true match.
+        """Ranks [b] of the queries from `start` on; 0 without a true match.
 
-        keys [b, G] are infinite for all that is not another identity's kept image; `limits` [H] are those of `hits`.
+        keys [b, G] are infinite except for kept images of other identities; `limits` [H] are those of `hits`.
         """
         places = np.zeros(len(keys), np.int64)
         counts, starts = before.by(ties), hits.starts(len(keys))
         for query in np.flatnonzero(np.diff(starts)).tolist():
-            # The rows before one true match are among those before the next, so the fewest are before the first.
+            # The rows before one true match are a subset of those before the next, so the first has the fewest.
             first = starts[query] + int(np.argmin(counts[starts[query] : starts[query + 1]]))
             places[query] = 1
             if counts[first]:
@@ -52,7 +53,7 @@ class Identities:
         return places
 
     def _before(self, row: NDArray[Any], limit: Any, hit: int, ties: str, query: int) -> NDArray[np.intp]:
-        """The gallery rows before a true match, as `count_before` orders them."""
+        """Gallery rows before a true match, in the order of `count_before`."""
         window = self.exact.window(query, query + 1).astype(row.dtype)[0] if self.exact else row.dtype.type(0)
         nearer = np.flatnonzero(row < limit - window)
         close = np.flatnonzero((row >= limit - window) & (row <= limit + window))

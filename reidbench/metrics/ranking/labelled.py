@@ -1,4 +1,4 @@
-"""Rankings under rules that look at clothes, modality, tracklets and cameras, or draw the gallery."""
+"""Rankings under rules on clothes, modality, tracklets and cameras, or on drawn galleries."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ def rank_labelled(
     *,
     junk: bool = True,
 ) -> Ranking:
-    """Rank a gallery for queries under any rules: what `rank` does, and all that `Rules` lists below it.
+    """Rank a gallery for queries under any rules: those of `rank`, and the labelled ones of `Rules`.
 
-    In this order: query and gallery images of other cameras are left out (`query_cameras`, `gallery_cameras`); images
-    become rows (`pool`, `multi_query`); galleries are drawn (`shots`); each query meets the rows that `cross` and
-    `skip_cameras` leave it, without its own pictures, its own pid under its own camera (`camera`) and in the clothes
-    that `exclude` names; means are taken over queries, then over draws.
+    The steps are: leave out query and gallery images of other cameras (`query_cameras`, `gallery_cameras`); turn images
+    into rows (`pool`, `multi_query`); draw galleries (`shots`); compare each query with the rows that `cross` and
+    `skip_cameras` allow, without its own images, its own pid under its own camera (`camera`) and in the clothes that
+    `exclude` names; average over queries, then over draws.
 
-    The arrays of the answer have one entry for each query image: results are at the first image of each query, see
+    The arrays of the result have one entry per query image; the result of a query is at its first image, see
     `Ranking.asked`. `Ranking.notes` are sentences on what was left out, pooled, drawn or unknown; show them.
 
-    compare: by what rows are compared, of query rows [q, D] and the gallery rows [g, D] that they may meet (`images`
-        are there where each row is one image): `Products`, or blocks of distances [b, g] of consecutive queries, such
-        as `rerank_blocks`. It is called once for each part of the queries and each drawn gallery. The default are
-        products under `rules.distance`.
+    compare: computes distances of query rows [q, D] to the gallery rows [g, D] that they may be compared with (`images`
+    are given if each row is one image): `Products`, or blocks of distances [b, g] of consecutive queries, such as
+    `rerank_blocks`. It is called once per part of the queries and drawn gallery. The default is products under
+    `rules.distance`.
 
-    junk: whether junk is among the gallery rows that `compare` is given. Without it, it is nobody's neighbour where
-        features are compared with those of others; it counts in no ranking in any case, and is never drawn.
+    junk: whether `compare` receives junk gallery rows. Without them, junk is not a neighbour of any row when features
+    are compared with those of others. Junk never counts in a ranking, and is never drawn.
 
-    Raises MetricError, in one sentence, for labels that a rule needs and are not there, cameras that are not there,
-    tracklets of several pids or cameras, features that cannot be compared, or no query with a true match.
+    Raises MetricError for missing labels that a rule requires, missing cameras, tracklets of several pids or cameras,
+    features that cannot be compared, or if no query has a true match.
     """
     rules = rules or Rules()
     if compare is None and rules.distance == "given":
-        raise MetricError("rule distance=given needs distances: give `compare`, or use cosine or euclidean")
+        raise MetricError("rule distance=given requires distances: pass `compare`, or use cosine or euclidean")
     query, gallery = query.checked("query", rules), gallery.checked("gallery", rules)
     if (query.images is None) != (gallery.images is None):
         missing = "query_images" if query.images is None else "gallery_images"
-        raise MetricError(f"{missing} is missing: pictures are compared only where both sides number them")
+        raise MetricError(f"{missing} is missing: pass image numbers for both queries and gallery, or for neither")
     for camera, skipped in rules.skip_cameras:
         cameras_there(query.camids, [camera], "skip_cameras", "query")
         cameras_there(gallery.camids, skipped, "skip_cameras", "gallery")
@@ -100,7 +100,7 @@ class _Run:
         self.exact = True  # distances are products
 
     def results(self, drawn: Indices) -> Results:
-        """Results of one gallery."""
+        """Results for one gallery."""
         gallery = self.gallery.take(drawn)
         found = Results(len(self.query), self.rules)
         for mine, theirs in _parts(self.query, gallery, self.rules, found.filtered):
@@ -108,7 +108,7 @@ class _Run:
         return found
 
     def reasons(self, queries: Indices) -> dict[int, str]:
-        """Why queries have no true match in any drawn gallery, by number of the image: the rules, or the draws."""
+        """Reasons (rules or draws) why queries have no true match in any drawn gallery, by image number."""
         asked = self.query.take(queries)
         found: dict[int, str] = {}
         for mine, theirs in _parts(asked, self.gallery, self.rules, Counter()):
@@ -121,7 +121,7 @@ class _Run:
         return len(gallery) < len(self.gallery) or bool(self.rules.gallery_cameras)
 
     def _part(self, query: Rows, gallery: Rows) -> Results:
-        """Results of queries that all meet this gallery."""
+        """Results of queries that are all compared with this gallery."""
         labels, partial = _labels(query, gallery), self._partial(gallery)
         if not len(gallery):
             return Tally(labels, self.rules, numbers=query.lead, part=True).count([np.empty((len(query), 0))])
@@ -148,7 +148,7 @@ def _labels(query: Rows, gallery: Rows) -> Labels:
 
 
 def _draws(gallery: Rows, images: int, rules: Rules, notes: list[str]) -> Iterator[Indices]:
-    """Rows of each gallery. The chances of rows are those of their first images, whatever cameras take part."""
+    """Gallery rows of each draw. A row's chance depends on its first image, not on which cameras take part."""
     if rules.shots is None:
         yield np.arange(len(gallery))
         return
@@ -179,7 +179,7 @@ def _drawing(rules: Rules, kinds: NDArray[Any], sizes: NDArray[Any], pooled: boo
 
 
 def _parts(query: Rows, gallery: Rows, rules: Rules, filtered: Counter[str]) -> Iterator[tuple[Indices, Indices]]:
-    """Queries, and the gallery rows that all of them may meet; `filtered` counts the pairs that do not meet."""
+    """Queries with the gallery rows they may be compared with; `filtered` counts the excluded pairs."""
     if not rules.cross and not rules.skip_cameras:
         yield np.arange(len(query)), np.arange(len(gallery))
         return
@@ -201,7 +201,7 @@ def _parts(query: Rows, gallery: Rows, rules: Rules, filtered: Counter[str]) -> 
 
 
 def _unknown(sides: tuple[Rows, Rows], rules: Rules, draws: list[Results]) -> list[str]:
-    """What the rules could not know."""
+    """Notes on labels that the rules needed and that are unknown."""
     notes = []
     if pairs := sum(results.unknown for results in draws):
         notes.append(

@@ -1,4 +1,4 @@
-"""Which pairs of a query image and a gallery image of its pid may meet under the rules of a ranking."""
+"""Pairs of a query image and a gallery image of the same pid that the rules of a ranking compare."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .rules import Rules
 
 @dataclass(frozen=True, eq=False)
 class Meeting:
-    """The pairs of images that rules leave, drawn galleries aside."""
+    """Pairs of images that the rules allow, before galleries are drawn."""
 
     query: Labelled
     gallery: Labelled
     rules: Rules
 
     def asked(self) -> int:
-        """How many query images take part."""
+        """Number of query images that take part."""
         cameras = self.rules.query_cameras
         return sum(not cameras or camera in cameras for camera in self.query.camids.tolist())
 
     def may(self, query: int, row: int) -> bool:
-        """Whether a query image may meet a gallery image of its own pid, by their numbers."""
+        """Whether a query image may be compared with a gallery image of the same pid, by their numbers."""
         rules = self.rules
         camera, other = int(self.query.camids[query]), int(self.gallery.camids[row])
         left_out = (

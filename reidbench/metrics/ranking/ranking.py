@@ -1,8 +1,8 @@
-"""CMC, mAP and mINP under named rules, from the ranks of the true matches alone.
+"""CMC, mAP and mINP under named rules, computed only from the ranks of the true matches.
 
-The whole distance matrix is neither held nor sorted: distances come in blocks, and for each query it is counted how
-many gallery rows stand before each of its true matches. The counts give AP, INP and CMC exactly. Rules that look at
-more than pids and cameras are in `labelled.py`.
+The distance matrix is never stored or sorted as a whole: distances come in blocks, and for each query the gallery rows
+before each of its true matches are counted. The counts give AP, INP and CMC exactly. Rules that depend on more than
+pids and cameras are in `labelled.py`.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ def rank(
     gallery_images: NDArray[Any] | None = None,
     by_camera: bool = False,
 ) -> Ranking:
-    """Rank a gallery [G, D] for queries [Q, D] by `rules.distance`, exactly; with `by_camera` see `Ranking.cameras`.
+    """Rank a gallery [G, D] for queries [Q, D] by `rules.distance`, exactly; for `by_camera` see `Ranking.cameras`.
 
-    Features may be of any real type and stay as they are; blocks of products are float32, and where these cannot tell
-    two gallery rows apart, float64 decides. pids and camids are integers [Q] and [G]; pid -1 in the gallery is junk,
-    and pid 0 (a distractor) an identity like any other, which no query of Market-1501 has. Where `query_images` [Q] and
-    `gallery_images` [G] number the pictures, no query meets a gallery row of its own number, whatever pid, camera and
-    camera rule say.
+    Features may have any real type and are not changed; blocks of products are float32, and float64 decides where these
+    cannot order two gallery rows. pids and camids are integers [Q] and [G]; pid -1 in the gallery is junk, and pid 0 (a
+    distractor) is an identity like any other, which no query of Market-1501 has. With image numbers `query_images` [Q]
+    and `gallery_images` [G], a query is never compared with a gallery row of the same number, for any pid, camera and
+    camera rule.
 
-    Raises MetricError for features that are not finite, zero vectors under cosine (junk aside), arrays that do not fit
-    together, or no valid query.
+    Raises MetricError for features that are not finite, zero vectors under cosine (except junk), arrays of different
+    lengths, or if no query is valid.
     """
     rules = _plain(rules or Rules())
     if rules.distance == "given":
-        raise MetricError("rule distance=given is for rank_distances; rank needs cosine or euclidean")
+        raise MetricError("rule distance=given is for rank_distances; rank requires cosine or euclidean")
     if by_camera and rules.cmc == "identities":
-        raise MetricError("by_camera counts images: it has no meaning under the rule cmc=identities")
+        raise MetricError("by_camera counts images, so it cannot be used with the rule cmc=identities")
     labels = Labels.check(query_pids, query_camids, gallery_pids, gallery_camids, query_images, gallery_images)
     check_rows("query", len(features("query_features", query_features)), len(labels.query_pids))
     check_rows("gallery", len(features("gallery_features", gallery_features)), len(labels.gallery_pids))
@@ -103,7 +103,7 @@ def rank_blocks(
     query_images: NDArray[Any] | None = None,
     gallery_images: NDArray[Any] | None = None,
 ) -> Ranking:
-    """Rank by distances that come as blocks [b, G] of consecutive queries, each overwritten once it was counted.
+    """Rank by distances in blocks [b, G] of consecutive queries, each overwritten after it is counted.
 
     The blocks are float32 or float64 and may share one buffer, so that a re-ranked MSMT17 needs no 3.6 GiB matrix.
     """
@@ -113,7 +113,7 @@ def rank_blocks(
 
 
 def _plain(rules: Rules) -> Rules:
-    """The rules; MetricError where some of them need more than pids, cameras and distances."""
+    """Return the rules. Raises MetricError if any of them depends on more than pids, cameras and distances."""
     if rules.labelled:
         named = ", ".join(rules.labelled)
         raise MetricError(f"rank, rank_blocks and rank_distances cannot apply {named}; use rank_labelled")
@@ -121,7 +121,7 @@ def _plain(rules: Rules) -> Rules:
 
 
 def _comparable(part: NDArray[Any]) -> NDArray[Any]:
-    """A copy whose type holds every distance exactly, and infinity."""
+    """Copy with a type that represents every distance exactly, and infinity."""
     if part.dtype.kind not in "fiu":
         raise MetricError(f"distances must be real numbers, not {part.dtype}")
     exact = np.float32 if part.dtype in (np.float16, np.float32) else np.float64
@@ -129,21 +129,21 @@ def _comparable(part: NDArray[Any]) -> NDArray[Any]:
 
 
 def finite(blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """The blocks; MetricError names the first row that is not finite."""
+    """Yield the blocks. Raises MetricError for the first row that is not finite."""
     start = 0
     for block in blocks:
         good = np.isfinite(block).all(1)
         if not good.all():
             row = start + int(np.argmin(good))
             raise MetricError(
-                f"distances row {row} holds NaN or infinity; give pairs that must come last a large finite number"
+                f"distances row {row} contains NaN or infinity; use a large finite number for pairs that must come last"
             )
         start += len(block)
         yield block
 
 
 def check_rows(side: str, rows: int, labels: int) -> None:
-    """Raise MetricError for features that are more or fewer than their labels."""
+    """Raise MetricError if the numbers of features and labels differ."""
     if rows != labels:
         raise MetricError(f"{side}_features has {rows} rows but {side}_pids has {labels} entries")
 

@@ -1,4 +1,4 @@
-"""What a ranking is worth: means over queries, and over the draws of a gallery."""
+"""Result of a ranking: means over queries, and over the draws of a gallery."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _CURE = "check the network or the file that they come from"
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """What a ranking is worth, with the rules it was computed under. Fractions, not per cent.
+    """Result of a ranking, with its rules. Metrics are fractions, not per cent.
 
-    `ap` and `inp` [Q] are NaN and `first_hit` [Q] is 0 where a query has no true match; `first_hit` counts from 1, over
-    what CMC counts: images or identities. `cmc[k - 1]` is CMC at rank k. `ties`: what equal distances leave open.
-    `flat`: how many valid queries have all their gallery rows at equal distances, or at cosines that float32 cannot
-    tell apart. `unopposed`: how many have no other person in their gallery, and so score 1 whatever the features.
-    `filtered`: "junk" counts the gallery rows with pid -1, once each; "same_image", where images are numbered, pairs of
-    a query and its own picture; "same_camera" further pairs of a query and a gallery row that the camera rule removed,
-    and then "same_clothes" or "different_clothes". "same_modality", and then "skipped_camera", count pairs that never
-    met, whatever their pid.
-    `cameras`: the same by the camera of the true matches, where it was asked for.
+    `ap` and `inp` [Q] are NaN and `first_hit` [Q] is 0 if a query has no true match; `first_hit` counts images, or
+    identities with cmc=identities, from 1. `cmc[k - 1]` is CMC at rank k. `ties`: effect of equal distances. `flat`:
+    number of valid queries whose gallery rows are all at equal distances, or at cosines that float32 cannot
+    distinguish. `unopposed`: number of valid queries without another person in their gallery, which score 1 for any
+    features. `filtered`: "junk" counts the gallery rows with pid -1, once each; "same_image", if images are numbered,
+    pairs of a query and its own image; "same_camera" further pairs of a query and a gallery row that the camera rule
+    removed, and then "same_clothes" or "different_clothes". "same_modality", and then "skipped_camera", count pairs
+    that were not compared, with any pid. `cameras`: results by the camera of the true matches, if requested.
 
-    `asked` [Q] marks the query images that stand for a query: all, but where rules leave cameras out, or make one query
-    of several images. Then results are at its first image, `num_queries` counts queries, and no mean has the others.
-    Where galleries are drawn, metrics are means over the draws, `first_hit` is -1 where a query has matches, and `ap`,
-    `inp` and `shares` [Q, 4] (in how many of the draws it was found up to rank 1, 5, 10, 20) are means over the draws
-    in which it has matches (with invalid=zero: over all). `valid` is whether it has any; `filtered`, `ties` and `flat`
-    are over all draws. `in_some_draws` [Q] marks queries that some draws leave without a match and out of their means.
-    `notes`: sentences on what the rules pooled, drew, left out or did not know.
+    `asked` [Q] marks the query images with results: all images, unless rules leave cameras out or combine several
+    images into one query. In that case results are at the first image, `num_queries` counts queries, and means cover
+    queries only. If galleries are drawn, metrics are means over the draws, `first_hit` is -1 for queries with matches,
+    and `ap`, `inp` and `shares` [Q, 4] (share of the draws in which the query was found up to rank 1, 5, 10, 20) are
+    means over the draws in which the query has matches (with invalid=zero: over all). `valid` is whether it has matches
+    in any draw; `filtered`, `ties` and `flat` are over all draws. `in_some_draws` [Q] marks queries without a match in
+    some draws, which leave them out of their means. `notes`: sentences on what the rules pooled, drew or left out, or
+    what is unknown.
     """
 
     mAP: float  # noqa: N815 - the field's own spelling
@@ -70,7 +70,7 @@ class Ranking:
 
     @property
     def nothing_ranked(self) -> str:
-        """A sentence where no query prefers any gallery row to another, as with equal vectors; else empty."""
+        """Sentence if no query prefers any gallery row to another, as with equal vectors; otherwise empty."""
         if not self.ties.undecided or self.ties.undecided + self.unopposed < self.num_valid:
             return ""
         return (
@@ -79,7 +79,7 @@ class Ranking:
         )
 
     def doubts(self) -> list[str]:
-        """Sentences on what of the numbers does not come from the features; ties aside, see `ties`."""
+        """Sentences on results that do not depend on the features; for ties see `ties`."""
         found = [self.nothing_ranked] if self.nothing_ranked else []
         if self.flat and not found and self.flat + self.unopposed == self.num_valid:
             found.append(
@@ -94,20 +94,20 @@ class Ranking:
         return found
 
     def decided(self) -> Ranking:
-        """The ranking itself; MetricError where nothing was ranked."""
+        """Return the ranking. Raises MetricError if nothing was ranked."""
         if self.nothing_ranked:
             raise MetricError(self.nothing_ranked)
         return self
 
     def metrics(self) -> dict[str, float]:
-        """mAP, mINP, cmc1, cmc5, cmc10, cmc20; beyond the last kept gallery row CMC stays what it was there."""
+        """mAP, mINP, cmc1, cmc5, cmc10, cmc20; beyond the last kept gallery row CMC stays constant."""
         return {"mAP": self.mAP, "mINP": self.mINP} | {f"cmc{k}": v for k, v in self.cmc_at.items()}
 
     def per_query(self) -> dict[str, NDArray[np.float64]]:
-        """mAP, mINP, cmc1, cmc5, cmc10 and cmc20 [Q]: their means are the metrics, but for a single-shot CMC.
+        """mAP, mINP, cmc1, cmc5, cmc10 and cmc20 [Q]: their means are the metrics, except for a single-shot CMC.
 
-        NaN where the rules drop a query and for images that stand for none, 0 where a query counts as zero. With
-        queries `in_some_draws` these means are not the metrics, which are means over draws of means over queries.
+        NaN if the rules drop a query and for images without a result, 0 if a query counts as zero. If any query is
+        `in_some_draws`, these means are not the metrics, which are means over draws of means over queries.
         """
         found = {"mAP": self.ap, "mINP": self.inp}
         if self.rules.gallery == "all":
@@ -118,7 +118,7 @@ class Ranking:
 
     @property
     def without_intervals(self) -> str:
-        """A sentence where results of queries have other means than the metrics; else empty."""
+        """Sentence if the means of the per-query results are not the metrics; otherwise empty."""
         if not self.in_some_draws.any():
             return ""
         return (
@@ -135,14 +135,14 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Labels of all query images [total], and which of them stand for a query: all, or `lead` [Q]."""
+    """Labels of all query images [total], and the images with results: all, or `lead` [Q]."""
 
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
     lead: NDArray[np.intp] | None = None
 
     def spread(self, values: NDArray[Any], empty: Any) -> NDArray[Any]:
-        """Values [Q, ...] at their images [total, ...]; `empty` elsewhere."""
+        """Spread values [Q, ...] to their images [total, ...]; the rest is `empty`."""
         if self.lead is None:
             return values
         found = np.full((len(self.pids), *values.shape[1:]), empty, values.dtype)
@@ -158,9 +158,9 @@ def conclude(
     cameras: ByCamera | None = None,
     notes: Sequence[str] = (),
 ) -> Ranking:
-    """Means over the queries that the rules count, and over the draws of the gallery in which there are any.
+    """Average over the queries that the rules count, and over the draws of the gallery that have any.
 
-    Raises MetricError where no query has a true match.
+    Raises MetricError if no query has a true match.
     """
     if max_rank < 1:
         raise MetricError(f"max_rank={max_rank} must be at least 1")
@@ -174,7 +174,7 @@ def conclude(
     curve, several = means.curve(rules.ties), len(draws) > 1
     some = ever & ~valid.all(0) if rules.invalid == "drop" else np.zeros(len(ever), bool)
     scores = draws[0].scores[rules.ties]
-    # One gallery: its results as they are. Several: means of each query.
+    # A single gallery keeps its results. For several, each query gets its mean.
     ap = means.of_query("ap") if several else scores.ap
     inp = means.of_query("inp") if several else scores.inp
     first = np.where(ever, -1, 0) if several else scores.first_hit
@@ -217,24 +217,24 @@ class _Means:
         return float(np.mean([total / n for total, n in zip(sums, self.counted, strict=True) if n]))
 
     def curve(self, ties: Ties) -> Doubles:
-        """[longest]: CMC."""
+        """CMC [longest]."""
         curves = [results.curve(ties, self.longest) for results in self.draws]
         found: Doubles = np.mean([curve / n for curve, n in zip(curves, self.counted, strict=True) if n], axis=0)
         return found
 
     def of_query(self, name: str) -> Doubles:
-        """[Q]: mean of a query's results."""
+        """Mean of each query's results [Q]."""
         values = np.stack([getattr(results.scores[self.ties], name) for results in self.draws])
         return self._over_draws(np.nan_to_num(values))
 
     def shares(self) -> Doubles:
-        """[Q, ranks]: share of the draws in which a query was found up to each of the headline ranks."""
+        """Share of the draws in which a query was found up to each of the headline ranks, [Q, ranks]."""
         first = np.stack([results.scores[self.ties].first_hit for results in self.draws])
         found = [self._over_draws((first > 0) & (first <= k)) for k in HEADLINE_RANKS]
         return np.stack(found, axis=1)
 
     def _over_draws(self, values: NDArray[Any]) -> Doubles:
-        """[Q] from [draws, Q], 0 where there is no match; NaN for queries that never have one."""
+        """Mean [Q] of values [draws, Q], with 0 if there is no match; NaN for queries that never have one."""
         ever = self.valid.sum(0)
         counted = np.full(len(ever), len(self.draws)) if self.zero else ever
         found: Doubles = np.divide(values.sum(0), counted, out=np.full(len(ever), np.nan), where=ever > 0)
@@ -242,7 +242,7 @@ class _Means:
 
 
 def _filtered(draws: Sequence[Results]) -> dict[str, int]:
-    """Removed pairs of all draws by rule; junk rows, which are in no draw, once."""
+    """Removed pairs of all draws by rule; junk rows, which are never drawn, once."""
     total: Counter[str] = Counter()
     for results in draws:
         total.update(results.filtered)
@@ -250,7 +250,7 @@ def _filtered(draws: Sequence[Results]) -> dict[str, int]:
 
 
 def _always(name: str, draws: Sequence[Results], valid: NDArray[np.bool_]) -> int:
-    """How many queries it is true of in each draw in which they have a match, and more than nobody else to rank."""
+    """Number of queries for which `name` holds in each draw with a match, and that have other persons to rank."""
     found = np.stack([getattr(results, name) for results in draws])
     alone = np.stack([results.alone for results in draws])
     return int(np.count_nonzero((found | alone | ~valid).all(0) & found.any(0)))
@@ -273,7 +273,7 @@ def _tied(draws: Sequence[Results], means: _Means, valid: NDArray[np.bool_]) -> 
 
 
 def _unmatched(valid: NDArray[np.bool_], rules: Rules) -> list[str]:
-    """What draws leave some queries without a true match."""
+    """Notes on queries that have no true match in some draws."""
     draws, queries = valid.shape
     some = int(np.count_nonzero(valid.any(0) & ~valid.all(0)))
     counted = "counted as 0 there" if rules.invalid == "zero" else "left out of the means of these"

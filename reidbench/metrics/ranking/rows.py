@@ -1,4 +1,4 @@
-"""Queries and gallery as rows that are compared: one for each image, or one for the images of a tracklet or a query."""
+"""Queries and gallery as comparable rows: one per image, or one per tracklet or multi-image query."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ VERBS = {"clothes": "are", "modality": "is"}
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Images with their features [N, D], integers `pids` and `camids` [N], and what else is known of them, or None.
+    """Images with their features [N, D], integers `pids` and `camids` [N], and further labels or None.
 
-    images: picture numbers; equal ones of query and gallery mean the same picture. clothes: numbers within a pid, -1
-    unknown. modality: words, "" unknown. tracklets: numbers, -1 for images of none; a query and a gallery tracklet of
-    one number are two.
+    images: image numbers, equal in query and gallery for the same image. clothes: numbers within a pid, -1 unknown.
+    modality: words, "" unknown. tracklets: numbers, -1 for images without one; a query and a gallery tracklet of one
+    number are two.
     """
 
     features: NDArray[Any]
@@ -38,12 +38,12 @@ class Labelled:
     tracklets: NDArray[Any] | None = None
 
     def take(self, rows: NDArray[Any]) -> Labelled:
-        """Some of the images, by number or by mask."""
+        """Select images, by number or by mask."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: np.asarray(v)[rows] for name, v in given.items() if v is not None})
 
     def checked(self, side: Side, rules: Rules) -> Labelled:
-        """The same as arrays of fitting lengths, with whatever the rules need. Raises MetricError."""
+        """Convert to arrays of equal length with all labels that the rules require. Raises MetricError."""
         found: dict[str, Any] = {"features": features(f"{side}_features", self.features)}
         for name in ("pids", "camids", "images", "clothes", "tracklets"):
             if (given := getattr(self, name)) is not None:
@@ -58,17 +58,17 @@ class Labelled:
                 unit = "rows" if name == "features" else "entries"
                 raise MetricError(f"{side}_{name} has {len(values)} {unit} but {side}_pids has {count} entries")
         if not count:
-            raise MetricError("there is no query" if side == "query" else "the gallery is empty")
+            raise MetricError("there are no queries" if side == "query" else "the gallery is empty")
         for rule, column in (("exclude", "clothes"), ("cross", "modality"), ("pool", "tracklets")):
             if rule in rules.labelled and column not in found:
-                raise MetricError(f"rule {rule}={getattr(rules, rule)} needs {side}_{column}, which are not given")
+                raise MetricError(f"rule {rule}={getattr(rules, rule)} requires {side}_{column}, which are missing")
         return replace(self, **found)
 
 
 def refuse_idle(query: Labelled, gallery: Labelled, rules: Rules) -> None:
-    """Raise MetricError for a rule that does nothing, as a side has no image with the label that it looks at.
+    """Raise MetricError for a rule without effect, if no image of a side has the label it depends on.
 
-    Only images count that take part: those of the rules' cameras, without junk.
+    Considers only images that take part: those of the rules' cameras, without junk.
     """
     sides: dict[Side, Labelled] = {"query": _in_use(query, rules.query_cameras)}
     sides["gallery"] = _in_use(gallery, rules.gallery_cameras)
@@ -85,7 +85,7 @@ def refuse_idle(query: Labelled, gallery: Labelled, rules: Rules) -> None:
         _refuse(f"shots_per={rules.shots_per}", "the camera of every gallery image is unknown")
     tracklets = [images.tracklets for images in sides.values() if images.tracklets is not None]
     if rules.pool and len(tracklets) == len(sides) and not any((np.asarray(part) >= 0).any() for part in tracklets):
-        _refuse(f"pool={rules.pool}", "no image of query and gallery belongs to a tracklet")
+        _refuse(f"pool={rules.pool}", "no query or gallery image belongs to a tracklet")
 
 
 def _in_use(images: Labelled, cameras: tuple[int, ...]) -> Labelled:
@@ -94,15 +94,15 @@ def _in_use(images: Labelled, cameras: tuple[int, ...]) -> Labelled:
 
 
 def _refuse(rule: str, why: str) -> NoReturn:
-    raise MetricError(f"rule {rule} would do nothing: {why}; add the labels, or leave the rule out")
+    raise MetricError(f"rule {rule} would have no effect: {why}; add the labels, or remove the rule")
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What is compared: `given` holds features and labels of each row, `lead` [n] the number of its first image.
+    """Rows to compare: `given` has the features and labels of each row, `lead` [n] the number of its first image.
 
-    `numbers` are the picture numbers of all its images, where they are known, and `owners` the row of each of these.
-    `pooled`: rows may stand for several images.
+    `numbers` are the image numbers of all its images, if known, and `owners` the row of each of these. `pooled`:
+    whether rows may combine several images.
     """
 
     given: Labelled
@@ -115,7 +115,7 @@ class Rows:
         return len(self.lead)
 
     def take(self, rows: Indices) -> Rows:
-        """Some of the rows, ascending; all of them are not copied."""
+        """Select rows, ascending; selecting all does not copy."""
         if len(rows) == len(self):
             return self
         place = np.full(len(self), -1)
@@ -126,7 +126,7 @@ class Rows:
 
 
 def own_pairs(query: Rows, gallery: Rows) -> Ints | None:
-    """Keys q * G + g of rows with a picture in common, junk left out; None where pictures are not numbered."""
+    """Keys q * G + g of rows with an image in common, without junk; None if images are not numbered."""
     if query.numbers is None or gallery.numbers is None:
         return None
     kept = np.flatnonzero(gallery.given.pids[gallery.owners] != JUNK)
@@ -135,12 +135,12 @@ def own_pairs(query: Rows, gallery: Rows) -> Ints | None:
 
 
 def rows_of(images: Labelled, side: Side, rules: Rules, note: Callable[[str], None]) -> Rows:
-    """The rows of checked images: those of the cameras that take part, pooled as the rules say.
+    """Rows of validated images: those of the cameras that take part, pooled by the rules.
 
-    `note` is given a sentence on what was left out or pooled. Raises MetricError, with the number of the image.
+    `note` receives a sentence on what was left out or pooled. Raises MetricError with the number of the image.
     """
     used = _of_cameras(images.camids, side, rules, note)
-    if rules.labelled:  # later on, rows have other numbers
+    if rules.labelled:  # afterwards rows have other numbers
         zero = norms(f"{side}_features", images.features) == 0
     pooled = rules.pool is not None or (side == "query" and rules.multi_query)
     if pooled:
@@ -152,12 +152,12 @@ def rows_of(images: Labelled, side: Side, rules: Rules, note: Callable[[str], No
 
 
 def cameras_there(camids: Ints, wanted: Sequence[int], rule: str, side: Side) -> None:
-    """Raise MetricError for a camera of a rule of which there is no image."""
+    """Raise MetricError if a rule names a camera without images."""
     there = np.unique(camids[camids >= 0]).tolist()
     for camera in wanted:
         if camera not in there:
             known = ", ".join(map(str, there)) or "none"
-            raise MetricError(f"rule {rule}: no {side} image is of camera {camera}; the cameras there are: {known}")
+            raise MetricError(f"rule {rule}: no {side} image is from camera {camera}; cameras with images: {known}")
 
 
 def _of_cameras(camids: Ints, side: Side, rules: Rules, note: Callable[[str], None]) -> Indices:
@@ -175,7 +175,7 @@ def _pooled(images: Labelled, used: Indices, side: Side, rules: Rules, note: Cal
     part = _without_features(images).take(used)
     groups = np.arange(len(used))
     if rules.pool:
-        assert part.tracklets is not None  # `checked` has seen to it
+        assert part.tracklets is not None  # checked by `checked`
         groups = _numbered(np.where(part.tracklets >= 0, part.tracklets + len(used), groups))
         _refuse_mixed(part, groups, used, side, ("pids", "camids", *_needed(rules)))
     multi = side == "query" and rules.multi_query
@@ -209,7 +209,7 @@ def _numbered(codes: Ints) -> Indices:
 
 
 def _by_person_and_camera(part: Labelled, groups: Indices) -> Indices:
-    """One group for each pid and camera; junk, and images of unknown cameras, stay in the groups that they are in."""
+    """Group by pid and camera; junk and images of unknown cameras keep their groups."""
     known = (part.pids != JUNK) & (part.camids >= 0)
     pairs = np.stack([part.pids, part.camids], axis=1)
     persons = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
@@ -228,8 +228,8 @@ def _refuse_mixed(part: Labelled, groups: Indices, used: Indices, side: Side, co
         which = _group_name(part, row, mate, side)
         raise MetricError(
             f"{which} has images of several {name}: {values[mate]} in row {used[mate]}, and {values[row]} in row "
-            f"{used[row]} of {side}_{name}; images that become one have one pid, one camera and, where a rule looks at "
-            "them, one kind of clothes and one modality"
+            f"{used[row]} of {side}_{name}; images can be pooled only if they have one pid, one camera and, if a rule "
+            "depends on them, one outfit and one modality"
         )
 
 
@@ -240,7 +240,7 @@ def _group_name(part: Labelled, row: int, mate: int, side: Side) -> str:
 
 
 def _joined(vectors: NDArray[Any], used: Indices, groups: Indices, how: str) -> NDArray[Any]:
-    """[groups, D]: maximum of the features of each group, or their mean in float64, so that equal ones stay equal."""
+    """Maximum of each group's features [groups, D], or their mean in float64, so that equal features stay equal."""
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
     found = np.empty((len(starts), vectors.shape[1]), vectors.dtype if how == "max" else np.float64)
@@ -254,13 +254,13 @@ def _refuse_zero_pools(vectors: NDArray[Any], pids: Ints, lead: Indices, side: S
     zero = np.flatnonzero(~vectors.any(axis=1) & (pids != JUNK))
     if len(zero):
         raise MetricError(
-            f"the {how} of the {side}_features that are pooled with row {lead[zero[0]]} is a zero vector, which has no "
+            f"the {how} of the {side}_features pooled with row {lead[zero[0]]} is a zero vector, which has no "
             f"cosine distance (zero vectors: {len(zero)} of {len(lead)}); use distance=euclidean, or check the features"
         )
 
 
 def _pooling(part: Labelled, groups: Indices, side: Side, multi: bool) -> str:
-    """What was pooled: "queries: 40 tracklets of 320 images"."""
+    """Describe the pooling, as in "queries: 40 tracklets of 320 images"."""
     what = "queries" if side == "query" else "gallery"
     count, images = int(groups.max()) + 1, len(groups)
     if multi:

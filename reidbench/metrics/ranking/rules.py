@@ -1,4 +1,4 @@
-"""The choices behind a number, by name, so that every number can be printed with them."""
+"""Named choices behind every number, so that each number can be printed with its rules."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "shots_per": get_args(ShotsPer),
     "cmc": get_args(Cmc),
 }
-# Rules that look at more than pids, cameras and distances: `rank_labelled` alone applies them.
+# Rules that depend on more than pids, cameras and distances: only `rank_labelled` applies them.
 LABELLED = ("exclude", "cross", "skip_cameras", "query_cameras", "gallery_cameras", "pool", "multi_query", "shots")
 _ALWAYS = ("ap", "invalid", "ties", "camera", "distance", "gallery")
 Skips = tuple[tuple[int, tuple[int, ...]], ...]
@@ -39,35 +39,35 @@ Skips = tuple[tuple[int, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class Rules:
-    """How a ranking is scored; the defaults are what torchreid and fast-reid do.
+    """Rules that define how a ranking is scored; the defaults are those of torchreid and fast-reid.
 
-    ap: ``step`` averages the precision at each true match (torchreid, fast-reid, scikit-learn >= 0.19);
-        ``trapezoid`` averages it with the precision just before (Market-1501's MATLAB code, scikit-learn <= 0.18).
+    ap: ``step`` averages the precision at each true match (torchreid, fast-reid, scikit-learn >= 0.19); ``trapezoid``
+    averages it with the precision just before (Market-1501's MATLAB code, scikit-learn <= 0.18).
     invalid: queries without a true match are dropped from all means, or count as zero (MATLAB).
-    ties: gallery rows at equal distance are ordered by their index, or true matches come first, or last.
-    camera: ``market1501`` removes the gallery rows of a query's own pid and camera; ``none`` keeps them. Camera -1
-        is unknown, and never the same as another.
-    distance: how features are compared; ``given`` when distances came from outside.
-    gallery: ``all`` rows, or CUHK03's classic ``single-shot`` CMC: one drawn row of each pid for each query, mean of
-        `repeats` draws that depend on `seed` and the query's number alone. AP and INP stay those of the whole gallery.
-    cmc: ``images``, or ``identities``, by which each gallery identity counts once, where its first image stands
-        (SYSU-MM01). AP and INP stay over images.
+    ties: gallery rows at equal distance are ordered by index, or true matches come first, or last.
+    camera: ``market1501`` removes the gallery rows of a query's own pid and camera; ``none`` keeps them. Camera -1 is
+    unknown, and never equal to another.
+    distance: distance between features; ``given`` for precomputed distances.
+    gallery: ``all`` rows, or CUHK03's classic ``single-shot`` CMC: one drawn row of each pid for each query, averaged
+    over `repeats` draws that depend only on `seed` and the query's number. AP and INP stay those of the whole gallery.
+    cmc: ``images``, or ``identities``, which counts each gallery identity once, at its first image (SYSU-MM01). AP and
+    INP stay over images.
 
-    The rest need labelled rows, and `rank_labelled`:
-    exclude: removes the gallery rows of a query's own pid in the ``same-clothes``, or in ``different-clothes``. What it
-        does not know (clothes -1) it keeps.
-    cross: ``modality`` removes the gallery rows of a query's own modality, whatever pid. One that is unknown ("") is
-        never the same as another.
-    skip_cameras: {camera of queries: cameras of the gallery rows that they never meet}, whatever pid.
+    The other rules require labelled rows and `rank_labelled`:
+    exclude: removes the gallery rows of a query's own pid in the ``same-clothes``, or in ``different-clothes``. Rows
+    with unknown clothes (-1) stay.
+    cross: ``modality`` removes the gallery rows of a query's own modality, with any pid. An unknown modality ("") is
+    never equal to another.
+    skip_cameras: {camera of queries: cameras of the gallery rows that these are never compared with}, with any pid.
     query_cameras, gallery_cameras: only these cameras take part; empty: all.
-    pool: the features of the images of one tracklet become one row, their ``mean`` or elementwise ``max``, in query and
-        gallery. Images of no tracklet (-1) stay alone.
-    multi_query: query images of one pid and one camera become one query, by `pool` or their mean. Junk, and images of
-        an unknown camera, stay alone.
-    shots: the gallery has so many drawn rows of each identity, or of each `shots_per` ``identity-and-camera`` (camera
-        -1 as one camera), the same for all queries. It is drawn `repeats` times by `seed` and the number of the draw;
-        all metrics are means over the draws. A pid with fewer rows gives all, distractors (pid 0) are drawn as one
-        identity, and junk stays out of it.
+    pool: combines the features of the images of one tracklet into one row, by ``mean`` or elementwise ``max``, in query
+    and gallery. Images without a tracklet (-1) stay single.
+    multi_query: combines query images of one pid and one camera into one query, by `pool` or their mean. Junk and
+    images of an unknown camera stay single.
+    shots: number of gallery rows drawn per identity, or per `shots_per` ``identity-and-camera`` (camera -1 counts as
+    one camera), the same for all queries. The gallery is drawn `repeats` times, by `seed` and the number of the draw;
+    all metrics are means over the draws. A pid with fewer rows gives all, distractors (pid 0) are drawn as one
+    identity, and junk is never drawn.
     """
 
     ap: AveragePrecision = "step"
@@ -107,27 +107,27 @@ class Rules:
 
     def _contradiction(self) -> str:
         if len(self.exclude) > 1:
-            return "rule exclude: same-clothes and different-clothes together leave no known true match; choose one"
+            return "rule exclude: same-clothes and different-clothes together remove every known true match; choose one"
         if self.gallery == "single-shot" and self.shots is not None:
-            return "rules gallery=single-shot and shots draw galleries in two ways; choose one"
+            return "rules gallery=single-shot and shots both draw galleries; choose one"
         if self.gallery == "single-shot" and self.cmc == "identities":
-            return "rule cmc=identities has no effect with gallery=single-shot, which has one row of each identity"
+            return "rule cmc=identities has no effect with gallery=single-shot, which has one row per identity"
         if self.shots is None and self.shots_per != "identity":
             return f"rule shots_per={self.shots_per} has no effect without shots"
         return ""
 
     @property
     def labelled(self) -> list[str]:
-        """The rules in use that only `rank_labelled` applies."""
+        """The active rules that only `rank_labelled` applies."""
         return [name for name in LABELLED if getattr(self, name) not in (None, (), False)]
 
     @property
     def draws(self) -> int:
-        """How many galleries are drawn and ranked, one for all queries each; 1 is the whole gallery."""
+        """Number of galleries drawn and ranked, each for all queries; 1 is the whole gallery."""
         return 1 if self.shots is None else self.repeats
 
     def as_dict(self) -> dict[str, Any]:
-        """Name to JSON value. A rule of labelled rows, and draws, are there only where they do something."""
+        """JSON values by name. Labelled rules and draws are included only if they have an effect."""
         rules = {name: getattr(self, name) for name in _ALWAYS}
         if self.gallery != "all" or self.shots is not None:
             rules |= {"repeats": self.repeats, "seed": self.seed}
@@ -164,12 +164,12 @@ def _excluded(name: str, given: Any) -> tuple[str, ...]:
 
 def _cameras(name: str, given: Any) -> tuple[int, ...]:
     if not isinstance(given, Iterable) or isinstance(given, str) or not all(map(_whole, given := list(given))):
-        raise MetricError(f"rule {name}={given!r} must be a list of cameras, which are whole numbers from 0")
+        raise MetricError(f"rule {name}={given!r} must be a list of cameras (whole numbers from 0)")
     return tuple(sorted({int(camera) for camera in given}))
 
 
 def _skips(name: str, given: Any) -> Skips:
-    """{2: [1]}, the same with keys that are text, as JSON has them, or pairs."""
+    """Normalise {2: [1]}, also from text keys, as in JSON, or pairs."""
     pairs = list(given.items() if isinstance(given, Mapping) else given)
     numbers = [int(camera) if isinstance(camera, str) and camera.isdecimal() else camera for camera, _ in pairs]
     found = {
@@ -178,13 +178,13 @@ def _skips(name: str, given: Any) -> Skips:
     }
     empty = [camera for camera, skipped in found.items() if not skipped]
     if empty:
-        raise MetricError(f"rule {name} names no camera that queries of camera {empty[0]} skip")
+        raise MetricError(f"rule {name} lists no cameras for queries of camera {empty[0]} to skip")
     return tuple(sorted(found.items()))
 
 
 def _cameras_in_order(name: str, numbers: list[Any]) -> list[int]:
     if len(_cameras(name, numbers)) < len(numbers):
-        raise MetricError(f"rule {name} names a camera of queries twice")
+        raise MetricError(f"rule {name} lists a query camera twice")
     return [int(number) for number in numbers]
 
 

@@ -1,4 +1,4 @@
-"""AP, INP and first hits of queries, and what ties leave open of them."""
+"""AP, INP and first hits of queries, and their bounds under ties."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .matches import Pairs
 
 Doubles = NDArray[np.float64]
 
-# Names of the bounded metrics, as people say them.
+# Display names of the bounded metrics.
 BOUNDED = {"mAP": "mAP", "cmc1": "rank-1", "mINP": "mINP"}
-# Bounds that differ by less look the same in a table, which shows tenths of a point.
+# Smaller differences are invisible in a table, which shows tenths of a point.
 VISIBLE = 0.0005
 
 
 class Scores:
-    """Results of all queries [Q], filled block by block; NaN, NaN and 0 where there is no true match."""
+    """Results of all queries [Q], filled block by block; NaN, NaN and 0 without a true match."""
 
     def __init__(self, total: int) -> None:
         self.ap, self.inp = np.full(total, np.nan), np.full(total, np.nan)
@@ -30,11 +30,11 @@ class Scores:
         self.ap[part], self.inp[part], self.first_hit[part] = other.ap[part], other.inp[part], other.first_hit[part]
 
     def put(self, rows: NDArray[np.intp], other: Scores) -> None:
-        """Take the results of all queries of another, `rows` of mine."""
+        """Copy all results of another, to the given `rows`."""
         self.ap[rows], self.inp[rows], self.first_hit[rows] = other.ap, other.inp, other.first_hit
 
     def fill(self, part: slice, before: NDArray[np.int64], hits: Pairs, rule: str) -> None:
-        """Results of one block from the number of other rows before each of its hits."""
+        """Fill in the results of one block, from the number of other rows before each of its hits."""
         if not len(before):
             return
         rows = part.stop - part.start
@@ -43,7 +43,7 @@ class Scores:
         valid = np.flatnonzero(count)
         ordered = before[np.lexsort((before, hits.rows))]
         nth = np.arange(1, len(ordered) + 1) - starts[hits.rows]
-        place = ordered + nth  # the r-th true match stands behind r - 1 others of its kind
+        place = ordered + nth  # the r-th true match comes after r - 1 other true matches
         precision = nth / place
         if rule == "trapezoid":
             precision = (precision + np.divide(nth - 1, place - 1, out=np.ones(len(nth)), where=place > 1)) / 2
@@ -52,7 +52,7 @@ class Scores:
         self.first_hit[part][valid] = place[starts[valid]]
 
     def curve(self, longest: int) -> Doubles:
-        """[longest]: number of queries found up to each rank."""
+        """Number of queries found up to each rank, [longest]."""
         first = self.first_hit[self.first_hit > 0]
         return np.bincount(np.minimum(first, longest + 1), minlength=longest + 2)[1:-1].cumsum().astype(np.float64)
 
@@ -61,9 +61,9 @@ class Scores:
 class Tied:
     """Pairs of a true match and another kept gallery row at an equal distance from the query.
 
-    pairs, queries: how many there are, and in how many queries. undecided: queries with all their kept gallery rows
-    at one distance. best, worst: mAP, mINP and cmc1 (fractions) if the true matches of all pairs came first, or last;
-    empty where there are no such pairs. They bound the result under every order of the gallery.
+    pairs, queries: number of pairs, and of queries that have any. undecided: queries whose kept gallery rows are all at
+    one distance. best, worst: mAP, mINP and cmc1 (fractions) if the true matches of all pairs came first, or last;
+    empty without such pairs. They bound the result under every order of the gallery.
     """
 
     pairs: int = 0
@@ -87,7 +87,7 @@ class Tied:
         return {**counts, "best": self.best, "worst": self.worst}
 
     def __str__(self) -> str:
-        """One sentence in per cent; empty where there are no such pairs."""
+        """One sentence in per cent; empty without such pairs."""
         if not self.pairs or not self.best or not self.worst:
             return ""
         ranges = [

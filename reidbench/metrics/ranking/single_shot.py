@@ -1,4 +1,4 @@
-"""CMC of the classic CUHK03 protocol: one gallery row of each person, drawn several times."""
+"""CMC of the classic CUHK03 protocol: one gallery row per person, drawn several times."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ Doubles = NDArray[np.float64]
 
 
 class SingleShot:
-    """Adds up the CMC of `rules.repeats` drawn galleries per query, after torchreid's eval_cuhk03.
+    """CMC summed over `rules.repeats` drawn galleries per query, after torchreid's eval_cuhk03.
 
-    A draw depends on the seed and the number of the query, not on blocks or on a global generator as there. With
-    `exact`, distances are float32 products, and float64 decides those too close to tell apart.
+    A draw depends on the seed and the number of the query, not on blocks or, as in torchreid, on a global generator.
+    With `exact`, distances are float32 products, and float64 decides those that are too close.
     """
 
     def __init__(self, matches: Matches, rules: Rules, exact: Products | None, numbers: Rows) -> None:
-        """`numbers` [Q]: those of the queries, which their draws depend on."""
+        """`numbers` [Q]: numbers of the queries, which determine their draws."""
         self.rules, self.exact, self.numbers = rules, exact, numbers
         kept = matches.order[len(matches.junk) :]  # junk has the smallest pid, -1
         pids = matches.labels.gallery_pids[kept]
         self.people, self.start, self.size = np.unique(pids, return_index=True, return_counts=True)
         self.kept, self.query_pids = kept, matches.labels.query_pids
-        # For each rule for ties: how many draws found the true match at each place.
+        # For each rule for ties: number of draws that found the true match at each rank.
         self.places = {ties: np.zeros(len(self.people) + 1, np.int64) for ties in get_args(Ties)}
 
     def add(self, keys: NDArray[Any], hits: Pairs, own: Pairs, first_query: int) -> None:
-        """Draw for the queries of one block of distances [b, G], which stays as it is; their `own` pictures never."""
+        """Draw for the queries of one block of distances [b, G], which is not changed; never draw `own` images."""
         starts, own_starts = hits.starts(len(keys)), own.starts(len(keys))
         for i in np.flatnonzero(np.diff(starts)):
             query = first_query + int(i)
@@ -47,7 +47,7 @@ class SingleShot:
             self._count(ahead, drawn, person)
 
     def _draw(self, query: int, mine: Rows, away: Rows) -> tuple[Rows, NDArray[np.bool_]]:
-        """(gallery rows [repeats, people], those who have none): of the query's own pid only true matches are drawn."""
+        """(gallery rows [repeats, people], people without one); only true matches are drawn of the query's pid."""
         chance = np.random.default_rng([self.rules.seed, int(self.numbers[query])]).random(
             (self.rules.repeats, len(self.people))
         )
@@ -65,7 +65,7 @@ class SingleShot:
         return drawn, absent
 
     def _ahead(self, keys: NDArray[Any], drawn: Rows, own: int, query: int) -> Doubles:
-        """[repeats, people]: distance less that of the drawn true match; 0 where both are equal."""
+        """Distance minus that of the drawn true match [repeats, people]; 0 if both are equal."""
         ahead: Doubles = keys[drawn].astype(np.float64) - keys[drawn[:, own], None]
         if self.exact:
             near = np.abs(ahead) <= self.exact.window(query, query + 1)
@@ -77,7 +77,7 @@ class SingleShot:
         return ahead
 
     def _count(self, ahead: Doubles, drawn: Rows, own: int) -> None:
-        """Add the places, from 1, of the drawn true matches."""
+        """Add the ranks, from 1, of the drawn true matches."""
         nearer, tied = (ahead < 0).sum(1), ahead == 0
         tied[:, own] = False
         earlier = tied & (drawn < drawn[:, own, None])
@@ -86,7 +86,7 @@ class SingleShot:
             places += np.bincount(before + 1, minlength=len(places))
 
     def curve(self, longest: int, ties: Ties) -> Doubles:
-        """[longest]: number of queries found up to each rank, each the mean of its repeats."""
+        """Number of queries found up to each rank [longest], each averaged over its repeats."""
         counts = np.zeros(longest + 1)
         counts[: len(self.places[ties])] = self.places[ties][: longest + 1]
         return counts[1:].cumsum() / self.rules.repeats

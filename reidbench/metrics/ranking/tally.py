@@ -1,4 +1,4 @@
-"""Adds up the ranking of one gallery, block by block of the queries."""
+"""Accumulate the ranking of one gallery, block by block of the queries."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BOUNDS: tuple[Ties, Ties] = ("best", "worst")
 
 
 class Results:
-    """Results of queries [Q] under each rule for ties, and what of them does not come from the features.
+    """Results of queries [Q] under each rule for ties, and counts of results independent of the features.
 
     tied: pairs of a true match and another kept gallery row at an equal distance. heap: all kept gallery rows are at
-    one distance. alike: at cosines that float32 cannot tell apart, or at one distance. alone: no other person is there.
-    filtered: removed pairs by rule. unknown: true matches that a rule for clothes would not keep if it knew them.
+    one distance. `alike`: at cosines that float32 cannot distinguish, or at one distance. alone: no other person is in
+    the gallery. filtered: removed pairs by rule. unknown: true matches kept only because their clothes are unknown.
     """
 
     def __init__(self, total: int, rules: Rules) -> None:
@@ -41,7 +41,7 @@ class Results:
         self.reasons: dict[int, str] = {}  # why queries have no true match, by number of the image
 
     def put(self, rows: NDArray[np.intp], part: Results) -> None:
-        """Take the results of some queries, `rows` of mine."""
+        """Copy the results of some queries to the given `rows`."""
         for ties, scores in self.scores.items():
             scores.put(rows, part.scores[ties])
         for name in ("tied", "heap", "alike", "alone"):
@@ -52,7 +52,7 @@ class Results:
         self.reasons |= part.reasons
 
     def curve(self, ties: Ties, longest: int) -> NDArray[np.float64]:
-        """[longest]: number of queries found up to each rank."""
+        """Number of queries found up to each rank, [longest]."""
         if self.shots:
             found: NDArray[np.float64] = np.sum([shots.curve(longest, ties) for shots in self.shots], axis=0)
             return found
@@ -60,7 +60,7 @@ class Results:
 
 
 class Tally:
-    """Counts blocks of distances into `results`."""
+    """Accumulates blocks of distances into `results`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Tally:
         numbers: NDArray[np.intp] | None = None,
         part: bool = False,
     ) -> None:
-        """`numbers` [Q] are those of the queries among all images, which draws of single shots depend on."""
+        """`numbers` [Q]: numbers of the queries among all images, which single-shot draws depend on."""
         self.labels, self.rules, self.exact, self.cameras = labels, rules, exact, cameras
         self.total = len(labels.query_pids)
         self.numbers = np.arange(self.total) if numbers is None else numbers
@@ -91,7 +91,7 @@ class Tally:
             start, stop = stop, stop + len(keys)
             self._add(keys, start)
         if stop != self.total:
-            raise MetricError(f"the blocks hold distances of {stop} queries but there are {self.total}")
+            raise MetricError(f"the blocks contain distances of {stop} queries but there are {self.total}")
         for query in np.flatnonzero(self.results.scores[self.rules.ties].first_hit == 0).tolist():
             self.results.reasons[int(self.numbers[query])] = self.matches.reason(query)
         return self.results
@@ -122,14 +122,14 @@ class Tally:
         self._ties(before, hits, part, np.bincount(_rows(removed), minlength=len(keys)))
 
     def _ties(self, before: Before, hits: Pairs, part: slice, removed: NDArray[np.int64]) -> None:
-        """Count tied pairs, and find the queries whose kept gallery is one heap or holds nobody else."""
+        """Count tied pairs, and find queries whose kept gallery is all tied or has no other person."""
         rows, results = len(removed), self.results
         true = np.bincount(hits.rows, minlength=rows)
         others = len(self.labels.gallery_pids) - len(self.matches.junk) - removed - true
         results.tied[part] = np.bincount(hits.rows, before.tied, rows)
         choice = (true > 0) & (others > 0)
         results.heap[part] = choice & _full(before.tied, hits, others)
-        # Euclidean distances that float32 products cannot tell apart may well differ, far from the origin.
+        # Far from the origin, Euclidean distances that float32 products cannot distinguish may well differ.
         close = before.close if self.exact and self.exact.cosine else before.tied
         results.alike[part] = choice & _full(close, hits, others)
         results.alone[part] = (true > 0) & (others == 0)
@@ -140,6 +140,6 @@ def _rows(removed: dict[str, Pairs]) -> NDArray[np.intp]:
 
 
 def _full(counts: NDArray[np.int64], hits: Pairs, others: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """[b]: whether all `others` [b] of a query are counted at each of its hits."""
+    """Whether all `others` [b] of a query are counted at each of its hits, [b]."""
     full: NDArray[np.bool_] = np.bincount(hits.rows[counts < others[hits.rows]], minlength=len(others)) == 0
     return full

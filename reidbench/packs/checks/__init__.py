@@ -1,4 +1,4 @@
-"""What a pack claims, held against what the verifier's own data, readers and evaluators give.
+"""Compare the claims of a pack with the verifier's own data, readers and evaluators.
 
 Imports execution, stages, matrix, registry and store, and the packs around it. Begin with `verify.py`.
 """

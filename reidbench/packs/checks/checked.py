@@ -1,6 +1,6 @@
-"""What passed a check goes into a store: with the numbers that were computed here, and with the pack's as `claimed`.
+"""Publish verified evaluations to a store: with the numbers computed here, and the pack's as `claimed`.
 
-From there it comes before what the pack says of itself, wherever the pack is shown.
+They take precedence over the pack's own results wherever the pack is shown.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .findings import behind
 def publish_checked(
     pack: Pack, plan: Plan, passed: Mapping[str, tuple[Evaluated, str]], store: Store
 ) -> tuple[int, list[str]]:
-    """Publish evaluations with the word that each has earned. Gives how many, and sentences about those that are there.
+    """Publish evaluations with their levels. Return their number, and sentences about existing ones that are kept.
 
-    One that the store has with a weaker word is replaced; any other stays. Of the stages behind them the manifests are
-    kept as records. Raises StoreError.
+    An existing evaluation with a lower level is replaced, any other is kept. The manifests of the stages behind them
+    are stored as records. Raises StoreError.
     """
     store.prepare()
     count, kept = 0, []
@@ -45,15 +45,15 @@ def publish_checked(
 
 
 def _publish(pack: Pack, key: str, evaluated: Evaluated, word: str, store: Store) -> str:
-    """Publish one evaluation. Why not, or nothing."""
+    """Publish one evaluation. Return the reason why not, or ""."""
     with store.claim(key) as mine:
         if not mine:
-            return f"{evaluated.manifest['stage']['label']}: another process is making it"
+            return f"{evaluated.manifest['stage']['label']}: another process is computing it"
         if store.has(key):
             there = store.manifest(key)
             if _rank(there.manifest.get("checked")) >= _rank(word):
-                said = there.manifest.get("checked", "made by runs of that store")
-                return f"{there.label}: {store.root} has it already ({said}), and keeps it"
+                said = there.manifest.get("checked", "from its own runs")
+                return f"{there.label}: {store.root} already has it ({said}) and keeps it"
             discard(store.path(key))
         with store.publishing(key) as (folder, manifest):
             manifest |= _manifest(evaluated, word, pack.manifests[key])
@@ -68,12 +68,12 @@ def _manifest(evaluated: Evaluated, word: str, claimed: Mapping[str, Any]) -> di
 
 
 def _rank(word: str | None) -> int:
-    """How much a word says; none is of a store's own runs, than which nothing says more."""
+    """Return the rank of a level; no level marks a store's own runs, the highest rank."""
     return CHECKED.index(word) if word in CHECKED else len(CHECKED)
 
 
 class CheckedSource(StoreSource):
-    """What `publish_checked` has put into a store of a pack: to be merged before that pack."""
+    """Evaluations of a pack that `publish_checked` stored: merge it before the pack."""
 
     def __init__(self, store: Store, pack: Pack) -> None:
         super().__init__(store)
@@ -84,7 +84,7 @@ class CheckedSource(StoreSource):
         return [key for key in self.pack.manifests if key in there and self._checks(key)]
 
     def _checks(self, key: str) -> bool:
-        """Whether the store has the result as one that was checked, for a claim of the very numbers of the pack."""
+        """Return whether the store has a verified result whose claimed numbers are those of the pack."""
         try:
             there = self.store.manifest(key).manifest
         except BadArtifact:

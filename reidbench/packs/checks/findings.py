@@ -1,4 +1,4 @@
-"""What was found of a pack: mismatches, which are untrue or contradict each other, and notes, which a person reads."""
+"""Findings about a pack: mismatches (false or contradictory contents), and notes for the reader."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from reidbench.registry.plugins import printable
 
 
 class PackContents(Protocol):
-    """What of a pack is checked; see `reidbench.packs.reading.Pack`."""
+    """The checked contents of a pack; see `reidbench.packs.reading.Pack`."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what names all its files."""
+        """SHA-256 of pack.json, which lists all files."""
 
     @property
     def board(self) -> Mapping[str, Any]:
@@ -29,46 +29,46 @@ class PackContents(Protocol):
 
     @property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
-        """By key of a stage."""
+        """Manifests by key of a stage."""
 
     def results(self, key: str) -> Mapping[str, bytes]:
-        """The files of an evaluation."""
+        """Return the files of an evaluation."""
 
     def features(self, key: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Of query and gallery [N, D] float16, of an embed stage."""
+        """Return query and gallery features [N, D] float16 of an embed stage."""
 
     def rounded(self, key: str) -> Mapping[str, float] | None:
-        """The numbers of an evaluation of the rounded features."""
+        """Return the metrics of an evaluation with rounded features."""
 
 
 @dataclass
 class Findings:
-    """Sentences, each once; `rows` are the words that rows have earned, by the key of their evaluation."""
+    """Findings without duplicates; `rows` are levels of verification by key of the evaluation."""
 
     mismatches: dict[str, None] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
-    wrong: set[str] = field(default_factory=set)  # keys of stages about which there is a mismatch
+    wrong: set[str] = field(default_factory=set)  # keys of stages with a mismatch
 
     def mismatch(self, text: str, *keys: str) -> None:
-        """Something that is not true; the stages of these keys, and whatever is made from them, pass no check."""
+        """Report false contents; the stages with these keys, and all that depend on them, fail verification."""
         self.mismatches[printable(text)] = None
         self.wrong.update(keys)
 
     def note(self, text: str) -> None:
-        """Something that was not checked, or that a person should look at."""
+        """Report something that was not checked or that a reader should know."""
         self.notes[printable(text)] = None
 
 
 def row_words(row: Row) -> str:
-    """A row of a table in words."""
+    """Return a row of a table in words."""
     seeds = [f"seed {row.seed}"] if row.seed is not None else []
     seeds += [f"pretrain seed {row.pretrain_seed}"] if row.pretrain_seed is not None else []
     return f"{row.method} on {row.task} by {row.evaluator}" + (f" [{', '.join(seeds)}]" if seeds else "")
 
 
 def words_of(plan: Plan) -> dict[str, str]:
-    """The first row that ends in each evaluation, in words, by its key."""
+    """Return the first row of each evaluation in words, by key."""
     found: dict[str, str] = {}
     for row in plan.rows:
         if row.key:
@@ -77,7 +77,7 @@ def words_of(plan: Plan) -> dict[str, str]:
 
 
 def behind(plan: Plan, key: str) -> list[str]:
-    """The keys of a stage and of all that it was made from."""
+    """Return the keys of a stage and of all stages behind it."""
     found: dict[str, None] = {}
     waiting = [key]
     while waiting:

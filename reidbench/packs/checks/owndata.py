@@ -1,4 +1,4 @@
-"""The verifier's own data sets, read by the verifier's own readers: only their labels count."""
+"""The verifier's own data sets, read by local readers: only their labels count."""
 
 from __future__ import annotations
 
@@ -28,22 +28,25 @@ VARIABLE = "${"
 
 
 def roots_of(pack: PackContents, given: Mapping[str, Path]) -> dict[str, Path]:
-    """The roots of data sets by name: those that are given, and those that the matrix file has from a variable.
+    """Return the roots of data sets by name: given ones, and those that the matrix file takes from a variable.
 
-    A place that the file names otherwise is the submitter's and is not looked at. Raises ReidbenchError for the name
-    of a data set that the file does not have, and for a folder that is not there.
+    Other paths in the file belong to the submitter and are ignored. Raises ReidbenchError for an unknown data set or a
+    missing folder.
     """
-    named = {one["name"] for one in pack.board["data"] if not one.get("held_out")}  # a part has the root of the whole
+    named = {
+        one["name"] for one in pack.board["data"] if not one.get("held_out")
+    }  # a part shares the root of the whole
     for name, place in given.items():
         if name not in named:
-            raise ReidbenchError(f"--root {shown(name)}: the pack has no such data set ({', '.join(sorted(named))})")
+            known = ", ".join(sorted(named))
+            raise ReidbenchError(f"--root {shown(name)}: the pack has no such data set (known: {known})")
         if not place.exists():
-            raise ReidbenchError(f"--root {shown(name)}={shown(place)}: it is not there")
+            raise ReidbenchError(f"--root {shown(name)}={shown(place)}: no such folder")
     return {**_from_variables(pack.text), **given}
 
 
 def written_roots(text: str) -> dict[str, str]:
-    """The roots of data sets by name, as a matrix file has them; none of a text that is no such file."""
+    """Return the roots of data sets by name in a matrix file; none for an invalid file."""
     try:
         data = yaml.safe_load(text)["data"]
         return {str(name): str(one["root"]) for name, one in data.items() if isinstance(one, dict) and "root" in one}
@@ -58,7 +61,7 @@ def _from_variables(text: str) -> dict[str, Path]:
 
 
 class OwnData:
-    """Data stages made in a store of their own. `plan` is the pack's, with the verifier's roots."""
+    """Data stages in a separate store. `plan` is the pack's, with the verifier's roots."""
 
     def __init__(
         self, plan: Plan, pack: PackContents, roots: Mapping[str, Path], store: Store, registry: Registry
@@ -70,7 +73,7 @@ class OwnData:
         self.plan = Plan(plan.benchmark, dict(plan.stages), plan.rows)
 
     def read(self, findings: Findings) -> None:
-        """Read every data set that can be read, and compare each with what the pack says of it."""
+        """Read all available data sets and compare each with the pack."""
         for key, stage in list(self.plan.stages.items()):
             if stage.kind == "data":
                 try:
@@ -82,7 +85,7 @@ class OwnData:
         name = self.name_of(key)
         root = self.roots.get(name)
         if stage.root is not None and root is None:
-            raise ReidbenchError(f"give its folder, as --root {name}=DIR")
+            raise ReidbenchError(f"name its folder with --root {name}=DIR")
         choice = choice_of("dataset", stage, self.registry)
         own_root = root if stage.root is not None else None
         content = content_of(choice.component, choice.params, own_root)
@@ -100,23 +103,23 @@ class OwnData:
         made, claimed = self.store.manifest(own.key), self.pack.manifests.get(key, {})
         numbers = _differences(claimed.get("metrics", {}), made.metrics)
         if own.key != key:
-            known = numbers or "the counts are the same, so names or contents of files, or the reader's version, differ"
+            known = numbers or "counts are equal, so names or contents of files, or the reader's version, differ"
             findings.mismatch(f"{own.label}: your data differ from the pack's: {known}", key)
         elif key not in self.pack.manifests:
             findings.note(f"{own.label}: the pack has no manifest of it")
         elif numbers:
-            findings.mismatch(f"{own.label}: the pack's counts are not those of its data: {numbers}", key)
+            findings.mismatch(f"{own.label}: the pack's counts do not match its data: {numbers}", key)
         elif list(claimed.get("protocol", [])) != list(made.manifest.get("protocol", [])):
             findings.mismatch(f"{own.label}: {_words('the pack', claimed)}, {_words('here', made.manifest)}", key)
         elif missing := missing_notes(claimed, made.notes):
             findings.mismatch(f"{own.label}: the pack leaves out the note: {missing[0]}", key)
 
     def has(self, key: str) -> bool:
-        """Whether the data set of that key was read here, with the content that the key says."""
+        """Return whether the data set with this key, and so with its content, was read here."""
         return self.store.has(key)
 
     def name_of(self, key: str) -> str:
-        """The name of a data set in the matrix file, also for a part that is held out of it."""
+        """Return the name of a data set in the matrix file, also for a held-out part."""
         given = (one for stage in self.plan.stages.values() for one in stage.data)
         name = next((one.data for one in given if one.key == key), self.plan.stages[key].label.removeprefix("data "))
         source = self.plan.benchmark.data.get(name)
@@ -124,18 +127,18 @@ class OwnData:
 
 
 def choice_of(kind: str, stage: Stage, registry: Registry) -> Choice:
-    """The component of a stage, by the plugins here. Raises ReidbenchError where none takes such parameters."""
+    """Return the component of a stage. Raises ReidbenchError if it is not installed or rejects the parameters."""
     component = registry.get(kind, stage.use)
     try:
         return Choice(kind, component, component.params(**stage.params))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
-        raise ReidbenchError(f"{kind} {stage.use} takes no such parameter here: {name}: {first['msg']}") from None
+        raise ReidbenchError(f"{kind} {stage.use} rejects the parameter {name}: {first['msg']}") from None
 
 
 def run_here(spec: StageSpec) -> None:
-    """Run a stage in this process. Raises ReidbenchError for whatever it fails with."""
+    """Run a stage in this process. Raises ReidbenchError if it fails."""
     executor = Inline()
     executor.submit(spec, lambda key, event: None)
     for result in executor.wait():
@@ -144,7 +147,7 @@ def run_here(spec: StageSpec) -> None:
 
 
 def missing_notes(claimed: Mapping[str, Any], made: tuple[str, ...] | list[str]) -> list[str]:
-    """The notes that were made here and that a manifest does not have; numbers in them may differ."""
+    """Return the notes made here that a manifest lacks; numbers in notes may differ."""
     there = {_without_numbers(note) for note in claimed.get("notes", ())}
     return [note for note in made if _without_numbers(note) not in there]
 
@@ -163,4 +166,4 @@ def _differences(claimed: Mapping[str, Any], made: Mapping[str, Any]) -> str:
 
 
 def _words(who: str, manifest: Mapping[str, Any]) -> str:
-    return f"{who} says {', '.join(manifest.get('protocol', ())) or 'nothing of its protocol'}"
+    return f"{who} has the protocol {', '.join(manifest.get('protocol', ())) or '(empty)'}"

@@ -1,4 +1,4 @@
-"""Whether a pack agrees with itself, and with what its matrix file plans here."""
+"""Check that a pack is consistent, and that it matches the plan of its matrix file here."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from reidbench.packs.recorded import record
 from reidbench.registry.plugins import Registry
 from reidbench.tuning.claims import as_claimed
 
+from .components import check_components, without_notes
 from .findings import Findings, PackContents, row_words
 from .owndata import choice_of, written_roots
 
-# What a stage's manifest and the board must agree on; its label has the name of whichever method came first.
+# Fields that manifest and board must share. The label is excluded: it depends on the order of methods.
 SAME = (
     "key",
     "kind",
@@ -39,8 +40,8 @@ SAME = (
     "params",
 )
 
-# What the board says of the whole file.
-SAID = (
+# Fields of the board about the whole file.
+FILE_FIELDS = (
     "title",
     "seeds",
     "pretrain_seeds",
@@ -55,21 +56,21 @@ SAID = (
 
 
 def check_manifests(pack: PackContents, the_plan: Plan, findings: Findings) -> None:
-    """Hold the manifest of each stage against the board: parents, parameters, settings. Note its own words."""
+    """Compare the manifest of each stage with the board: parents, parameters, settings. Note claimed checks."""
     if pack.board["text"] != pack.text:
-        findings.mismatch("the matrix file of the pack is not the one that its board was made from")
+        findings.mismatch("the matrix file of the pack differs from the one in its board")
     said: Counter[str] = Counter()
     for key, manifest in pack.manifests.items():
         stage = the_plan.stages.get(key)
         if stage is None:
-            findings.mismatch(f"the pack has a manifest of {key}, which is no stage of its board", key)
+            findings.mismatch(f"the pack has a manifest of {key}, which is not a stage of its board", key)
             continue
         if wrong := list(_differences(stage, manifest, the_plan)):
             findings.mismatch(f"{stage.label}: the manifest and the board differ in {', '.join(wrong)}", key)
         if "checked" in manifest:
             said[manifest["checked"]] += 1
     for word, count in said.items():
-        findings.note(f"the pack itself calls {count} of its results {word}, which is not taken over")
+        findings.note(f"the pack labels {count} of its results {word}; this is ignored")
 
 
 def _differences(stage: Stage, manifest: Mapping[str, Any], the_plan: Plan) -> Iterator[str]:
@@ -83,7 +84,7 @@ def _differences(stage: Stage, manifest: Mapping[str, Any], the_plan: Plan) -> I
 
 
 def check_keys(the_plan: Plan, registry: Registry, findings: Findings) -> None:
-    """Compute the keys of all embeddings and evaluations again from what the board says of them."""
+    """Recompute the keys of all embeddings and evaluations from the board."""
     keys = Keys(the_plan.benchmark)
     for key, stage in the_plan.stages.items():
         if stage.kind not in ("embed", "evaluate") or stage.files:
@@ -91,7 +92,7 @@ def check_keys(the_plan: Plan, registry: Registry, findings: Findings) -> None:
         try:
             choice = choice_of("evaluator", stage, registry) if stage.kind == "evaluate" else None
         except ReidbenchError as error:
-            findings.note(f"{stage.label}: its key was not computed again: {error}")
+            findings.note(f"{stage.label}: its key was not recomputed: {error}")
             continue
         settings = {} if choice else stage.params
         found = keys.of_stage(
@@ -99,13 +100,13 @@ def check_keys(the_plan: Plan, registry: Registry, findings: Findings) -> None:
         )  # fmt: skip
         if found != key:
             findings.mismatch(
-                f"{stage.label}: its key is not that of its contents, by the versions installed here", key
+                f"{stage.label}: its key does not match its contents with the versions installed here", key
             )
 
 
 # ---------------------------------------------------------------------- the matrix file, planned again
 def planned_again(pack: PackContents, roots: Mapping[str, Path], registry: Registry, findings: Findings) -> Plan | None:
-    """The plan of the pack's matrix file with the plugins and data here; None, with a note, where there is none."""
+    """Return the plan of the pack's matrix file with local plugins and data; None, with a note, if that fails."""
     try:
         found = _expanded(pack, roots, registry, findings)
     except ReidbenchError as error:
@@ -116,9 +117,9 @@ def planned_again(pack: PackContents, roots: Mapping[str, Path], registry: Regis
 
 
 def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry, findings: Findings) -> Plan:
-    """Raises ReidbenchError also for a root that is the submitter's: no folder here is read because a pack names it."""
+    """Expand the plan. Raises ReidbenchError also for a submitter's root: no local folder is read because of a pack."""
     if unknown := sorted(written_roots(pack.text).keys() - roots.keys()):
-        raise ReidbenchError(f"give the folder of {shown(unknown[0])}, as --root {shown(unknown[0])}=DIR")
+        raise ReidbenchError(f"name the folder of {shown(unknown[0])} with --root {shown(unknown[0])}=DIR")
     with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         file = Path(folder) / "matrix.yaml"
         file.write_text(pack.text, encoding="utf-8")
@@ -126,19 +127,19 @@ def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry,
         benchmark = reader.read(file, registry, [*_overrides(pack.board["arguments"]), *given])
     claimed = {one["name"]: one["tuned"] for one in pack.board["methods"] if one.get("tuned")}
     for row in claimed:
-        findings.note(f"{row}: the values were chosen by a search; its trials are no part of the pack, and not checked")
+        findings.note(f"{row}: a search chose its values; its trials are not in the pack and not checked")
     return plan.expand(as_claimed(benchmark, claimed))
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:
-    """The values that `--set` gave, of a command line."""
+    """Return the values of `--set` in a command line."""
     words = list(arguments)
     after = [words[place + 1] for place, word in enumerate(words[:-1]) if word == "--set"]
     return after + [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
 
 
 def _missing(pack: PackContents, registry: Registry) -> str:
-    """Which components of the board are not installed, in words."""
+    """Return a sentence about components of the board that are not installed, or ""."""
     missing = [
         f"{one['kind']} {one['name']}"
         for one in pack.board["components"]
@@ -149,35 +150,40 @@ def _missing(pack: PackContents, registry: Registry) -> str:
 
 
 def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
-    """Report each row that is not planned, or planned otherwise, and whatever else the board shows that is untrue."""
+    """Report rows that are not planned or planned differently, and other differences between board and plan."""
     board = pack.board
     again = json.loads(json.dumps(record(found)))
     claimed: dict[tuple[Any, ...], Mapping[str, Any]] = {_place(row): row for row in board["rows"]}
     own = {_place(row): row for row in again["rows"]}
+    reworded = []
     for place, row in claimed.items():
         if wrong := _otherwise(row, own.get(place)):
             findings.mismatch(f"{_row_words(row)}: {wrong}", *([row["key"]] if row["key"] else []))
+        elif row["reason"] != own[place]["reason"]:
+            reworded.append(row)
+    if reworded:
+        count = f"{len(reworded)} row{'' if len(reworded) == 1 else 's'} without a result"
+        findings.note(f"the reasons of {count} are worded differently here, first {_row_words(reworded[0])}")
     if left_out := [row for place, row in own.items() if place not in claimed]:
         count = f"{len(left_out)} row{'' if len(left_out) == 1 else 's'} that the matrix file plans"
         findings.note(f"the pack leaves out {count}, first {_row_words(left_out[0])}")
     if len(claimed) < len(board["rows"]):
-        findings.mismatch("the board has the same row twice")
-    for what in SAID:
+        findings.mismatch("the board has duplicate rows")
+    for what in FILE_FIELDS:
         theirs, mine = (_said(one, what) for one in (board, again))
         if theirs != mine:
-            findings.mismatch(f"the board's {what} {'are' if what.endswith('s') else 'is'} not what its file says")
-    mine_by_name = {(one["kind"], one["name"]): one for one in again["components"]}
-    for one in board["components"]:
-        other = mine_by_name.get((one["kind"], one["name"]))
-        if other is not None and other != one:
-            wrong = ", ".join(name for name in one if one[name] != other[name])
-            findings.mismatch(f"{one['kind']} {one['name']}: {wrong} on the board not as in the plugin installed here")
+            findings.mismatch(f"the board's {what} {'differ' if what.endswith('s') else 'differs'} from its file")
+    check_components(board["components"], again["components"], findings)
 
 
 def _said(board: Mapping[str, Any], what: str) -> Any:
-    """What a board says of its file; of claims without their dates, which stand in no file."""
+    """A field of a board, without what its file does not have: dates of claims, and plugins' notes on numbers."""
     found = board.get(what)
-    return [{**claim, "since": ""} for claim in found] if what == "claims" and found else found
+    if what == "claims" and found:
+        return [{**claim, "since": ""} for claim in found]
+    if what == "expect":
+        return [{**cell, "numbers": without_notes(cell["numbers"])} for cell in found or ()]
+    return found
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -190,14 +196,17 @@ def _row_words(row: Mapping[str, Any]) -> str:
 
 
 def _otherwise(theirs: Mapping[str, Any], mine: Mapping[str, Any] | None) -> str:
-    """How a row differs from the one that is planned here, in words; profiles do, on another machine."""
+    """Return the difference from the row planned here, or ""; profiles depend on the machine and are not compared."""
     if mine is None:
         return "the matrix file does not plan this row"
-    wrong = [name for name in mine if mine[name] != theirs.get(name) and name != "profiles"]
-    return f"planned here with another {', '.join(wrong)}" if wrong else ""
+    names = dict.fromkeys((*mine, "lacks"))  # a row has `lacks` only where it is not the default
+    wrong = [name for name in names if mine.get(name) != theirs.get(name) and name not in ("profiles", "reason")]
+    if bool(mine["reason"]) != bool(theirs["reason"]):
+        wrong.append("reason")
+    return f"planned here with a different {', '.join(wrong)}" if wrong else ""
 
 
 def drawable(again: Plan, the_plan: Plan) -> list[Row]:
-    """The rows that can be trained again: those that are planned here as they are on the board."""
+    """Return the rows that can be trained again: planned here with the same key."""
     planned = {row.key for row in again.rows if row.key}
     return [row for row in the_plan.rows if row.key in planned]

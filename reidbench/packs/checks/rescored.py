@@ -1,4 +1,4 @@
-"""Evaluations of a pack computed again: from its features, and from the verifier's own labels."""
+"""Recompute evaluations of a pack from its features and the verifier's own labels."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ from .owndata import OwnData, missing_notes
 
 TOLERANCE = 1e-6
 SIDES = ("query", "gallery")
-# How far rounding moves a number is measured: the rounded features are moved at random by up to DITHER times what
-# rounding can have moved them by, DRAWS times. Whatever pair of distances the rounding can have exchanged is exchanged
-# in many of these draws too.
+# The effect of rounding on a metric is measured: DRAWS times, the rounded features are moved at random by up to DITHER
+# times the rounding error. Pairs of distances that rounding may have swapped are swapped in many of these draws too.
 DITHER = 4.0
 DRAWS = 8
-HALF_STEP = 2.0**-11  # of half precision, relative to a number
-SMALLEST_STEP = 2.0**-25  # half of the distance of the numbers next to zero
+HALF_STEP = 2.0**-11  # of half precision, relative
+SMALLEST_STEP = 2.0**-25  # half the distance between numbers near zero
 
 Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Rescored:
-    """An evaluation that was computed again and is what the pack says."""
+    """A recomputed evaluation that matches the pack."""
 
     again: Evaluated
     claimed: Mapping[str, float]
 
 
 class Rescorer:
-    """Computes evaluations again, each once; the columns of an embed stage are made once and held for the next."""
+    """Recomputes evaluations, each once; columns of embed stages are cached."""
 
     def __init__(self, pack: PackContents, own: OwnData, findings: Findings) -> None:
         self.pack = pack
@@ -54,15 +53,15 @@ class Rescorer:
         self._columns: dict[str, Columns] = {}
 
     def rescore(self) -> dict[str, Rescored]:
-        """Every evaluation that passes, by its key; the findings have the mismatches of all others."""
+        """Return the evaluations that pass, by key; findings have the mismatches of the others."""
         found = {}
         for key in self.words:
             if key not in self.pack.manifests:
                 continue
             try:
                 one = self._evaluation(key)
-            except Exception as error:  # an evaluator may raise anything: it costs this row
-                self.findings.mismatch(f"{self.words[key]}: cannot be computed again: {_reason(error)}", key)
+            except Exception as error:  # an evaluator may raise anything; only its row fails
+                self.findings.mismatch(f"{self.words[key]}: cannot be recomputed: {_reason(error)}", key)
                 continue
             if one is not None and not self.findings.wrong & set(behind(self.own.plan, key)):
                 found[key] = one
@@ -75,13 +74,11 @@ class Rescorer:
         parents = list(dict.fromkeys(parent for _, parent in stage.parents))
         rounded = self.pack.rounded(key)
         if rounded is None or any(self.pack.features(parent) is None for parent in parents):
-            self.findings.note(f"{self.words[key]}: not computed again: the pack has no features of it")
+            self.findings.note(f"{self.words[key]}: not recomputed: the pack does not contain its features")
             return None
         unread = [one for parent in parents if not self.own.has(one := self.own.plan.stages[parent].data[0].key)]
         if unread:
-            self.findings.note(
-                f"{self.words[key]}: not computed again: {self.own.name_of(unread[0])} was not read here"
-            )
+            self.findings.note(f"{self.words[key]}: not recomputed: {self.own.name_of(unread[0])} was not read here")
             return None
         columns = {parent: self.columns(parent) for parent in parents}
         again = self._evaluate(stage, columns)
@@ -99,9 +96,9 @@ class Rescorer:
 
     # ------------------------------------------------------------------ features
     def columns(self, key: str) -> Columns:
-        """What an embed stage leaves: the pack's features, and labels and picture numbers of the verifier's own data.
+        """Return the columns of an embed stage: the pack's features with labels and image numbers of the own data.
 
-        Raises ReidbenchError where there are not as many features as images.
+        Raises ReidbenchError if the numbers of features and images differ.
         """
         if key not in self._columns:
             stage = self.own.plan.stages[key]
@@ -122,7 +119,7 @@ class Rescorer:
         return self._columns[key]
 
     def _look_back(self, stage: Stage, parts: dict[str, Split]) -> Columns:
-        """Picture numbers of the test, after what they share with the training is held against what the pack says."""
+        """Return image numbers of the test, after comparing its overlap with the training with the pack's."""
         spec = StageSpec.of(self.own.plan, stage, self.own.store, self.own.registry.disabled)
         unread = [given.data for given in spec.trained_on if not self.own.has(given.key)]
         spec = spec.model_copy(
@@ -133,12 +130,12 @@ class Rescorer:
         claimed = self.pack.manifests.get(stage.key, {})
         if unread:
             names = ", ".join(dict.fromkeys(unread))
-            self.findings.note(f"{stage.label}: what its test shares with {names}, not read here, was not looked for")
+            self.findings.note(f"{stage.label}: the overlap of its test with {names}, not read here, was not checked")
         missing = [word for word in seen.words if word not in claimed.get("protocol", ())]
         if missing:
-            self.findings.mismatch(f"{stage.label}: the pack leaves out the words: {', '.join(missing)}", stage.key)
+            self.findings.mismatch(f"{stage.label}: the pack omits the words: {', '.join(missing)}", stage.key)
         elif lost := missing_notes(claimed, seen.notes):
-            self.findings.mismatch(f"{stage.label}: the pack leaves out the note: {lost[0]}", stage.key)
+            self.findings.mismatch(f"{stage.label}: the pack omits the note: {lost[0]}", stage.key)
         return seen.columns
 
     # ------------------------------------------------------------------ comparisons
@@ -146,7 +143,7 @@ class Rescorer:
         for name in sorted({*rounded, *made}):
             there, here = rounded.get(name), made.get(name)
             if there is None or here is None or not abs(there - here) <= TOLERANCE:
-                numbers = f"{_number(here)}, and the pack says {_number(there)}"
+                numbers = f"{_number(here)}, but {_number(there)} in the pack"
                 self.findings.mismatch(f"{self.words[key]}: {name} of its features is {numbers}", key)
 
     def _compare_claimed(
@@ -166,7 +163,7 @@ class Rescorer:
         for name in differ:
             low, high = reach([draw.get(name, math.nan) for draw in draws])
             if not low <= claimed[name] <= high:
-                bounds = f"rounding its features accounts for {low:.6f} to {high:.6f}"
+                bounds = f"rounding explains only {low:.6f} to {high:.6f}"
                 text = f"{name} {_number(claimed[name])} does not follow from its features: {bounds}"
                 self.findings.mismatch(f"{self.words[key]}: {text}", key)
 
@@ -174,12 +171,12 @@ class Rescorer:
         made = again.manifest
         if list(manifest.get("protocol", ())) != list(made.get("protocol", ())):
             words = ", ".join(made.get("protocol", ())) or "nothing"
-            self.findings.mismatch(f"{self.words[key]}: its protocol is not what the evaluator adds: {words}", key)
+            self.findings.mismatch(f"{self.words[key]}: its protocol differs from the evaluator's words: {words}", key)
         elif missing := missing_notes(manifest, made.get("notes", [])):
-            self.findings.mismatch(f"{self.words[key]}: the pack leaves out the note: {missing[0]}", key)
+            self.findings.mismatch(f"{self.words[key]}: the pack omits the note: {missing[0]}", key)
 
     def _report_copies(self) -> None:
-        """Report features that stand for several embeddings: one result under several seeds, or methods."""
+        """Report identical features of several embeddings: one result for several seeds or methods."""
         first: dict[bytes, str] = {}
         cells: dict[str, set[tuple[str, str, str]]] = {}
         for row in self.own.plan.rows:
@@ -192,21 +189,21 @@ class Rescorer:
                 continue
             labels = f"{self.own.plan.stages[key].label} and {self.own.plan.stages[other].label}"
             if cells[key] & cells[other]:
-                text = f"{labels} have the same features to the bit: one result stands for two seeds"
+                text = f"{labels} have identical features: one result is used for two seeds"
                 self.findings.mismatch(text, key, other)
             else:
-                self.findings.note(f"{labels} have the same features to the bit")
+                self.findings.note(f"{labels} have identical features")
 
 
 def reach(values: list[float]) -> tuple[float, float]:
-    """How far rounding can move a number: the range of its draws, and as much on either side."""
+    """Return the range that rounding can explain: the range of the draws, extended by its width on both sides."""
     low, high = min(values), max(values)
     width = high - low + TOLERANCE
     return low - width, high + width
 
 
 def _dithered(columns: Mapping[str, Columns], draw: int) -> dict[str, Columns]:
-    """Features moved at random by up to DITHER times what half precision can have moved them by."""
+    """Return features moved at random by up to DITHER times the error of half precision."""
     source = np.random.default_rng(draw)
     found = {}
     for key, given in columns.items():

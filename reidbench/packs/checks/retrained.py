@@ -1,4 +1,4 @@
-"""Rows of a pack trained again: drawn with a seed that its submitter could not know."""
+"""Train rows of a pack again, drawn with a seed that its submitter could not know."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from reidbench.store.artifacts import Store
 from .findings import Findings, PackContents, behind, row_words
 
 LEVEL = 0.99  # of the prediction interval
-FEWEST = 3  # seeds that one is made from
+FEWEST = 3  # seeds for an interval
 DRAW_BITS = 64
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """What training a row again gave. `exact`: every number is the pack's to the bit."""
+    """The result of training a row again. `exact`: all metrics are bit-identical to the pack's."""
 
     key: str
     metrics: Mapping[str, float]
@@ -35,9 +35,9 @@ class Retrained:
 
 
 def drawn(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
-    """So many of the rows, by a seed: the same for the same rows in any order, each training once at most."""
+    """Draw `count` rows by a seed, independent of their order and without duplicate trainings."""
     by_key = {str(row.key): row for row in rows}
-    chosen = random.Random(seed).sample(sorted(by_key), min(count, len(by_key)))  # noqa: S311 - `secrets` gave the seed
+    chosen = random.Random(seed).sample(sorted(by_key), min(count, len(by_key)))  # noqa: S311 - seed from `secrets`
     return [by_key[key] for key in chosen]
 
 
@@ -50,9 +50,9 @@ def retrain(
     display: Display,
     findings: Findings,
 ) -> tuple[Store, list[Retrained]]:
-    """Train rows again in a store that is made in a folder. Gives it, and the rows that pass.
+    """Train rows again in a new store in a folder. Return the store and the rows that pass.
 
-    `plan` is what the matrix file plans here.
+    `plan` is the plan of the matrix file here.
     """
     store = Store(folder)
     outcome = Runner(plan.only(rows), store, executors.make("process"), display, registry.disabled).run()
@@ -61,7 +61,7 @@ def retrain(
         key = str(row.key)
         reason = outcome.failed.get(key) or outcome.blocked.get(key)
         if reason or not store.has(key):
-            findings.mismatch(f"{row_words(row)}: cannot be trained again: {reason or 'it was not made'}")
+            findings.mismatch(f"{row_words(row)}: cannot be trained again: {reason or 'it did not run'}")
             continue
         made = Retrained(key, store.read(key).metrics, store.read(key).metrics == pack.manifests[key].get("metrics"))
         if made.exact or _within(row, made, pack, plan, store, findings):
@@ -70,15 +70,15 @@ def retrain(
 
 
 def _within(row: Row, made: Retrained, pack: PackContents, plan: Plan, store: Store, findings: Findings) -> bool:
-    """Whether numbers that are not the pack's to the bit are as near as they must be; the findings say why not."""
+    """Return whether metrics that are not bit-identical are within the prediction interval; report if not."""
     other = _differs_in(row, pack, plan, store)
     if not other:
-        text = "trained again on the same kind of processor with the same versions"
+        text = "trained again on the same kind of processor with the same versions, with different results"
         findings.mismatch(f"{row_words(row)}: {text}: {_numbers(made.metrics, pack.manifests[made.key])}", made.key)
         return False
     seeds = [one for one in _of_cell(row, pack) if one in pack.manifests]
     if len(seeds) < FEWEST:
-        count = f"the pack has {len(seeds)} seed{'' if len(seeds) == 1 else 's'} of it, and an interval needs {FEWEST}"
+        count = f"the pack has {len(seeds)} seed{'' if len(seeds) == 1 else 's'}, and an interval requires {FEWEST}"
         numbers = _numbers(made.metrics, pack.manifests[made.key])
         findings.note(f"{row_words(row)}: trained again with another {other}, not judged: {count}; {numbers}")
         return False
@@ -94,9 +94,9 @@ def _within(row: Row, made: Retrained, pack: PackContents, plan: Plan, store: St
 
 
 def prediction(values: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
-    """Where one more value lies with that probability, by Student's t, after values [S] of a normal distribution.
+    """Return the prediction interval of one more value by Student's t, given values [S] of a normal distribution.
 
-    NaN, in which nothing lies, where a value is missing.
+    NaN, which contains no value, if a value is missing.
     """
     array = np.array(values, dtype=np.float64)
     count = len(array)
@@ -105,7 +105,7 @@ def prediction(values: Sequence[float], level: float = LEVEL) -> tuple[float, fl
 
 
 def _of_cell(row: Row, pack: PackContents) -> list[str]:
-    """The keys of all rows of the same cell, and of the same pre-training."""
+    """Return the keys of all rows of the same cell and pre-training."""
     place = (*row.cell, row.pretrain_seed)
     return [
         one["key"]
@@ -115,7 +115,7 @@ def _of_cell(row: Row, pack: PackContents) -> list[str]:
 
 
 def _differs_in(row: Row, pack: PackContents, plan: Plan, store: Store) -> str:
-    """In what the making of a row here and there differs so that its bits may: the processor, or versions; or ""."""
+    """Return differences between the runs here and there that can change bits (processor, versions), or ""."""
     found: dict[str, None] = {}
     for key in behind(plan, str(row.key)):
         if plan.stages[key].kind == "data" or key not in pack.manifests:
@@ -137,5 +137,5 @@ def _numbers(made: Mapping[str, float], manifest: Mapping[str, Any]) -> str:
     claimed = manifest.get("metrics", {})
     differ = [name for name in sorted({*made, *claimed}) if made.get(name) != claimed.get(name)]
     return "; ".join(
-        f"{name} {made.get(name, 'missing')}, and the pack says {claimed.get(name, 'missing')}" for name in differ
+        f"{name} {made.get(name, 'missing')}, but {claimed.get(name, 'missing')} in the pack" for name in differ
     )

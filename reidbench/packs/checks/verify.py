@@ -1,4 +1,4 @@
-"""`reidbench verify`: all checks of a pack, in order, and what they found."""
+"""`reidbench verify`: all checks of a pack, in order, and their findings."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ RE_SCORED, RE_TRAINED = "re-scored", "re-trained"
 
 @dataclass
 class Verified:
-    """What `verify` found. `words` are by the key of an evaluation; `draw` is the seed of the rows trained again."""
+    """The outcome of `verify`. `words` are by key of an evaluation; `draw` is the seed that selects rows to retrain."""
 
     pack: Pack
     plan: Plan
     findings: Findings
     words: dict[str, str] = field(default_factory=dict)
-    numbers: dict[str, Mapping[str, float]] = field(default_factory=dict)  # that were computed here, by key
+    numbers: dict[str, Mapping[str, float]] = field(default_factory=dict)  # computed here, by key
     signed_by: str = ""
     draw: int | None = None
     published: int = 0
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many rows with a result have earned each word."""
+        """Number of rows with a result by level of verification."""
         return Counter(self.words[row.key] for row in self.plan.rows if row.key in self.words)
 
     def report(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """Return the outcome as JSON values."""
         return {
             "pack": self.pack.path.name,
             "digest": self.pack.digest,
@@ -75,17 +75,17 @@ class Verified:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be checked, and with what: `roots` by the name of a data set; `draw` repeats an earlier draw."""
+    """Options of `verify`: `roots` by name of a data set; `draw` repeats an earlier draw."""
 
     roots: Mapping[str, Path] = field(default_factory=dict)
     retrain: int = 0
     draw: int | None = None
     signers: Path | None = None
-    store: Path | None = None  # for what passes
+    store: Path | None = None  # for rows that pass
 
 
 def verify(pack: Pack, registry: Registry, asked: Asked, display: Display) -> Verified:
-    """Check a pack against the verifier's own data. Raises ReidbenchError as `recorded_plan` and `roots_of`."""
+    """Check a pack with the verifier's own data. Raises ReidbenchError as `recorded_plan` and `roots_of`."""
     the_plan = recorded_plan(pack.board)
     findings = Findings()
     done = Verified(pack, the_plan, findings)
@@ -110,11 +110,11 @@ def verify(pack: Pack, registry: Registry, asked: Asked, display: Display) -> Ve
 
 
 def check_signature(pack: Pack, signers: Path | None, done: Verified) -> None:
-    """Find out who signed the pack, where a file says who may."""
+    """Verify the signature of the pack, if a file of allowed signers is given."""
     signature = pack.signature()
     if signers is None:
         if signature is not None:
-            done.findings.note("its signature was not checked: name the file of allowed signers with --signers")
+            done.findings.note("the signature was not checked: name a file of allowed signers with --signers")
         return
     if signature is None:
         done.findings.mismatch("the pack is not signed")
@@ -130,15 +130,15 @@ def check_signature(pack: Pack, signers: Path | None, done: Verified) -> None:
 def _retrain(
     done: Verified, again: Plan | None, asked: Asked, folder: Path, registry: Registry, display: Display
 ) -> dict[str, Evaluated]:
-    """Train a sample of rows again. The evaluations that were made and pass, by key."""
+    """Train a sample of rows again. Return the evaluations that pass, by key."""
     if again is None:
-        done.findings.note("nothing was trained again: the matrix file could not be planned here")
+        done.findings.note("no row was trained again: the matrix file could not be planned here")
         return {}
     done.draw = secrets.randbits(DRAW_BITS) if asked.draw is None else asked.draw
     rows = [row for row in drawable(again, done.plan) if row.key in done.pack.manifests]
     chosen = drawn(rows, asked.retrain, done.draw)
     if len(chosen) < asked.retrain:
-        done.findings.note(f"{len(chosen)} rows can be trained again, {asked.retrain} were asked for")
+        done.findings.note(f"only {len(chosen)} of {asked.retrain} requested rows can be trained again")
     if not chosen:
         return {}
     store, passed = retrain(chosen, again, done.pack, folder, registry, display, done.findings)
@@ -153,9 +153,9 @@ def _evaluated(store: Store, key: str) -> Evaluated:
 def _words(
     done: Verified, passed: Mapping[str, Rescored], retrained: Mapping[str, Evaluated]
 ) -> dict[str, tuple[Evaluated, str]]:
-    """The word of each row, and the evaluations that have more than the pack's own word, each with that.
+    """Set the level of verification of each row, and return the verified evaluations with their levels.
 
-    A row that was trained again has the numbers of that training.
+    A retrained row has the numbers of that training.
     """
     good: dict[str, tuple[Evaluated, str]] = {}
     for key in {row.key for row in done.plan.rows if row.key in done.pack.manifests}:
@@ -175,7 +175,7 @@ def _words(
 
 
 def root_given(text: str) -> tuple[str, Path]:
-    """The name and folder of `NAME=DIR`. Raises ReidbenchError."""
+    """Return name and folder of `NAME=DIR`. Raises ReidbenchError."""
     name, equals, place = text.partition("=")
     if not (name and equals and place):
         raise ReidbenchError(f"--root {shown(text)}: expected NAME=DIR, the name of a data set and its folder")

@@ -1,4 +1,4 @@
-"""What is behind a mean: a row by camera, pair of cameras and person, and two rows by their seeds and their queries.
+"""Breakdown of means: one row by camera, pair of cameras and person, and two rows by seeds and queries.
 
-Imports the rest of report, metrics and the store. Begin with `parts.py`, and for two rows with `differences.py`.
+Imports the rest of report, metrics and the store. Begin with `parts.py`, or with `differences.py` for two rows.
 """

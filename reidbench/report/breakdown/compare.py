@@ -1,4 +1,4 @@
-"""Rows query by query: in how many queries one is better than another, by values that a page can hold in two bytes."""
+"""Compare rows query by query, with values rounded to two bytes so that a page can store them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from reidbench.report.units import is_percent
 from .rows import Row, row_of
 from .scored import Unknown
 
-NOT_COUNTED = 0xFFFF  # the code of a query that does not count
-FINE = 1e-4  # of fractions
+NOT_COUNTED = 0xFFFF  # code of a query that is not counted
+FINE = 1e-4  # step for fractions
 OTHER_QUERIES = "the two rows count different queries"
-UNDECLARED = "its evaluator does not declare whether more is better"
+UNDECLARED = "its evaluator does not declare whether higher values are better"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The values that rows are compared by: `low` + code x `step`. Equal codes are a tie."""
+    """Rounded values for comparing rows: `low` + code x `step`. Equal codes are a tie."""
 
     low: float
     step: float
 
     @classmethod
     def of(cls, metric: Metric | None, values: Sequence[np.ndarray]) -> Grid:
-        """Steps of 0.0001 for fractions, else as many between the least and the greatest value as two bytes hold."""
+        """Return steps of 0.0001 for fractions, else the finest that two bytes can hold between minimum and maximum."""
         known = np.concatenate([np.zeros(0), *(one[np.isfinite(one)] for one in values)])
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
         if is_percent(metric) and low >= 0 and high <= 1:
@@ -40,20 +40,20 @@ class Grid:
 
     @property
     def words(self) -> str:
-        """What values are rounded to."""
-        return "0.01 points" if self.step == FINE else "a 65,534th of what the rows span"
+        """The rounding in words."""
+        return "0.01 points" if self.step == FINE else "1/65,534 of the range of the rows"
 
     def codes(self, values: np.ndarray) -> NDArray[np.uint16]:
-        """[Q]: the nearest value of the grid for each, `NOT_COUNTED` for NaN."""
+        """Return [Q]: the nearest code of each value, `NOT_COUNTED` for NaN."""
         nearest = np.rint((values - self.low) / self.step)
         return np.where(np.isnan(values), NOT_COUNTED, nearest).astype(np.uint16)
 
 
 @dataclass(frozen=True)
 class Column:
-    """The rows of a task and an evaluator whose results of each query are known, the mean over their seeds.
+    """The rows of a task and an evaluator with per-query results, averaged over seeds.
 
-    `codes` [Q] by method, on a `grid` that they share; `better` as `Row.better`; `unknown` reasons by method.
+    `codes` [Q] by method on a shared `grid`; `better` as `Row.better`; `unknown` are reasons by method.
     """
 
     task: str
@@ -67,10 +67,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Tally:
-    """In how many queries a method is better than another, equal and worse, and by how much in the mean, or why not.
+    """Queries that a method wins, ties and loses against another, and the mean difference, or the reason why not.
 
-    The means over their seeds are compared, `rounded` to the grid of their column. `difference` is positive where the
-    method is better.
+    Means over seeds are compared, `rounded` to the grid of the column. `difference` is positive if the method is
+    better.
     """
 
     method: str
@@ -85,7 +85,7 @@ class Tally:
 
 
 def column(board: Leaderboard, task: str, evaluator: str, metric: str) -> Column:
-    """The rows of a task and an evaluator, in the order of the board's methods."""
+    """Return the rows of a task and an evaluator, in the order of the board's methods."""
     rows: dict[str, Row] = {}
     unknown: dict[str, str] = {}
     for method in board.methods:
@@ -102,9 +102,9 @@ def column(board: Leaderboard, task: str, evaluator: str, metric: str) -> Column
 
 
 def tallies(board: Leaderboard, against: str, metric: str) -> Iterator[Tally]:
-    """Every other method against one, on each task by each evaluator. Raises ReidbenchError where there is no such."""
+    """Yield all other methods against one, by task and evaluator. Raises ReidbenchError for an unknown method."""
     if against not in board.methods:
-        raise ReidbenchError(f"no method named {against!r} (known: {', '.join(board.methods)})")
+        raise ReidbenchError(f"unknown method {against!r} (known: {', '.join(board.methods)})")
     for task in board.tasks:
         for evaluator in board.evaluators:
             found = column(board, task, evaluator, metric)

@@ -1,4 +1,4 @@
-"""Every method against one of them: paired differences over the seeds that both have, or over queries."""
+"""All methods against one of them: differences paired over common seeds, or over queries."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from reidbench.report.results import Leaderboard, Result, by_seed, without_seed
 from reidbench.report.standings import apart, per_query
 
 Cell = Sequence[Result]
-Found = tuple[Difference, int | None]  # and in how many seeds it is for the better
+Found = tuple[Difference, int | None]  # and the number of seeds where the method is better
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Paired difference of two methods on a task over seeds, and in how many of them the first is better.
+    """Paired difference of two methods on a task over seeds, and the number of seeds where the first is better.
 
-    The interval is about other seeds on the same queries. Of the two methods, `seedless` do not depend on `seeds`: the
-    one value of one stands for every seed of the other, whose seeds alone the interval is then about. Of two, no seed
-    is left to vary: the interval is about other queries (paired bootstrap), or there is none where the evaluator keeps
-    no results of the queries, and `better` is None.
+    The interval is over seeds, for the same queries. `seedless` is the number of methods that do not depend on `seeds`.
+    If it is 1, that method has the same value for every seed of the other, and the interval is over the other's seeds.
+    If it is 2, the interval is over queries (paired bootstrap), or missing without stored per-query results, and
+    `better` is None.
 
-    Where less is better, the difference is the other minus the method, so that positive is always better. By a metric
-    that the evaluator does not declare nobody knows: the difference is the method minus the other, and `better` None.
-    `apart` are the words of their protocols that only one of the two has, and that keep them from being ranked.
+    The sign is such that positive is better, also if lower values are better. For an undeclared metric, the difference
+    is the method minus the other, and `better` is None. `apart` are the protocol words that only one of the two has and
+    that exclude a common ranking.
     """
 
     method: str
@@ -44,12 +44,12 @@ class Paired:
 
 
 def differences(board: Leaderboard, against: str, metric: str) -> Iterator[Paired]:
-    """Paired differences to the method `against`; with several pre-trainings, seeds are averaged over them.
+    """Yield paired differences to the method `against`; values of several pre-trainings are averaged by seed.
 
-    Raises ReidbenchError when there is no such method.
+    Raises ReidbenchError for an unknown method.
     """
     if against not in board.methods:
-        raise ReidbenchError(f"no method named {against!r} (known: {', '.join(board.methods)})")
+        raise ReidbenchError(f"unknown method {against!r} (known: {', '.join(board.methods)})")
     for task in board.tasks:
         for evaluator in board.evaluators:
             base = board.cell(against, task, evaluator)
@@ -63,7 +63,7 @@ def differences(board: Leaderboard, against: str, metric: str) -> Iterator[Paire
 
 
 def _over_seeds(board: Leaderboard, own: Cell, base: Cell, evaluator: str, metric: str) -> Found | None:
-    """The difference and in how many seeds it is for the better; None where they share no seed."""
+    """Return the difference and the number of seeds where it is positive; None without common seeds."""
     mine, other = _for_all(by_seed(own, metric), by_seed(base, metric))
     seeds = [seed for seed in mine if seed in other]
     if not seeds:
@@ -76,13 +76,13 @@ def _over_seeds(board: Leaderboard, own: Cell, base: Cell, evaluator: str, metri
 
 
 def _for_all(*sides: Mapping[int | None, float]) -> list[Mapping[int | None, float]]:
-    """Two sides by seed, where the one value of a side without a seed is that of every seed of the other."""
+    """Return both sides by seed; a value without a seed is repeated for every seed of the other side."""
     pairs = zip(sides, reversed(sides), strict=True)
     return [dict.fromkeys(other, side[None]) if None in side else side for side, other in pairs]
 
 
 def _over_queries(board: Leaderboard, own: Cell, base: Cell, evaluator: str, metric: str) -> Found | None:
-    """The difference of two values without a seed, with an interval over queries where these can be compared."""
+    """Return the difference of two values without seeds, with an interval over queries if they compare."""
     known = board.metric(evaluator, metric)
     if known is not None and known.better == "lower":
         own, base = base, own
@@ -91,14 +91,14 @@ def _over_queries(board: Leaderboard, own: Cell, base: Cell, evaluator: str, met
         return None
     found = Difference(mine[None] - other[None], math.nan, math.nan, 1)
     first, second = (per_query(side, metric, board.queries) for side in (own, base))
-    if first is not None and np.count_nonzero(~np.isnan(first)) > 1:  # one query is no sample of others
-        with suppress(MetricError):  # the second has no results of the queries, or other valid ones
+    if first is not None and np.count_nonzero(~np.isnan(first)) > 1:  # one query has no spread
+        with suppress(MetricError):  # the second has no per-query results, or other valid queries
             found = replace(paired_bootstrap(first, second), value=found.value)
     return _cut(found, known), None
 
 
 def _cut(found: Difference, metric: Metric | None) -> Difference:
-    """The difference with an interval that ends where differences of a declared metric do."""
+    """Clip the interval of a difference to the range of a declared metric."""
     if metric is None:
         return found
     low, high = metric.ends

@@ -1,4 +1,4 @@
-"""A row's results of each query by the camera of its true matches: its stored features, ranked again."""
+"""A row's per-query results by camera of the true matches, from its stored features ranked again."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ PAIRED = ("mAP", "mINP", SCORE)  # and CMC at any rank
 
 @dataclass
 class Budget:
-    """Multiply-adds of queries with their gallery that may still be spent."""
+    """Remaining multiply-adds for ranking queries again."""
 
     left: float = math.inf
 
     def spend(self, scored: Scored) -> None:
-        """Take what ranking all queries of a result again costs. Raises Unknown where that is more than is left."""
+        """Spend the cost of ranking all queries of a result. Raises Unknown if it exceeds the rest."""
         queries, gallery = (scored.columns[f"{side}_features"] for side in ("query", "gallery"))
         cost = float(len(queries)) * float(gallery.size)
         if cost > self.left:
             raise Unknown(
-                "to rank all of its queries again is more work than this page takes on; "
-                "`reidbench table FILE --breakdown camera-pair` does it"
+                "ranking all queries again exceeds the budget of this page; "
+                "use `reidbench table FILE --breakdown camera-pair`"
             )
         self.left -= cost
 
 
 def pair_values(row: Row, evidence: Evidence, budget: Budget) -> tuple[np.ndarray, np.ndarray]:
-    """Cameras [C] of true matches, and the row's metric [Q, C] by query and camera, the mean over its seeds.
+    """Return cameras [C] of true matches, and the row's metric [Q, C] by query and camera, averaged over seeds.
 
-    NaN where a query has no true match in a camera that counts. Raises Unknown where the metric has no such
-    definition, or where the stored features do not give what was scored.
+    NaN if a query has no counted true match in a camera. Raises Unknown if the metric is not defined by camera or if
+    the stored features do not reproduce the scores.
     """
     if row.name not in PAIRED and not CMC.fullmatch(row.name):
-        raise Unknown(f"pairs of cameras are defined for mAP, mINP, CMC and their score, not for {row.name}")
+        raise Unknown(f"camera pairs are defined for mAP, mINP, CMC and the score, not for {row.name}")
     seeds: dict[int | None, list[np.ndarray]] = {}
     camids = np.empty(0, np.int64)
     for result in row.results:
@@ -57,9 +57,9 @@ def _of_result(name: str, result: Result, evidence: Evidence, budget: Budget) ->
     budget.spend(scored)
     again = scored.ranked(np.arange(len(scored.ap)), by_camera=True)
     if metric_per_query(name, result.metrics[name], _arrays(again)) is None:
-        raise Unknown(f"its features, ranked again, do not give its {name}")
+        raise Unknown(f"its features, ranked again, do not reproduce its {name}")
     cameras = again.cameras
-    assert cameras is not None  # they were asked for
+    assert cameras is not None  # requested above
     columns = zip(cameras.ap.T, cameras.inp.T, cameras.first_hit.T, strict=True)
     values = [raw_per_query(name, {"ap": a, "inp": i, "first_hit": f, "valid": f > 0}) for a, i, f in columns]
     return cameras.camids, np.column_stack([column for column in values if column is not None])

@@ -1,4 +1,4 @@
-"""A row's metric by camera, by pair of cameras, or by person: means over the queries of each part, and over seeds."""
+"""A row's metric by camera, pair of cameras, or person: means over the queries of each part and over seeds."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class Part:
-    """Some queries of a row: `value` is the mean of its metric over them and its seeds, NaN where none counts.
+    """Some queries of a row: `value` is the mean of the metric over them and seeds, NaN if none counts.
 
     `label` is (camid,), (camid of the query, camid of its true matches) or (pid,). `share` is the part's share, from 0
-    to 1, of what the row lacks to the best value that its metric can have; None where that has no end, or is reached.
+    to 1, of the gap between the row and the metric's best value; None if there is no best value or no gap.
     """
 
     label: tuple[int, ...]
@@ -41,12 +41,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """One row in parts, or the `reason` why it cannot be broken down. `value` is that of all its `queries` that count.
+    """The breakdown of one row, or the `reason` why there is none. `value` is the mean over its counted `queries`.
 
-    `results` of `results_in_all` have a number. Of the `parts_in_all` persons only the worst are among the `parts`.
-    `across` is the mean over the pairs of two different cameras. `dropped` queries count in no mean, `zeroed` as zero.
-    `others` are query images that are no queries: the rules pool them, or leave their cameras out.
-    `cameraless`: no camera of the queries is known.
+    `results` of `results_in_all` have a number. `parts` has only the worst of `parts_in_all` persons. `across` is the
+    mean over the pairs of different cameras. `dropped` queries are ignored, `zeroed` ones count as zero. `others` are
+    query images that are not queries: the rules pool them or exclude their cameras. `cameraless`: the cameras of the
+    queries are unknown.
     """
 
     cell: Cell
@@ -65,12 +65,12 @@ class Breakdown:
 
 
 def breakdowns(board: Leaderboard, evidence: Evidence, kind: Kind, metric: str, worst: int) -> Iterator[Breakdown]:
-    """Every row of a leaderboard in parts, in its order of tasks, evaluators and methods; of persons the `worst`.
+    """Yield the breakdown of every row, in the order of tasks, evaluators and methods; for persons, the `worst`.
 
     Raises ReidbenchError for an unknown kind.
     """
     if kind not in KINDS:
-        raise ReidbenchError(f"no breakdown named {kind!r} (known: {', '.join(KINDS)})")
+        raise ReidbenchError(f"unknown breakdown {kind!r} (known: {', '.join(KINDS)})")
     breaking = Breaking(board, evidence, metric, worst)
     for task in board.tasks:
         for evaluator in board.evaluators:
@@ -80,9 +80,9 @@ def breakdowns(board: Leaderboard, evidence: Evidence, kind: Kind, metric: str, 
 
 
 class Breaking:
-    """Breaks rows down by a metric; the labels of a data set are read once for all of them.
+    """Makes breakdowns of rows by a metric; reads the labels of a data set once for all rows.
 
-    `budget` bounds the multiply-adds of ranking queries again for camera pairs.
+    `budget` limits the multiply-adds for ranking queries again by camera pair.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class Breaking:
         self.targets, self.budget = Targets(evidence), budget or Budget()
 
     def down(self, cell: Cell, kind: Kind) -> Breakdown:
-        """One row in parts, or why not."""
+        """Return the breakdown of one row, or the reason why there is none."""
         try:
             return self.row(row_of(self.board, cell, self.metric), kind)
         except Unknown as reason:
             return Breakdown(cell, str(reason))
 
     def row(self, row: Row, kind: Kind) -> Breakdown:
-        """A row whose results of each query are known, in parts, or why not."""
+        """Return the breakdown of a row with per-query results, or the reason why there is none."""
         try:
             with explaining():
                 return self._parts(row, kind)
@@ -139,7 +139,7 @@ class Breaking:
 
 
 def _asked(evidence: Evidence, row: Row) -> int:
-    """How many of the query images [Q] are queries, or stand for the images that are one: as the evaluator notes."""
+    """Return how many of the query images [Q] are queries, as the evaluator notes; pooled images count once."""
     images, counted = len(row.counted), int(row.counted.sum())
     try:
         noted = read_notes(evidence.store.read(row.results[0].row.key or "")).get("num_queries")
@@ -149,7 +149,7 @@ def _asked(evidence: Evidence, row: Row) -> int:
 
 
 def _grouped(row: Row, labels: np.ndarray) -> list[Part]:
-    """A part for each label of the queries [Q], in ascending order."""
+    """Return one part per label of the queries [Q], in ascending order."""
     found, group = np.unique(labels, return_inverse=True)
     queries = np.bincount(group, row.counted, len(found)).astype(int)
     sums = np.bincount(group, np.where(row.counted, row.mean, 0.0), len(found))
@@ -161,15 +161,17 @@ def _grouped(row: Row, labels: np.ndarray) -> list[Part]:
 
 
 def _worst_first(row: Row, pids: np.ndarray) -> list[Part]:
-    """A part for each person that counts, the worst first. Raises Unknown where nobody knows what is worse."""
+    """Return one part per counted person, the worst first. Raises Unknown for an undeclared metric."""
     if not row.better:
-        raise Unknown(f"its evaluator does not declare whether more {row.name} is better, so no person is the worst")
+        raise Unknown(
+            f"its evaluator does not declare whether higher {row.name} is better, so persons cannot be sorted"
+        )
     counted = [part for part in _grouped(row, pids) if part.queries]
     return sorted(counted, key=lambda part: (row.better * part.value, part.label))
 
 
 def _lacking(row: Row) -> np.ndarray | None:
-    """[Q]: the share of each query in what all lack to the best value; None where there is none, or it is reached."""
+    """Return [Q]: each query's share of the gap to the best value; None without a best value or a gap."""
     if row.metric is None:
         return None
     best = row.metric.ends[row.better > 0]
@@ -181,7 +183,7 @@ def _lacking(row: Row) -> np.ndarray | None:
 
 
 def _paired(query_camids: np.ndarray, camids: np.ndarray, values: np.ndarray) -> list[Part]:
-    """Parts by the camera of the query and that of the true matches [C], of values [Q, C]; those with a query alone."""
+    """Return parts by query camera and camera of the true matches [C] from values [Q, C]; only parts with queries."""
     parts = []
     for own in np.unique(query_camids).tolist():
         for camid, column in zip(camids.tolist(), values[query_camids == own].T, strict=True):

@@ -1,4 +1,4 @@
-"""A row's results of each query, by seed, and the persons and cameras of these queries."""
+"""A row's per-query results by seed, and the persons and cameras of the queries."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Cell = tuple[str, str, str]  # method, task, evaluator
 
 @dataclass(frozen=True)
 class Row:
-    """A method on a task by an evaluator: `results` are those with a number of the metric, of `results_in_all`.
+    """A method on a task by an evaluator: `results` are those with the metric, out of `results_in_all`.
 
-    `queries` [S, Q]: the metric of each query by seed, the mean over pre-trainings; NaN where a query is not counted.
-    `zeroed` of those that are counted have no true match, and are 0 by a rule of the evaluator.
+    `queries` [S, Q]: the metric by seed and query, averaged over pre-trainings; NaN for queries that are not counted.
+    `zeroed` counted queries have no true match and are 0 by a rule of the evaluator.
     """
 
     cell: Cell
@@ -42,22 +42,22 @@ class Row:
 
     @property
     def counted(self) -> np.ndarray:
-        """[Q] bool: the queries that count."""
+        """[Q] bool: counted queries."""
         return np.asarray(~np.isnan(self.queries[0]))
 
     @property
     def mean(self) -> np.ndarray:
-        """[Q]: the mean over seeds."""
+        """[Q]: mean over seeds."""
         return np.asarray(self.queries.mean(0))
 
     @property
     def better(self) -> int:
-        """1 where more of the metric is better, -1 where less is, 0 where nobody declares it."""
+        """1 if higher is better, -1 if lower is better, 0 if undeclared."""
         return 0 if self.metric is None else 1 if self.metric.better == "higher" else -1
 
 
 def row_of(board: Leaderboard, cell: Cell, name: str) -> Row:
-    """A row whose results of each query are known. Raises Unknown with the reason where they are not."""
+    """Return a row with per-query results. Raises Unknown with the reason if they are missing."""
     results = board.cell(*cell)
     good = tuple(result for result in results if name in result.metrics)
     if not good:
@@ -68,7 +68,7 @@ def row_of(board: Leaderboard, cell: Cell, name: str) -> Row:
 
 
 def _zeroed(values: np.ndarray, arrays: Arrays) -> int:
-    """How many queries count, as 0, though the evaluator says that they have no true match."""
+    """Return the number of queries that count as 0 although the evaluator marks them as invalid."""
     valid: np.ndarray | None = arrays.get("valid")
     if valid is None or valid.dtype.kind != "b" or valid.shape != values.shape:
         return 0
@@ -81,11 +81,11 @@ def _without_number(results: Sequence[Result], name: str) -> str:
 
 
 def _by_seed(results: Sequence[Result], name: str, kept: Sequence[Arrays]) -> np.ndarray:
-    """[S, Q]. Raises Unknown."""
+    """Return [S, Q]. Raises Unknown."""
     seeds: dict[int | None, list[np.ndarray]] = {}
     for result, arrays in zip(results, kept, strict=True):
         if not arrays:
-            raise Unknown("no results of its queries are kept")
+            raise Unknown("its evaluator stores no per-query results")
         values = metric_per_query(name, result.metrics[name], arrays)
         if values is None:
             raise Unknown(why_unknown(name, arrays))
@@ -99,7 +99,7 @@ def _by_seed(results: Sequence[Result], name: str, kept: Sequence[Arrays]) -> np
 # ---------------------------------------------------------------------- labels
 @dataclass(frozen=True)
 class Labels:
-    """Persons and cameras [Q] of the queries of a data set."""
+    """Pids and camids [Q] of the queries of a data set."""
 
     pids: np.ndarray
     camids: np.ndarray
@@ -107,13 +107,13 @@ class Labels:
 
 @dataclass
 class Targets:
-    """The labels of the queries behind evaluations; those of a data set are read once for all of its rows."""
+    """Labels of the queries of evaluations, cached by data set."""
 
     evidence: Evidence
     _known: dict[str, Labels | Unknown] = field(default_factory=dict)
 
     def of(self, row: Row) -> Labels:
-        """The labels of a row's queries. Raises Unknown where they are not in the store, or are of other queries."""
+        """Return the labels of a row's queries. Raises Unknown if they are missing or belong to other queries."""
         stages = self.evidence.plan.stages
         embed = stages[stages[row.results[0].row.key or ""].parents[0][1]]
         data = embed.data[0].key
@@ -123,20 +123,20 @@ class Targets:
         if isinstance(found, Unknown):
             raise found
         if len(found.pids) != row.queries.shape[1]:
-            raise Unknown("its evaluator judged other queries than the target's")
+            raise Unknown("its evaluator used other queries than those of the target")
         return found
 
 
 def _labels(store: Store, embed: Stage) -> Labels | Unknown:
-    """From the lists of the data set or, where these were cleaned away, from the features."""
+    """Read the labels from the data stage or, if it was removed, from the features."""
     try:
         split = Split.load(store.read(embed.data[0].key).path / "query.json", Path())
         return Labels(split.pids, split.camids)
     except (KeyError, BadArtifact, DataError):
-        return _labels_beside_features(store, embed)
+        return _labels_of_features(store, embed)
 
 
-def _labels_beside_features(store: Store, embed: Stage) -> Labels | Unknown:
+def _labels_of_features(store: Store, embed: Stage) -> Labels | Unknown:
     try:
         columns = read_arrays(store.read(embed.key), "features.npz")
         labels = Labels(columns["query_pids"], columns["query_camids"])

@@ -1,7 +1,7 @@
-"""The features, labels and rules behind a result, used only where ranking them again gives what was scored.
+"""Features, labels and rules behind a result, used only if ranking them again reproduces the scores.
 
-No evaluator stores whole rankings. Whoever needs one makes it again from the stored features, and holds the average
-precision that comes out against the one that the evaluator stored.
+Evaluators do not store whole rankings. They are recomputed from the stored features, and their average precision is
+compared with the stored one.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 
 JUNK = -1
-MADE = ("pool", "multi_query", "shots")  # rules by which queries or gallery are made of the images, or drawn
-SAME = 1e-6  # how near average precision must be to the stored one
-GONE = "what it was ranked from is no longer in the store"
-ODD = "what it was ranked from is not what its stages leave"
+MADE = ("pool", "multi_query", "shots")  # rules that pool or draw queries or gallery images
+SAME = 1e-6  # tolerance of average precision
+GONE = "its features or labels are no longer in the store"
+ODD = "its features or labels do not have the expected form"
 RECORDED = (
-    "only the manifest of what it was ranked from is here: it was cleaned away, or came in a pack, which has no "
-    "labels, and features in half precision at most, which may rank in another order"
+    "the store has only the manifest of its features: they were removed, or come from a pack, which has no labels and "
+    "features in half precision at most, which may rank differently"
 )
 
 
 class Unknown(Exception):
-    """Reason, for a reader, why something cannot be shown."""
+    """Raised with the reason why something cannot be shown."""
 
 
 @contextmanager
 def explaining() -> Iterator[None]:
-    """Raise Unknown, with the reason, for whatever reading artifacts may raise."""
+    """Convert exceptions from reading artifacts to Unknown with a reason."""
     try:
         yield
     except (KeyError, BadArtifact):
@@ -49,11 +49,10 @@ def explaining() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scored:
-    """One result: `ap` and `valid` [Q] as its evaluator stored them, and what it was ranked from.
+    """One result: `ap` and `valid` [Q] as its evaluator stored them, and the features, labels and rules.
 
-    `columns` are {query,gallery}_{features,pids,camids}, and _images where pictures are numbered, and _clothes,
-    _modality and _tracklets where there are such labels; of an ensemble the features of its members side by side.
-    `embeds` are the stages that left them.
+    `columns` are {query,gallery}_{features,pids,camids}, optionally _images (numbers of shared images), _clothes,
+    _modality and _tracklets; features of an ensemble are concatenated. `embeds` are the stages of the features.
     """
 
     ap: np.ndarray
@@ -64,32 +63,30 @@ class Scored:
 
     @classmethod
     def of(cls, evidence: Evidence, key: str) -> Scored:
-        """The evaluation of that key. Raises Unknown, and whatever `explaining` explains."""
+        """Return the evaluation with a key. Raises Unknown, and exceptions that `explaining` converts."""
         artifact = evidence.store.read(key)
         arrays, rules = read_arrays(artifact, "per_query.npz"), _rules(read_notes(artifact).get("rules"))
         ap, valid = arrays.get("ap"), arrays.get("valid")
         if ap is None or valid is None or ap.shape != valid.shape:
-            raise Unknown("its evaluator keeps no average precision per query")
+            raise Unknown("its evaluator stores no average precision per query")
         embeds = tuple(evidence.plan.stages[parent] for _, parent in evidence.plan.stages[key].parents)
         columns = _joined([_features(evidence.store, stage) for stage in embeds])
         if len(columns["query_pids"]) != len(ap):
-            raise Unknown("its evaluator judged other queries than the target's")
+            raise Unknown("its evaluator used other queries than those of the target")
         return cls(ap, valid, rules, columns, embeds)
 
     @property
     def images(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Picture numbers of query and gallery where they share any: no query is matched with its own picture."""
+        """Image numbers of query and gallery if they share images: no query is matched with its own image."""
         query, gallery = self.columns.get("query_images"), self.columns.get("gallery_images")
         return None if query is None or gallery is None else (query, gallery)
 
     def ranked(self, some: np.ndarray, by_camera: bool = False) -> Ranking:
-        """Some queries, by number, ranked again as they were scored. Raises Unknown where that gives another AP."""
+        """Rank some queries, by number, again. Raises Unknown if their AP differs from the stored one."""
         if made := [name for name in MADE if name in self.rules.labelled]:
-            raise Unknown(
-                f"its rules ({', '.join(made)}) do not rank the gallery's images one by one for each query image"
-            )
+            raise Unknown(f"its rules ({', '.join(made)}) do not rank single gallery images for each query image")
         if by_camera and self.rules.labelled:
-            raise Unknown(f"true matches by camera are not known under its rules ({', '.join(self.rules.labelled)})")
+            raise Unknown(f"true matches by camera are not defined under its rules ({', '.join(self.rules.labelled)})")
         try:
             again = self._labelled(some) if self.rules.labelled else self._plain(some, by_camera)
         except MetricError as error:
@@ -97,7 +94,9 @@ class Scored:
         valid = self.valid[some].astype(bool)
         same = np.array_equal(again.valid, valid) and np.allclose(again.ap[valid], self.ap[some][valid], 0, SAME)
         if not same:
-            raise Unknown("its evaluator changes the ranking of the features (re-ranking, query expansion), unstored")
+            raise Unknown(
+                "its evaluator changes the ranking of the features (re-ranking, query expansion) and does not store it"
+            )
         return again
 
     def _plain(self, some: np.ndarray, by_camera: bool) -> Ranking:
@@ -110,13 +109,13 @@ class Scored:
             c["gallery_features"],
             c["gallery_pids"],
             c["gallery_camids"],
-            replace(self.rules, cmc="images"),  # AP is the same, and lists and cameras are of images
+            replace(self.rules, cmc="images"),  # AP does not change; lists and cameras require images
             by_camera=by_camera,
             **images,
         )
 
     def _labelled(self, some: np.ndarray) -> Ranking:
-        """Queries of cameras that take part: rules that name others would look for them here in vain."""
+        """Rank queries under rules limited to their cameras, since rules may name others."""
         there = set(self.columns["query_camids"][some].tolist())
         skipped = tuple(pair for pair in self.rules.skip_cameras if pair[0] in there)
         rules = replace(self.rules, query_cameras=(), skip_cameras=skipped, cmc="images")
@@ -130,14 +129,14 @@ class Scored:
         return Labelled(c[f"{side}_features"], c[f"{side}_pids"], c[f"{side}_camids"], images, **more)
 
     def order(self, query: int) -> np.ndarray:
-        """Gallery rows from the nearest on, without junk and without what the rules remove for this query."""
+        """Return gallery rows by distance, without junk and rows that the rules exclude for this query."""
         c = self.columns
         distances = _distances(c["query_features"][query], c["gallery_features"], self.rules.distance)
         order = np.flatnonzero(self._kept(query))
         return order[np.argsort(distances[order], kind="stable")]
 
     def _kept(self, query: int) -> np.ndarray:
-        """[G] bool: the gallery rows that a query meets."""
+        """Return [G] bool: the gallery rows that a query is compared with."""
         c, rules = self.columns, self.rules
         camid, camids, same = c["query_camids"][query], c["gallery_camids"], c["gallery_pids"] == c["query_pids"][query]
         kept = np.asarray(c["gallery_pids"] != JUNK)
@@ -165,7 +164,7 @@ def _features(store: Store, embed: Stage) -> dict[str, Any]:
 
 
 def gone(store: Store, embed: Stage) -> str:
-    """Why the features and labels of an embed stage are not in a store that does not have them."""
+    """Return the reason why a store lacks the features of an embed stage."""
     try:
         store.manifest(embed.key)
     except (KeyError, BadArtifact):
@@ -174,18 +173,18 @@ def gone(store: Store, embed: Stage) -> str:
 
 
 def _rules(noted: Any) -> Rules:
-    """The rules that an evaluator noted. Raises Unknown where they name no distance of features."""
+    """Return the rules that an evaluator noted. Raises Unknown if they do not name a distance of features."""
     try:
         rules = Rules(**noted)
     except (TypeError, MetricError):
-        raise Unknown("its evaluator notes no rules to rank by") from None
+        raise Unknown("its evaluator notes no ranking rules") from None
     if rules.distance == "given":
-        raise Unknown("its evaluator ranks by distances of its own (re-ranking), which are not stored")
+        raise Unknown("its evaluator ranks by other distances (re-ranking), which are not stored")
     return rules
 
 
 def _joined(loaded: list[dict[str, Any]]) -> dict[str, Any]:
-    """Features of a method, or of several side by side at unit length, as an ensemble is scored."""
+    """Return the features of a method, or the concatenated unit vectors of an ensemble."""
     joined = dict(loaded[0])
     if len(loaded) > 1:
         for side in ("query_features", "gallery_features"):
@@ -198,7 +197,7 @@ def _unit(features: np.ndarray) -> np.ndarray:
 
 
 def _distances(query: np.ndarray, gallery: np.ndarray, distance: str) -> np.ndarray:
-    """[G]: cosine or squared Euclidean distance of one query [D] to a gallery [G, D]."""
+    """Return [G]: cosine or squared Euclidean distance of one query [D] to a gallery [G, D]."""
     if distance == "cosine":
         return np.asarray(1 - _unit(gallery) @ _unit(query))
     return np.asarray(((gallery - query) ** 2).sum(1))

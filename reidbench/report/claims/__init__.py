@@ -1,4 +1,4 @@
-"""What is claimed beside what was measured: published numbers of papers, and claims of a matrix file with verdicts.
+"""Compare results with published numbers, and judge the claims of a matrix file.
 
-Imports report's results and formats, matrix and metrics. Begin with `verdicts.py` or, of papers, with `published.py`.
+Imports report's results and formats, matrix and metrics. Begin with `verdicts.py`, or with `published.py` for papers.
 """

@@ -1,6 +1,6 @@
-"""Hold the cells that `expect:` names against published numbers: what was measured, the difference, other rules.
+"""Compare the cells in `expect:` with published numbers: measured value, difference, rules that differ.
 
-A cell that was not run is there too, with its published number alone. Nothing here is ranked.
+A cell that was not run is listed with its published number alone. Nothing is ranked.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from reidbench.report.units import is_percent
 
 from .published import ap_rule, from_stand_ins, ranking_rule, transductive, words_apart
 
-RERANKED = re.compile(r"(?<!not )\bre-rank")  # in the published row or its note; how evaluators begin their word too
+RERANKED = re.compile(r"(?<!not )\bre-rank")  # in published rows and notes, and at the start of evaluators' words
 SIZE = re.compile(r"\b\d+x\d+\b")
-ON_TEST = "on test data"  # in a note on which epoch was published
+ON_TEST = "on test data"  # in a note on the published epoch
 
 
 @dataclass(frozen=True)
 class Held:
-    """One metric of a cell beside its published number, both in the evaluator's own values.
+    """One metric of a cell and its published number, both in the evaluator's own values.
 
-    `summary` is None where nothing was measured; `rules` are sentences on what was computed in another way, with which
-    the two numbers do not compare.
+    `summary` is None if nothing was measured; `rules` are sentences on differences that make the numbers incomparable.
     """
 
     cell: Expected
@@ -47,7 +46,7 @@ class Held:
 
 
 def held(board: Leaderboard, plan: Plan) -> list[Held]:
-    """All numbers that the file expects, cell by cell in its order."""
+    """Return all numbers that the file expects, cell by cell in file order."""
     benchmark = plan.benchmark
     methods = {recipe.name: recipe for recipe in benchmark.methods}
     tasks = {task.name: task for task in benchmark.tasks}
@@ -65,13 +64,13 @@ def held(board: Leaderboard, plan: Plan) -> list[Held]:
         }
         words = {name: _count_apart(cell.numbers, judge) for name, judge in judges.items()}
         evaluator = _nearest(board, cell, rules, words)
-        numbers = sorted(cell.numbers, key=lambda number: number.metric != "mAP")  # first, as `show` prints it
+        numbers = sorted(cell.numbers, key=lambda number: number.metric != "mAP")  # mAP first, as in `show`
         found += [_held(board, cell, number, evaluator, rules[evaluator][number]) for number in numbers]
     return found
 
 
 def _test_sizes(board: Leaderboard, plan: Plan, cell: Expected) -> list[str]:
-    """The sizes of test images, as 256x128: several for an ensemble of such, none for a cell that cannot be run."""
+    """Return sizes of test images such as 256x128: several for an ensemble, none for a cell that cannot be run."""
     keys = (r.row.key for evaluator in board.evaluators for r in board.cell(cell.method, cell.task, evaluator))
     key = next(filter(None, keys), None)
     embedded = [plan.stages[parent] for _, parent in plan.stages[key].parents] if key else []
@@ -81,9 +80,9 @@ def _test_sizes(board: Leaderboard, plan: Plan, cell: Expected) -> list[str]:
 def _nearest(
     board: Leaderboard, cell: Expected, rules: dict[str, dict[Published, tuple[str, ...]]], words: Mapping[str, int]
 ) -> str:
-    """The evaluator that gives most of the cell's metrics, and of those the one with the fewest other rules.
+    """Return the evaluator with most of the cell's metrics, then the fewest rules that differ.
 
-    Of several, the one whose ranking has the fewest words apart; the first in the file where these are equal too.
+    Remaining ties are resolved by the number of ranking words that differ, then by file order.
     """
 
     def distance(evaluator: str) -> tuple[int, int, int]:
@@ -96,14 +95,14 @@ def _nearest(
 def _held(board: Leaderboard, cell: Expected, number: Published, evaluator: str, rules: tuple[str, ...]) -> Held:
     summary = board.summarised(cell.method, cell.task, evaluator).get(number.metric)
     known = board.metric(evaluator, number.metric)
-    if is_percent(known) == number.metric.startswith(DISTANCE):  # published fractions are held against fractions only
+    if is_percent(known) == number.metric.startswith(DISTANCE):  # compare fractions with fractions only
         summary = None
     return Held(cell, number, evaluator, board.cell(cell.method, cell.task, evaluator), summary, rules)
 
 
 # ---------------------------------------------------------------------- rules
 def _rules(number: Published, judge: Choice, here: str, sizes: Sequence[str]) -> Iterator[str]:
-    """What is other than published, or may be: a sentence each."""
+    """Yield a sentence for each known or possible difference from the published number."""
     if number.metric == "mAP":
         yield from ap_rule(number.ap, judge)
     yield from ranking_rule(*_ranking(number, judge))
@@ -116,9 +115,9 @@ def _rules(number: Published, judge: Choice, here: str, sizes: Sequence[str]) ->
 
 
 def _ranking(number: Published, judge: Choice) -> tuple[list[str], list[str]]:
-    """Words of ranking that only the published number has, and those that only the evaluator has.
+    """Return ranking words that only the published number has, and those that only the evaluator has.
 
-    Re-ranking that a row's name or note says, and no rule, is any re-ranking.
+    Re-ranking in a row's name or note, but not in its rules, matches any re-ranking.
     """
     published, measured = words_apart(number, judge)
     if any(map(RERANKED.match, number.rules)) or not RERANKED.search(f"{number.row}; {number.note}"):
@@ -132,13 +131,13 @@ def _count_apart(numbers: Sequence[Published], judge: Choice) -> int:
 
 
 def _noted(number: Published) -> Iterator[str]:
-    """What the note says beside re-ranking, and that no row was meant to stand beside the number."""
+    """Yield sentences on the note (without re-ranking), and on numbers that no row compares with."""
     parts = [part for part in number.note.split("; ") if part and not part.startswith(("re-ranked", "not re-ranked"))]
     chosen = [part for part in parts if ON_TEST in part]
     if chosen:
-        yield f"other epoch choice: published {', '.join(chosen)}, measured here without labels of the test"
+        yield f"other epoch choice: published {', '.join(chosen)}, measured here without test labels"
     rest = [part for part in parts if part not in chosen]
     if rest:
         yield f"the published row: {'; '.join(rest)}"
     if not number.beside:
-        yield "the published row: its component says that no row of its own compares with it"
+        yield "the published row: its component declares that no row compares with it"

@@ -1,4 +1,4 @@
-"""The lines of a table of claims, as texts and as values."""
+"""Lines of the table of claims, as texts and values."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .sentences import signed, why
 from .verdicts import Claims, Judged, ends
 
 NONE = "–"
-SMALLEST = 0.001  # p that is printed
+SMALLEST = 0.001  # smallest printed p
 SIGNS = {"better": " > ", "equal": " = ", "order": " > "}
 
 
 def headings(found: Claims) -> tuple[str, ...]:
-    """The columns."""
+    """Return the columns."""
     level = f"{100 * (1 - 2 * found.rule.alpha):g} % interval"
     return "claim", "compared", "published", "effect", level, "seeds", "p for", "p against", "verdict", "why"
 
 
 def lines(board: Leaderboard, found: Claims) -> list[tuple[str, ...]]:
-    """A line for each claim, in the order of the file."""
+    """Return one line per claim, in file order."""
     return [_line(board, found, one) for one in found.judged]
 
 
@@ -46,7 +46,7 @@ def _line(board: Leaderboard, found: Claims, one: Judged) -> tuple[str, ...]:
 
 
 def compared(board: Leaderboard, one: Judged) -> str:
-    """Rows, metric and tasks in a line; the unit of a metric that is not in %."""
+    """Return rows, metric and tasks on one line, with the unit of a metric that is not in %."""
     claim = one.claim
     name = claim.metric if is_percent(one.metric) else described(claim.metric, one.metric)
     on = "all tasks" if len(board.tasks) > 1 and set(claim.on) == set(board.tasks) else ", ".join(claim.on)
@@ -55,7 +55,7 @@ def compared(board: Leaderboard, one: Judged) -> str:
 
 
 def published(one: Judged) -> str:
-    """What a paper has."""
+    """Return the published effect or text."""
     given = one.claim.published
     if given is None:
         return NONE
@@ -63,12 +63,12 @@ def published(one: Judged) -> str:
 
 
 def _printed(effect: float, one: Judged) -> str:
-    """An effect in the printed unit, as the file has it."""
+    """Format an effect given in the printed unit."""
     return signed(effect / 100 if one.metric.unit == "%" else effect, one.metric)
 
 
 def _effect(one: Judged) -> str:
-    """The effect of the pair that decides, and of each task where there are several."""
+    """Return the effect of the deciding pair, and by task if there are several."""
     shown = one.shown
     if shown.effect is None:
         return NONE
@@ -85,7 +85,7 @@ def _interval(found: Claims, one: Judged, shown: Pair) -> str:
 
 
 def seeds(shown: Pair) -> str:
-    """How many seeds stand behind a pair, and pre-trainings where there are several."""
+    """Return the number of seeds of a pair, and of pre-trainings if there are several."""
     if not shown.tasks:
         return NONE
     times = f" x {shown.pretrainings} pre-trainings" if shown.pretrainings > 1 else ""
@@ -93,7 +93,7 @@ def seeds(shown: Pair) -> str:
 
 
 def probability(p: float) -> str:
-    """A p-value as text."""
+    """Format a p-value."""
     if math.isnan(p):
         return NONE
     return f"{p:.2g}" if p >= SMALLEST else f"< {SMALLEST:g}"
@@ -101,7 +101,7 @@ def probability(p: float) -> str:
 
 # ---------------------------------------------------------------------- values
 def raw(board: Leaderboard, found: Claims) -> dict[str, Any]:
-    """Everything as values, for JSON: effects as the evaluators give metrics, fractions where the unit is %."""
+    """Return all values for JSON; effects are fractions if the metric's unit is %."""
     return {
         "rule": {"alpha": found.rule.alpha, "effect": found.rule.effect, "level": found.level},
         "claims": [_raw(board, found, one) for one in found.judged],

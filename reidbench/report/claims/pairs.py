@@ -1,4 +1,4 @@
-"""Two rows on the tasks of a claim: their differences, paired by seed and pre-training, and what varies together."""
+"""Two rows on the tasks of a claim: differences paired by seed and pre-training, and tasks that vary together."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from reidbench.report.ranks.cells import why_incomplete
 from reidbench.report.results import Leaderboard, Result
 
 ELSEWHERE = "trained elsewhere"
-Replicate = tuple[int | None, int | None]  # pre-training seed and seed; None: the result does not depend on it
-Trained = Callable[[Result], frozenset[str]]  # names of the trainings behind a result
+Replicate = tuple[int | None, int | None]  # pre-training seed and seed; None if the result does not depend on it
+Trained = Callable[[Result], frozenset[str]]  # ids of the trainings behind a result
 
 
 @dataclass(frozen=True)
 class OnTask:
-    """A pair on one task: differences [P, S] of pre-trainings by seeds, positive where the first row is better."""
+    """A pair on one task: differences [P, S] by pre-training and seed, positive if the first row is better."""
 
     task: str
     differences: Doubles
-    seeded: bool  # whether anything of them depends on seeds
-    same: bool  # whether both rows have the very same results
+    seeded: bool  # whether any of them depends on seeds
+    same: bool  # whether both rows have identical results
 
     @property
     def mean(self) -> float:
-        """Over all replicates."""
+        """Mean over all replicates."""
         return float(self.differences.mean())
 
 
@@ -41,8 +41,8 @@ class OnTask:
 class Pair:
     """Two rows, the better one first, and the mean difference over the tasks of a claim.
 
-    `groups` are the tasks whose differences vary together, since a training stands behind several of them; `pretrained`
-    says whether there is a pre-training behind either row. `missing` says why there is no effect, else it is empty.
+    `groups` are tasks whose differences vary together because they share a training; `pretrained` is True if either
+    row has a pre-training. `missing` is the reason why there is no effect, or empty.
     """
 
     first: str
@@ -55,19 +55,19 @@ class Pair:
 
     @property
     def seeds(self) -> int:
-        """How many seeds stand behind it; 0 where nothing depends on them."""
+        """Number of seeds; 0 if nothing depends on them."""
         return min((one.differences.shape[1] for one in self.tasks if one.seeded), default=0)
 
     @property
     def pretrainings(self) -> int:
-        """How many pre-trainings stand behind it."""
+        """Number of pre-trainings."""
         return max((one.differences.shape[0] for one in self.tasks), default=0)
 
 
 def trainings(plan: Plan) -> Trained:
-    """By result: the keys of all stages behind it that compute something of their own from images.
+    """Return a function from a result to the keys of the stages behind it that compute from images.
 
-    Features of a file count as one training of their seed: nobody knows what is behind them.
+    Features from a file count as one training of their seed, since their origin is unknown.
     """
     found: dict[str, frozenset[str]] = {}
 
@@ -83,7 +83,7 @@ def trainings(plan: Plan) -> Trained:
 
 
 def pair(board: Leaderboard, claim: Claim, metric: Metric, rows: tuple[str, str], trained: Trained) -> Pair:
-    """The differences of two rows by a claim's metric; without an effect where a result is missing."""
+    """Return the differences of two rows by a claim's metric; a missing result leaves no effect."""
     cells = {(row, task): board.cell(row, task, claim.by) for task in claim.on for row in rows}
     missing = [_missing(place, results, claim.metric) for place, results in cells.items()]
     if any(missing):
@@ -94,7 +94,7 @@ def pair(board: Leaderboard, claim: Claim, metric: Metric, rows: tuple[str, str]
         sides = [_by_replicate(cells[row, task], claim.metric) for row in rows]
         differences, unpaired = _differences(*sides)
         if unpaired:
-            return Pair(*rows, missing=f"{' and '.join(rows)} on {task} have no results of the same seeds: {unpaired}")
+            return Pair(*rows, missing=f"{' and '.join(rows)} on {task} lack results for the same seeds: {unpaired}")
         keys = [{result.row.key for result in cells[row, task]} for row in rows]
         seeded = any(seed is not None for side in sides for _, seed in side)
         on.append(OnTask(task, sign * differences, seeded, None not in keys[0] and keys[0] == keys[1]))
@@ -116,9 +116,9 @@ def _by_replicate(results: Sequence[Result], metric: str) -> dict[Replicate, flo
 
 
 def _differences(first: Mapping[Replicate, float], second: Mapping[Replicate, float]) -> tuple[Doubles, str]:
-    """First - second, [P, S]; a side that does not depend on a seed has its value for each of the other's.
+    """Return first - second, [P, S], and the seeds that one side lacks as text, empty if all are paired.
 
-    The seeds that one side lacks, in words; empty where all are paired.
+    A side that does not depend on a seed has the same value for each seed of the other.
     """
     axes: list[list[int | None]] = []
     for axis in (0, 1):
@@ -141,9 +141,9 @@ def _of(side: Mapping[Replicate, float], pretrained: int | None, seed: int | Non
     return next((side[place] for place in places if place in side), None)
 
 
-# ---------------------------------------------------------------------- what varies together
+# ---------------------------------------------------------------------- tasks that vary together
 def _groups(results: Mapping[str, Sequence[Result]], trained: Trained) -> tuple[tuple[str, ...], ...]:
-    """Tasks joined where one training, of some seeds only, stands behind the results of both."""
+    """Group tasks that share a training of some, but not all, seeds."""
     varying = {task: _varying(several, trained) for task, several in results.items()}
     groups: list[list[str]] = []
     for task in results:
@@ -154,7 +154,7 @@ def _groups(results: Mapping[str, Sequence[Result]], trained: Trained) -> tuple[
 
 
 def _varying(results: Sequence[Result], trained: Trained) -> set[str]:
-    """The trainings behind results of one task that not all seeds and pre-trainings of its row have in common."""
+    """Return the trainings behind results of one task that not all replicates of a row share."""
     found: set[str] = set()
     for row in {result.row.method for result in results}:
         own = [trained(result) for result in results if result.row.method == row]
@@ -163,16 +163,16 @@ def _varying(results: Sequence[Result], trained: Trained) -> set[str]:
 
 
 def _with_effect(given: Pair) -> Pair:
-    """The pair with its effect, where every task that depends on seeds has two or more of them."""
+    """Add the effect to a pair if every task that depends on seeds has at least two."""
     few = [one.task for one in given.tasks if one.seeded and one.differences.size < 2]
     several = any(one.differences.size > 1 for one in given.tasks)
     missing = ""
     if given.tasks and all(one.same for one in given.tasks):
-        missing = f"{given.first} and {given.second} are one and the same result: nothing is compared"
+        missing = f"{given.first} and {given.second} have identical results: there is nothing to compare"
     elif few:
-        missing = f"a claim needs at least 2 seeds, and there is 1 on {', '.join(few)}"
+        missing = f"a claim requires at least 2 seeds, and there is 1 on {', '.join(few)}"
     elif not several:
-        missing = "neither row depends on a seed, so that nothing is known of chance"
+        missing = "neither row depends on a seed, so the spread is unknown"
     if missing:
         return replace(given, missing=missing)
     by_task = {one.task: one.differences for one in given.tasks}

@@ -1,4 +1,4 @@
-"""Claims with their verdicts as Markdown and JSON, with the rule that the verdicts follow from."""
+"""Claims with verdicts and their rule as Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERDICTS = ("reproduced", "refuted", "undecided")
 
 @dataclass(frozen=True)
 class Judged:
-    """The claims of one matrix file with its results, and sentences about when the claims were there."""
+    """The claims of one matrix file with its results, and sentences about their dates."""
 
     board: Leaderboard
     claims: Claims
@@ -32,28 +32,28 @@ class Judged:
 
 
 def judged(board: Leaderboard, plan: Plan, store: Store) -> Judged:
-    """The claims of a plan's file, from what a store has of it."""
+    """Return the judged claims of a plan's file, from the results in a store."""
     found = judge(board, plan)
     return Judged(board, found, tuple(timing(board, found, store)))
 
 
 def markdown(given: Sequence[Judged]) -> str:
-    """The claims of each matrix file, and below them what verdicts mean."""
+    """Return the claims of each matrix file, and the meaning of verdicts."""
     return "\n".join([*(titled(one, "#") for one in given), f"# {JUDGED}\n\n{meaning()}"])
 
 
 def titled(one: Judged, level: str) -> str:
-    """The claims of one file below a heading."""
+    """Return the claims of one file with a heading."""
     return f"{level} {one_line(f'{TITLE} of {one.board.title}')}\n\n{block(one)}"
 
 
 def meaning() -> str:
-    """What all verdicts follow from, whatever the numbers of a file's rule."""
+    """Return the meaning of verdicts, independent of a file's rule."""
     return "\n".join(f"- {one_line(sentence)}" for sentence in MEANING) + "\n"
 
 
 def block(one: Judged) -> str:
-    """How many claims of one file have which verdict, a table, the numbers of the rule, and what else must be known."""
+    """Return counts of verdicts, the table, the file's rule, and warnings."""
     found = one.claims
     parts = [counted(found), table(list(headings(found)), [list(line) for line in lines(one.board, found)])]
     said = [*rule(found), *one.timing, *origins(one.board, found)]
@@ -61,21 +61,21 @@ def block(one: Judged) -> str:
 
 
 def counted(found: Claims) -> str:
-    """How many claims there are, by verdict."""
+    """Return the number of claims by verdict."""
     counts: Counter[str] = Counter(one.verdict for one in found.judged)
     total = len(found.judged)
     return f"{total} claim{'' if total == 1 else 's'}: {', '.join(f'{counts[word]} {word}' for word in VERDICTS)}."
 
 
 def origins(board: Leaderboard, found: Claims) -> Iterator[str]:
-    """What the means behind claims mix: results of different versions, sources or processors."""
+    """Yield sentences about means behind claims that mix versions, sources or processors."""
     cells = {(row, task, one.claim.by) for one in found.judged for row in one.claim.rows for task in one.claim.on}
     names = {f"{row} on {task} by {by}: " for row, task, by in cells}
     yield from (sentence for sentence in board.mixed if any(sentence.startswith(name) for name in names))
 
 
 def as_json(given: Sequence[Judged]) -> str:
-    """A list of files with their rule and claims, all values as the evaluators give them."""
+    """Return a list of files with rules and claims; values as evaluators give them."""
     content: list[dict[str, Any]] = [
         {"title": one.board.title, **raw(one.board, one.claims)}
         | {"timing": list(one.timing), "mixed": list(origins(one.board, one.claims))}

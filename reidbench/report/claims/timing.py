@@ -1,4 +1,4 @@
-"""Whether claims were there before their results: a claim that was written after them predicts nothing."""
+"""Compare the dates of claims and results: a claim written after its results predicts nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from reidbench.store.artifacts import Store
 
 from .verdicts import Claims, Judged
 
-MOST = 3  # claims that are named
+MOST = 3  # number of named claims
 
 
 def timing(board: Leaderboard, found: Claims, store: Store) -> Iterator[str]:
-    """When the claims were first run, and those that are not known to be older than their results."""
+    """Yield a sentence on the first run with the claims, or on claims not known to predate their results."""
     begun = {one.claim.say: list(_begun(board, one, store)) for one in found.judged}
     first = [began for several in begun.values() for began in several]
     if not first:
@@ -23,14 +23,14 @@ def timing(board: Leaderboard, found: Claims, store: Store) -> Iterator[str]:
     if not late:
         since = min(one.claim.since for one in found.judged if one.claim.since)
         yield (
-            "By what is recorded, the claims and their rule are older than the results: the first run with them began "
-            f"at {since}, the first evaluation behind them at {min(first)}."
+            "According to the records, claims and rule predate the results: the first run with them began at "
+            f"{since}, their first evaluation at {min(first)}."
         )
         return
     names = ", ".join(late[:MOST]) + (f" and {len(late) - MOST} more" if len(late) > MOST else "")
     yield (
-        f"Of {len(late)} of {len(found.judged)} claims no run is recorded that began, with the claim and the rule as "
-        f"they are, before the first of their results: they may have been written after these were seen ({names})."
+        f"For {len(late)} of {len(found.judged)} claims, no recorded run with the current claim and rule began before "
+        f"their first result: they may have been written after the results were known ({names})."
     )
 
 
@@ -39,7 +39,7 @@ def _late(one: Judged, first: str) -> bool:
 
 
 def _begun(board: Leaderboard, one: Judged, store: Store) -> Iterator[str]:
-    """When the evaluations behind a claim began."""
+    """Yield the start times of the evaluations behind a claim."""
     for row in one.claim.rows:
         for task in one.claim.on:
             for result in board.cell(row, task, one.claim.by):

@@ -1,4 +1,4 @@
-"""The verdict on each claim of a matrix file: reproduced, refuted or undecided, by the rule that the file has."""
+"""The verdict on each claim of a matrix file (reproduced, refuted or undecided) by the file's rule."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ Verdict = Literal["reproduced", "refuted", "undecided"]
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its pairs of rows, and the p-values that its verdict follows from.
+    """A claim with its pairs of rows, p-values and verdict.
 
-    `p` is of the claim and `against` of what refutes it, each by a one-sided test; `p_holm` and `against_holm` are
-    corrected for all claims of the file. They are NaN for a claim that could not be tested, as `missing` says. All
-    effects are in the evaluator's own values, fractions where the unit is %; `margin` and `counts`, the least effect
-    that counts, as well. `power` is the chance to see an effect of `counts` beyond the margin (of equal rows: to show
-    that they are, where their true difference is 0) with these seeds, at alpha by the number of claims. `seeds_to_see`
-    are what that takes with power 0.8, `seeds_to_decide` what the observed effect takes; None for too many.
+    `p` is for the claim and `against` for its refutation, each from a one-sided test; `p_holm` and `against_holm` are
+    corrected for all claims of the file. They are NaN for a claim that could not be tested; `missing` is the reason.
+    Effects, `margin` and `counts` (the least effect that counts) are in the evaluator's own values, fractions if the
+    unit is %. `power` is the probability of detecting an effect of `counts` beyond the margin (for equal rows: of
+    showing equality if the true difference is 0) with these seeds, at alpha divided by the number of claims.
+    `seeds_to_see` is the number of seeds for power 0.8, `seeds_to_decide` the number for the observed effect; None for
+    too many.
     """
 
     claim: Claim
@@ -48,17 +49,17 @@ class Judged:
 
     @property
     def missing(self) -> str:
-        """Why the claim could not be tested; empty where it was."""
+        """The reason why the claim could not be tested, or ""."""
         return "; ".join(dict.fromkeys(one.missing for one in self.pairs if one.missing))
 
     @property
     def least(self) -> float:
-        """What refutes a claim of a better row where it is excluded: the least effect that counts, or the margin."""
+        """The effect whose exclusion refutes a claim of a better row: the least effect that counts, or the margin."""
         return max(self.margin, self.counts)
 
     @property
     def shown(self) -> Pair:
-        """The pair that decides: of a claim that is refuted the one that refutes it most, else what shows it least."""
+        """The deciding pair: the strongest refutation of a refuted claim, else the weakest support."""
         tested = [(one, one.effect) for one in self.pairs if one.effect]
         if self.missing or not tested:
             return self.pairs[0]
@@ -66,30 +67,30 @@ class Judged:
 
     @property
     def equal(self) -> bool:
-        """Whether rows are claimed to be equal."""
+        """Whether the claim is that rows are equal."""
         return self.claim.kind == "equal"
 
 
 @dataclass(frozen=True)
 class Claims:
-    """All claims of a matrix file with their verdicts, and the rule."""
+    """All claims of a matrix file with verdicts, and the rule."""
 
     rule: ClaimRule
     judged: tuple[Judged, ...]
 
     @property
     def level(self) -> float:
-        """Alpha by the number of claims: a test at this level counts whatever the other claims come to."""
+        """Alpha divided by the number of claims: a test at this level holds for any results of the other claims."""
         return self.rule.alpha / max(1, len(self.judged))
 
 
 def judge(board: Leaderboard, plan: Plan) -> Claims:
-    """The verdicts on all claims of a plan's file, from the results of its leaderboard."""
+    """Return the verdicts on all claims of a plan's file, from the results of its leaderboard."""
     return verdicts(board, plan.benchmark.claims, plan.benchmark.claim_rule, trainings(plan))
 
 
 def verdicts(board: Leaderboard, claims: Sequence[Claim], rule: ClaimRule, trained: Trained) -> Claims:
-    """The verdicts on claims from the results of a leaderboard; `trained` gives the trainings behind a result."""
+    """Return the verdicts on claims from the results of a leaderboard; `trained` returns the trainings of a result."""
     tested = [_tested(board, claim, trained) for claim in claims]
     corrected = zip(effects.holm([one.p for one in tested]), effects.holm([one.against for one in tested]), strict=True)
     judged = [replace(one, p_holm=p, against_holm=q) for one, (p, q) in zip(tested, corrected, strict=True)]
@@ -98,7 +99,7 @@ def verdicts(board: Leaderboard, claims: Sequence[Claim], rule: ClaimRule, train
 
 
 def ends(given: Judged, found: Effect, alpha: float) -> Interval:
-    """The interval of an effect at level 1 - 2 alpha, cut where differences of the metric end."""
+    """Return the interval of an effect at level 1 - 2 alpha, clipped to the range of the metric's differences."""
     interval = effects.interval(found, alpha)
     low, high = given.metric.ends
     cut = within(interval.low, interval.high, (low - high, high - low))
@@ -118,14 +119,14 @@ def _tested(board: Leaderboard, claim: Claim, trained: Trained) -> Judged:
 
 
 def _for(given: Judged, found: Sequence[Effect]) -> float:
-    """p that the claim holds for all pairs."""
+    """Return p that the claim holds for all pairs."""
     return effects.all_of([_shows(given, one) for one in found])
 
 
 def _against(given: Judged, found: Sequence[Effect]) -> float:
-    """p that the claim fails for one pair: two rows differ, an order is reversed, or the effect is too small to count.
+    """Return p that the claim fails for one pair: two rows differ, an order is reversed, or the effect is too small.
 
-    The steps of an order may be smaller than what counts, since papers order rows that are close to each other.
+    The steps of an order may be smaller than the least effect that counts, since papers order rows with close values.
     """
     return effects.any_of([_refutes(given, one) for one in found])
 
@@ -141,21 +142,21 @@ def _refutes(given: Judged, one: Effect) -> float:
 
 
 def _verdict(given: Judged, rule: ClaimRule) -> Verdict:
-    """An effect that is shown counts as reproduced however small it is; the sentences name one that is."""
+    """Return the verdict; a significant effect counts as reproduced even if it is small."""
     if given.p_holm <= rule.alpha:
         return "reproduced"
     return "refuted" if given.against_holm <= rule.alpha else "undecided"
 
 
 def _doubt(given: Judged, one: Effect) -> tuple[float, float]:
-    """What speaks against the claim in one of its pairs: its p and, where several are alike, the effect."""
+    """Return a sort key for the evidence against the claim in one pair: p, then the effect."""
     p = -_refutes(given, one) if given.verdict == "refuted" else _shows(given, one)
     return p, abs(one.value) if given.equal else -one.value
 
 
 # ---------------------------------------------------------------------- power
 def _with_power(given: Judged, level: float) -> Judged:
-    """With the power that there is and the seeds that it takes, the most of all pairs."""
+    """Add power (minimum over pairs) and required seeds (maximum over pairs)."""
     found = [one.effect for one in given.pairs if one.effect]
     if given.missing or not found:
         return given
@@ -171,11 +172,11 @@ def _with_power(given: Judged, level: float) -> Judged:
 
 
 def _seeds_to_decide(given: Judged, found: Sequence[Effect], level: float) -> int | None:
-    """Seeds that would decide the claim, one way or the other, if the observed effects are the true ones.
+    """Return the seeds that would decide the claim either way if the observed effects are the true ones.
 
-    One pair that speaks against it is enough; else all must be seen.
+    One contrary pair suffices; otherwise all pairs must be significant.
     """
-    sides = 2 if given.equal else 1  # of the test that refutes it
+    sides = 2 if given.equal else 1  # of the refuting test
     beyond = [_contrary(given, one) for one in found]
     if max(beyond) > 0:
         tests = zip(found, beyond, strict=True)
@@ -187,7 +188,7 @@ def _seeds_to_decide(given: Judged, found: Sequence[Effect], level: float) -> in
 
 
 def _contrary(given: Judged, one: Effect) -> float:
-    """How far an observed effect is on the side that refutes the claim; of `better` where that is the nearer side."""
+    """Return how far an observed effect is on the refuting side; for `better`, only if that side is nearer."""
     if given.equal:
         return abs(one.value) - given.margin
     if given.claim.kind == "order":

@@ -1,4 +1,4 @@
-"""Rows in parts (by camera, pair of cameras, or person) as Markdown, CSV or JSON."""
+"""Breakdowns of rows (by camera, pair of cameras, or person) as Markdown, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ LABELS: dict[Kind, tuple[str, ...]] = {
     "persons": ("pid",),
 }
 MEANT: dict[Kind, str] = {
-    "camera": "by the camera of the query: mean over queries and seeds (number of queries that count).",
-    "camera-pair": "by pair of cameras: mean over queries and seeds (number of queries that count).",
+    "camera": "by query camera: mean over queries and seeds (number of counted queries).",
+    "camera-pair": "by pair of cameras: mean over queries and seeds (number of counted queries).",
     "persons": "of the worst persons: mean over queries and seeds.",
 }
 PAIRED = (
-    "Lines are the cameras of queries, columns those of their true matches. True matches of other cameras are left out "
-    "as junk is, other persons of all cameras stay, and a query without a true match in a camera does not count there "
-    "(Zheng et al., ICCV 2015)."
+    "Rows are the cameras of queries, columns those of their true matches. True matches from other cameras are "
+    "ignored like junk, other persons of all cameras stay in the gallery, and a query counts only if it has a true "
+    "match in the column's camera (Zheng et al., ICCV 2015)."
 )
 ROW = ("method", "task", "evaluator")
 
 
 def person(pid: int) -> str:
-    """A pid as people read it."""
+    """Return a pid as text, with the meaning of -1 and 0."""
     return {-1: "-1 (junk)", 0: "0 (distractor)"}.get(pid, str(pid))
 
 
 def camera(camid: int) -> str:
-    """A camid as people read it."""
+    """Return a camid as text."""
     return "unknown camera" if camid == UNKNOWN_CAMERA else f"camera {camid}"
 
 
 # ---------------------------------------------------------------------- Markdown
 def markdown(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric: str) -> str:
-    """Tables of the rows in parts, and below them what was left out and which rows cannot be broken down."""
+    """Return tables of the breakdowns, notes on ignored queries, and the rows without a breakdown."""
     parts = [f"# {one_line(board.title)}", "", one_line(f"{heading(board, metric)} {MEANT[kind]}"), ""]
     parts += [PAIRED, ""] if kind == "camera-pair" else []
     for title, lines in _TABLES[kind](board, [one for one in found if not one.reason], metric):
@@ -56,12 +56,12 @@ def markdown(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric:
     said = list(dict.fromkeys(note for one in found for note in notes(board, one)))
     parts += [*(f"- {one_line(note)}" for note in said), ""] if said else []
     lacking = [f"{some(rows)}: {reason}" for reason, rows in without_parts(board, found).items()]
-    parts += ["Rows that cannot be broken down:", "", *(f"- {one_line(row)}" for row in lacking), ""] if lacking else []
+    parts += ["Rows without a breakdown:", "", *(f"- {one_line(row)}" for row in lacking), ""] if lacking else []
     return "\n".join(parts)
 
 
 def _cameras(board: Leaderboard, found: Sequence[Breakdown], metric: str) -> Iterator[tuple[str, list[str]]]:
-    """A table for each task and evaluator, a line for each method."""
+    """Yield one table per task and evaluator, with one line per method."""
     columns: dict[str, list[Breakdown]] = {}
     for one in found:
         columns.setdefault(_where(board, one), []).append(one)
@@ -76,7 +76,7 @@ def _cameras(board: Leaderboard, found: Sequence[Breakdown], metric: str) -> Ite
 
 
 def _pairs(board: Leaderboard, found: Sequence[Breakdown], metric: str) -> Iterator[tuple[str, list[str]]]:
-    """A table for each row, query cameras over gallery cameras."""
+    """Yield one table per row, query cameras over gallery cameras."""
     for one in found:
         own, others = (sorted({part.label[side] for part in one.parts}, key=_unknown_last) for side in (0, 1))
         by_pair = {part.label: part for part in one.parts}
@@ -91,7 +91,7 @@ def _pairs(board: Leaderboard, found: Sequence[Breakdown], metric: str) -> Itera
 
 
 def _persons(board: Leaderboard, found: Sequence[Breakdown], metric: str) -> Iterator[tuple[str, list[str]]]:
-    """A table for each row, the worst person first."""
+    """Yield one table per row, the worst person first."""
     label = NAMES.get(metric, metric)
     for one in found:
         lines = [
@@ -110,14 +110,14 @@ _TABLES: dict[Kind, _Tables] = {"camera": _cameras, "camera-pair": _pairs, "pers
 
 
 def worst_sentence(one: Breakdown, label: str) -> str:
-    """The share of the worst persons in queries and in the error, which is what the metric lacks to its best value."""
+    """Return a sentence with the share of the worst persons in queries and in the error (best value minus metric)."""
     queries = sum(part.queries for part in one.parts)
     shares = [part.share for part in one.parts if part.share is not None]
     if not one.parts or len(shares) < len(one.parts):
         return ""
     return (
         f"These {len(one.parts)} of {one.parts_in_all} persons have {queries} of {one.queries} queries and "
-        f"{_percent(math.fsum(shares))} % of the error: of what {label} lacks to its best value."
+        f"{_percent(math.fsum(shares))} % of the error (the gap between {label} and its best value)."
     )
 
 
@@ -150,7 +150,7 @@ def _where(board: Leaderboard, one: Breakdown) -> str:
 
 
 def without_parts(board: Leaderboard, found: Sequence[Breakdown]) -> dict[str, list[str]]:
-    """The rows that cannot be broken down, by reason."""
+    """Return the rows without a breakdown, by reason."""
     reasons: dict[str, list[str]] = {}
     for one in found:
         if one.reason:
@@ -159,22 +159,22 @@ def without_parts(board: Leaderboard, found: Sequence[Breakdown]) -> dict[str, l
 
 
 def notes(board: Leaderboard, one: Breakdown) -> Iterator[str]:
-    """What does not count as others do, for all methods of a column alike."""
+    """Yield notes on queries that are ignored or count as zero, for all methods of a column."""
     where, total = _where(board, one), one.queries + one.dropped
     if one.dropped:
-        yield f"{where}: {one.dropped} of {total} queries count in no mean: they have no true match"
+        yield f"{where}: {one.dropped} of {total} queries are ignored: they have no true match"
     if one.others:
-        images = f"{one.others} of {total + one.others} query images are no queries of their own"
-        yield f"{where}: {images}: the rules pool them, or leave their cameras out"
+        images = f"{one.others} of {total + one.others} query images are not separate queries"
+        yield f"{where}: {images}: the rules pool them or exclude their cameras"
     if one.zeroed:
         yield f"{where}: {one.zeroed} of {total} queries count as 0: they have no true match"
     if one.cameraless:
-        yield f"{where}: no camera of its queries is known"
+        yield f"{where}: the cameras of the queries are unknown"
 
 
 # ---------------------------------------------------------------------- CSV and JSON
 def as_csv(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric: str) -> str:
-    """A line for each part of each row, values as evaluators give them (fractions), camera -1 where it is unknown."""
+    """Return one line per part of each row; values are fractions, as evaluators give them; camera -1 is unknown."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     shares = [] if kind == "camera-pair" else ["share"]
@@ -192,13 +192,13 @@ def as_csv(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric: s
 
 
 def as_json(board: Leaderboard, found: Sequence[Breakdown], kind: Kind, metric: str) -> str:
-    """The same as CSV has, by row, with the value of the whole row; null for what is not known."""
+    """Return the same values as CSV, by row, with the value of the whole row; null for unknown values."""
     rows = [{**dict(zip(ROW, one.cell, strict=True)), **raw(one, kind)} for one in found]
     return json.dumps({"title": board.title, "breakdown": kind, "metric": metric, "rows": rows}, indent=1) + "\n"
 
 
 def raw(one: Breakdown, kind: Kind) -> dict[str, Any]:
-    """A row in parts for JSON, without its place."""
+    """Return the breakdown of a row for JSON, without method, task and evaluator."""
     if one.reason:
         return {"reason": one.reason, "parts": []}
     parts = [

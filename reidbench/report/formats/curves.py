@@ -1,4 +1,4 @@
-"""Collect the points of charts: CMC curves, and accuracy against training time. Nothing is drawn here."""
+"""Points of charts: CMC curves, and accuracy against training time or other costs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Cost:
-    """One method's metric, a mean over seeds, against an amount: seconds of all training behind it, or another cost."""
+    """One method's metric (mean over seeds) against its cost: seconds of all training, or another amount."""
 
     method: str
     amount: float
@@ -34,10 +34,10 @@ class Cost:
 
 
 def curves(board: Leaderboard, evidence: Evidence, task: str, evaluator: str) -> list[Curve]:
-    """The CMC curves of all methods of a column, the mean over seeds, up to rank 50.
+    """Return the CMC curves of all methods of a column, means over seeds, up to rank 50.
 
-    Only metrics cmc1, cmc2, ... count that the evaluator declares to be fractions in %. An evaluator that keeps no
-    `first_hit` per query, or counts in another way, gives the ranks of its metrics only.
+    Only metrics cmc1, cmc2, ... that the evaluator declares as fractions in % count. Without a stored `first_hit` per
+    query that matches these metrics, a curve has the ranks of the metrics only.
     """
     found = []
     ranks = {name for name, metric in board.declarations(evaluator).items() if metric.unit == "%"}
@@ -51,7 +51,7 @@ def curves(board: Leaderboard, evidence: Evidence, task: str, evaluator: str) ->
 
 
 def costs(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, metric: str) -> list[Cost]:
-    """Metric and training seconds of the methods of a column, where both are known."""
+    """Return metric and training seconds of the methods of a column that have both."""
     found = []
     for method in board.methods:
         summary = board.summarised(method, task, evaluator).get(metric)
@@ -62,7 +62,7 @@ def costs(board: Leaderboard, evidence: Evidence, task: str, evaluator: str, met
 
 
 def efficiency_costs(board: Leaderboard, task: str, evaluator: str, metric: str, column: Column) -> list[Cost]:
-    """Metric and a column of efficiency of the methods of a table's column, measured on one machine."""
+    """Return metric and an efficiency column of the methods of a column, measured on one machine."""
     found = []
     for method in board.methods:
         summary = board.summarised(method, task, evaluator).get(metric)
@@ -73,7 +73,7 @@ def efficiency_costs(board: Leaderboard, task: str, evaluator: str, metric: str,
 
 
 def _curve(result: Result, evidence: Evidence, ranks: set[str]) -> dict[int, float]:
-    """Rank to share. The whole curve only if it passes through the metrics that the evaluator reported."""
+    """Return shares by rank: the whole curve only if it matches the metrics that the evaluator reported."""
     points = {int(name[3:]): value for name, value in result.metrics.items() if CMC.fullmatch(name) and name in ranks}
     whole = _whole(result, evidence) if points else {}
     agrees = all(abs(whole[rank] - value) < 1e-9 for rank, value in points.items() if rank in whole)

@@ -1,4 +1,4 @@
-"""Every method against one of them, in text and for JSON: paired differences, and queries won, tied and lost."""
+"""All methods against one of them, as text and JSON: paired differences, and queries won, tied and lost."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .tables import one_line, table
 
 
 def differences_to(board: Leaderboard, against: str, metric: str) -> str:
-    """Markdown: paired differences to a method, and what they lack. Raises ReidbenchError when there is none."""
+    """Return paired differences to a method as Markdown. Raises ReidbenchError for an unknown method."""
     several = len(board.evaluators) > 1
     rows: dict[tuple[str, str], dict[str, str]] = {}
     pairs = list(differences(board, against, metric))
-    of_groups = averages(board)  # not of forgetting, of which less is better
+    of_groups = averages(board)  # without forgetting, where lower is better
     several_tasks = differences(of_groups, against, metric) if against in of_groups.methods else ()
     for pair in (*pairs, *several_tasks):
         rows.setdefault((pair.method, pair.evaluator), {})[pair.task] = _difference(board, pair, metric)
@@ -34,7 +34,7 @@ def differences_to(board: Leaderboard, against: str, metric: str) -> str:
     parts = [one_line(_difference_title(board, against, metric, pairs)), table(headers, cells)] if cells else []
     if any(pair.apart for pair in pairs):
         parts.append(
-            "Words in brackets are of one of the two protocols only: such a difference is not the method's alone."
+            "Words in brackets occur in only one of the two protocols: the difference is not due to the method alone."
         )
     parts += [
         one_line(sentence) for sentence in (*few_seeds(pairs), *without_difference(board, against, metric, pairs))
@@ -43,7 +43,7 @@ def differences_to(board: Leaderboard, against: str, metric: str) -> str:
 
 
 def _queries_to(board: Leaderboard, against: str, metric: str) -> list[str]:
-    """Queries won, tied and lost against a method: a table, and which rows it does not have."""
+    """Return a table of queries won, tied and lost against a method, and the reasons for missing rows."""
     several = len(board.evaluators) > 1
     found = list(tallies(board, against, metric))
     lines = [
@@ -59,7 +59,9 @@ def _queries_to(board: Leaderboard, against: str, metric: str) -> list[str]:
     for one in found:
         if one.reason:
             reasons.setdefault(one.reason, []).append(f"{one.method} on {one.task}")
-    return parts + [one_line(f"No queries to compare for {some(rows)}: {reason}.") for reason, rows in reasons.items()]
+    return parts + [
+        one_line(f"No per-query comparison for {some(rows)}: {reason}.") for reason, rows in reasons.items()
+    ]
 
 
 def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> str:
@@ -74,7 +76,7 @@ def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequ
         f" ({f'{of}: ' if (of := name.removeprefix(label).lstrip()) else ''}lower is better, so positive is lower)"
         for name in lower_is_better(board, [metric])
     )
-    counted = ", and in how many seeds it is better" if kinds != {None} else ""
+    counted = ", number of seeds where it is better" if kinds != {None} else ""
     return f"{label} against {against}{among}{lower}: paired mean [95 % interval]{counted}:"
 
 
@@ -91,7 +93,7 @@ def _difference(board: Leaderboard, pair: Paired, metric: str) -> str:
 
 
 def raw_differences(board: Leaderboard, against: str, metric: str) -> list[dict[str, Any]]:
-    """Each other method against one: the paired difference, and queries won, tied and lost; null for what is not."""
+    """Return paired differences and queries won, tied and lost of all methods against one; null for missing values."""
     pairs = {(pair.method, pair.task, pair.evaluator): pair for pair in differences(board, against, metric)}
     lines = []
     for one in tallies(board, against, metric):

@@ -1,4 +1,4 @@
-"""Libraries that only some formats need: told in one sentence when they are not there."""
+"""Optional libraries that only some formats require."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reidbench.errors import ReidbenchError
 
 
 def require(what: str, *modules: str, extra: str = "report") -> None:
-    """Raise ReidbenchError, with the command that cures it, when a module of an extra is missing."""
+    """Raise ReidbenchError with the install command if a module of an extra is missing."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise ReidbenchError(f"{what} needs {', '.join(missing)}: pip install 'reidbench[{extra}]'")
+        raise ReidbenchError(f"{what} requires {', '.join(missing)}: pip install 'reidbench[{extra}]'")

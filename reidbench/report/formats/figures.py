@@ -1,7 +1,6 @@
-"""Charts as PNG and SVG files: CMC curves, accuracy against training time, methods and tasks, ranks over tasks.
+"""Charts as PNG and SVG files: CMC curves, accuracy against training time, heat maps, ranks over tasks.
 
-Drawn by matplotlib, which needs nothing but itself; plotly writes pictures only through a browser of its own.
-The same store gives the same bytes.
+Drawn by matplotlib, because plotly exports images only through a browser. The same store gives the same bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ LINES = ("-", "--", ":", "-.")
 MARKERS = "osD^PvX*"
 COLOURS = ("#0b5cad", "#b34700", "#1a7f37", "#8250df", "#b42371", "#6b5900", "#00737d", "#57606a")
 SETTINGS: dict[str, Any] = {
-    "text.parse_math": False,  # a name with dollar signs is a name
+    "text.parse_math": False,  # dollar signs in names are not maths
     "svg.hashsalt": "reidbench",
     "font.size": 10,
     "axes.grid": True,
@@ -42,15 +41,15 @@ SETTINGS: dict[str, Any] = {
 
 
 def draw(board: Leaderboard, evidence: Evidence, folder: Path, metric: str = "mAP") -> list[Path]:
-    """Write every figure that has numbers into `folder`; returns the files.
+    """Write all figures with data to `folder` and return the files.
 
-    Raises ReidbenchError when the folder cannot be written, or the extra `report` is not installed.
+    Raises ReidbenchError if the folder cannot be written or the extra `report` is not installed.
     """
     require("drawing figures", "matplotlib")
     import matplotlib as mpl
 
     written = []
-    settings: dict[Any, Any] = {**mpl.rcParamsDefault, **SETTINGS}  # and nothing of the user's own style
+    settings: dict[Any, Any] = {**mpl.rcParamsDefault, **SETTINGS}  # without the user's own style
     with mpl.rc_context(settings):
         for name, figure in _figures(board, evidence, metric):
             for form in ("png", "svg"):
@@ -85,7 +84,7 @@ def _named(name: str, figure: Figure | None) -> Iterator[tuple[str, Figure]]:
 
 
 class _Names:
-    """File names of tasks and evaluators, which may hold anything; different ones stay different."""
+    """File names from names of tasks and evaluators; different names give different files."""
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
@@ -109,7 +108,7 @@ def _axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
 
 
 def _look(board: Leaderboard, method: str) -> dict[str, Any]:
-    """The same look for a method in all figures: colours repeat with another line and marker."""
+    """Return a method's colour, marker and label, the same in all figures."""
     number = board.methods.index(method)
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "label": label(method)}
 
@@ -167,7 +166,7 @@ def _heat(board: Leaderboard, evaluator: str, metric: str) -> Figure | None:
         return None
     near = {t: nearness({m: row[t] for m, row in means.items() if t in row}, known) for t in board.tasks}
     colours = np.array([[near[task].get(method, np.nan) for task in board.tasks] for method in board.methods])
-    said = "; colour: nearness to the column's best" if known else ""
+    said = "; colour: closeness to the best of the column" if known else ""
     figure, axes = _axes(
         2 + 1.1 * len(board.tasks), 1 + 0.36 * len(board.methods), f"{described(metric, known)}, {evaluator}{said}"
     )
@@ -183,7 +182,7 @@ def _heat(board: Leaderboard, evaluator: str, metric: str) -> Figure | None:
 
 
 def _ranks(shown: Diagram) -> Figure:
-    """A row a method: its mean rank and interval; bars at the right join rows that are not set apart."""
+    """Draw one row per method: mean rank and interval; bars at the right join rows that do not differ significantly."""
     figure, axes = _axes(7, 1.4 + 0.3 * len(shown.rows), "")
     axes.set_title("\n".join(map(visible, (shown.title, shown.description))), fontsize=8, wrap=True)
     places = range(len(shown.rows))
@@ -208,6 +207,6 @@ def _ranks(shown: Diagram) -> Figure:
 
 
 def label(text: str) -> str:
-    """A name for a legend, where a leading underscore would hide it."""
+    """Return a name for a legend, which would hide a leading underscore."""
     shown = visible(text)
     return f"\u200a{shown}" if shown.startswith("_") else shown

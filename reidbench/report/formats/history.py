@@ -1,4 +1,4 @@
-"""Results of earlier states of a matrix file: a row each, below the table, never ranked with what is in it."""
+"""Results of earlier versions of a matrix file: one row each, below the table, never ranked."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from reidbench.report.results import Result, Summary
 from reidbench.report.units import number, unit
 
 INTRODUCTION = (
-    "History: results of earlier states of this file, which its plan no longer has. They are not ranked, and not "
+    "History: results of earlier versions of this file that its plan no longer has. They are not ranked, and not "
     "compared with the rows above."
 )
 
 
 @dataclass(frozen=True)
 class Past:
-    """One cell of an earlier state: its results with a number, and what has changed since.
+    """One cell of an earlier version: its results with a number, and the changes since then.
 
-    `made` are the first and the last day on which results were made, "" where nobody knows; `declared` the metrics as
-    the evaluator declared them then.
+    `made` are the first and the last day of the results, "" if unknown; `declared` are the metrics as the evaluator
+    declared them at that time.
     """
 
     method: str
@@ -35,17 +35,17 @@ class Past:
 
     @property
     def days(self) -> str:
-        """When it was made, in words."""
+        """Return the period of the results as text."""
         first, last = self.made
         return first if first == last else f"{first} to {last}"
 
     @property
     def protocol(self) -> str:
-        """The protocols of its results."""
+        """Return the protocols of the results."""
         return " / ".join(dict.fromkeys(result.row.protocol for result in self.results))
 
     def shown(self, name: str) -> str:
-        """The mean of a metric with its deviation, or "-" where it was not given."""
+        """Return the mean of a metric with its standard deviation, or "-" if it is missing."""
         found, known = self.summaries.get(name), self.declared.get(name)
         if found is None:
             return "-"
@@ -54,7 +54,7 @@ class Past:
 
 
 def cells(history: Sequence[Past], metric: str) -> list[list[str]]:
-    """A table's rows: method, task, evaluator, mean, results, what changed, when it was made, protocol."""
+    """Return table rows: method, task, evaluator, mean, number of results, changes, dates, protocol."""
     return [
         [
             *(past.method, past.task, past.evaluator, past.shown(metric), str(len(past.results))),
@@ -65,7 +65,7 @@ def cells(history: Sequence[Past], metric: str) -> list[list[str]]:
 
 
 def raw(history: Sequence[Past]) -> list[dict[str, Any]]:
-    """The rows for JSON, all metrics as they were given."""
+    """Return the rows for JSON, with all metrics as evaluators gave them."""
     return [
         {
             "method": past.method,

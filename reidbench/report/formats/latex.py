@@ -1,4 +1,4 @@
-"""The leaderboard as a LaTeX table (booktabs): two metrics a task, bold only where noise cannot explain the lead."""
+"""The leaderboard as a LaTeX table (booktabs): two metrics per task, bold for a significant lead only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from reidbench.report.units import NAMES, all_percent, heading, number, own_unit
 
 from .notes import notes
 from .quoted import TITLE, block
-from .sentences import no_seed, nothing_bold, of_seeds, ranking, rule_warnings, set_apart, status_word, without_number
+from .sentences import (
+    BOLD_ALONE,
+    no_seed,
+    nothing_bold,
+    of_seeds,
+    ranked_separately,
+    ranking,
+    rule_warnings,
+    status_word,
+    without_number,
+)
 from .tables import visible
 
 SPECIAL = {
@@ -32,18 +42,14 @@ SPECIAL = {
     '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
-    "[": "{[}",  # after \\ a bare bracket would be its optional argument
+    "[": "{[}",  # a bare bracket after \\ would be its optional argument
     "]": "{]}",
-    "*": "{*}",  # and a bare star would be its starred form
+    "*": "{*}",  # a bare star would be its starred form
 }
-BOLD = (
-    "Bold: beyond noise better than every comparable row of its column "
-    "and evaluator (paired over seeds, 95\\,\\%); where nothing is bold, the best are tied."
-)
 
 
 def latex(board: Leaderboard, metric: str) -> str:
-    r"""A `table` with `tabular` of methods and tasks, `metric` and R1 (of R1 itself: mAP); needs booktabs, textcomp."""
+    r"""Return a `table` of methods and tasks with `metric` and R1 (or mAP); requires booktabs and textcomp."""
     shown = [name for name in dict.fromkeys((metric, "cmc1", "mAP")) if name in board.metrics][:2] or [metric]
     several = len(board.evaluators) > 1
     lead = 2 if several else 1
@@ -69,7 +75,7 @@ def latex(board: Leaderboard, metric: str) -> str:
 
 
 def _published(board: Leaderboard) -> list[str]:
-    """A table of its own with the published rows of the matrix file, where it has some."""
+    """Return a separate table of the matrix file's published rows, if any."""
     quoted = block(board)
     if quoted is None:
         return []
@@ -98,23 +104,23 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
         yield f"Mean and standard deviation over seeds: {escape('; '.join(heading(board, name) for name in shown))}."
     nothing = {name: nothing_bold(board, name) for name in shown}
     if not all(nothing.values()):
-        yield BOLD
+        yield escape(BOLD_ALONE)
     said = [sentence for name in shown for sentence in ([nothing[name]] if nothing[name] else ranking(board, name))]
     seedless = [sentence for name in shown for sentence in no_seed(board, name)]
     spent = board.efficiency.sentences() if board.efficiency else ()
     warned = rule_warnings(board, metric)
     of_groups = definitions(board)
-    yield from map(escape, dict.fromkeys([*said, *seedless, *set_apart(board), *warned, *of_groups, *spent]))
+    yield from map(escape, dict.fromkeys([*said, *seedless, *ranked_separately(board), *warned, *of_groups, *spent]))
 
 
 def _comments(board: Leaderboard, shown: Sequence[str]) -> Iterator[str]:
-    """Comments for what the table has no room for: protocols, notes, reasons for missing numbers."""
+    """Yield comments for what does not fit in the table: protocols, notes, reasons for missing numbers."""
     for method in board.methods:
         words = dict.fromkeys(result.row.protocol for result in board.results if result.row.method == method)
         yield visible(f"% protocol of {method}: {' / '.join(words)}")
     yield from (f"% note: {visible(note.text)}" for note in notes(board.results))
     reasons = [sentence for name in shown for sentence in without_number(board, name)] + incomplete(board)
-    yield from (f"% without a number: {visible(sentence)}" for sentence in dict.fromkeys(reasons))
+    yield from (f"% no number: {visible(sentence)}" for sentence in dict.fromkeys(reasons))
 
 
 def _header(tasks: Sequence[str], shown: Sequence[str], lead: int, costs: Sequence[str]) -> list[str]:
@@ -130,7 +136,7 @@ def _header(tasks: Sequence[str], shown: Sequence[str], lead: int, costs: Sequen
 
 
 def _rows(board: Leaderboard, placed: Sequence[Column], shown: Sequence[str], several: bool) -> list[str]:
-    stands = {
+    ranked = {
         (column.task, evaluator, name): places(column.board, column.task, evaluator, name)
         for column in placed
         for evaluator in board.evaluators
@@ -140,7 +146,7 @@ def _rows(board: Leaderboard, placed: Sequence[Column], shown: Sequence[str], se
     for method in board.methods:
         for evaluator in board.evaluators:
             cells = [
-                _cell(column, method, evaluator, name, stands[column.task, evaluator, name].get(method))
+                _cell(column, method, evaluator, name, ranked[column.task, evaluator, name].get(method))
                 for column in placed
                 for name in shown
             ]
@@ -150,7 +156,7 @@ def _rows(board: Leaderboard, placed: Sequence[Column], shown: Sequence[str], se
 
 
 def _costs(board: Leaderboard, method: str) -> list[str]:
-    """The cells of a method in the columns of efficiency, where the table has some."""
+    """Return the cells of a method in the efficiency columns, if any."""
     found = board.efficiency
     cells = [found.of_method(method, board.tasks, column) for column in found.columns] if found else []
     words = [{"-": "--"}.get(cell.text, escape(cell.text)) for cell in cells]
@@ -158,7 +164,7 @@ def _costs(board: Leaderboard, method: str) -> list[str]:
 
 
 def line(cells: Sequence[str]) -> str:
-    """A line of a `tabular`, of cells that are LaTeX."""
+    """Join LaTeX cells to a line of a `tabular`."""
     return " & ".join(cells) + r" \\"
 
 
@@ -179,6 +185,6 @@ def _cell(column: Column, method: str, evaluator: str, metric: str, place: Place
 
 
 def escape(text: str) -> str:
-    """Text of plugins and files as LaTeX that prints it: no command, no maths, no line break of its own."""
+    """Escape text of plugins and files for LaTeX: no commands, no maths, no line breaks."""
     plain = "".join(SPECIAL.get(char, char) for char in visible(text))
-    return re.sub(r"([-,])(?=\1)", r"\1{}", plain)  # -- and ,, would become one other character
+    return re.sub(r"([-,])(?=\1)", r"\1{}", plain)  # -- and ,, would become ligatures

@@ -1,4 +1,4 @@
-"""Notes of stages for a reader: the same sentence of several seeds, or of several stages, once."""
+"""Notes of stages; a sentence of several seeds or stages appears once."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from reidbench.report.results import Result
 
-SEED = re.compile(r"(.*\[(?:[^\]]*, )?)seed (\d+)((?:, [^\]]*)?\].*)", re.DOTALL)  # in the bracket of a stage's label
+SEED = re.compile(r"(.*\[(?:[^\]]*, )?)seed (\d+)((?:, [^\]]*)?\].*)", re.DOTALL)  # in the brackets of a stage label
 LABEL = re.compile(r"(data [^:]*|[^\]]*\[[^\]]*\]|[^:]*): (.*)", re.DOTALL)
-NAMED = 3  # stages that are named beside a sentence; more are counted
+NAMED = 3  # stages named with a sentence; others are counted
 
 
 @dataclass(frozen=True)
 class Note:
-    """One sentence with the stages that noted it, as text; `members` are the notes of results that it stands for."""
+    """One sentence with its stages as text; `members` are the notes of results that it replaces."""
 
     text: str
     members: frozenset[str]
 
 
 def notes(results: Sequence[Result]) -> list[Note]:
-    """All notes of these results as "STAGE [..., seeds 0, 1]; STAGE: sentence", in the order of the matrix."""
+    """Return all notes of these results as "STAGE [..., seeds 0, 1]; STAGE: sentence", in matrix order."""
     found: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
     for note in dict.fromkeys(note for result in results for note in result.notes):
         label, sentence = _parts(note)

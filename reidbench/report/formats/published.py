@@ -1,4 +1,4 @@
-"""Cells beside their published numbers as Markdown, CSV, JSON or LaTeX; never bold, and in no order but the file's."""
+"""Cells with their published numbers as Markdown, CSV, JSON or LaTeX: never bold, in file order."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ COLUMNS = (
     "status", "rules", "component", "row", "source",
 )  # fmt: skip
 HEADERS = ["method", "task", "metric", "published", "measured", "difference", "evaluator", "published row"]
-INTRODUCTION = "Published numbers in %, beside what was measured: mean over seeds [95 % interval of the mean]."
+INTRODUCTION = "Published and measured numbers in %: mean over seeds [95 % interval of the mean]."
 APART = "not comparable"
-BECAUSE = "Not comparable, because of"
+BECAUSE = "Not comparable because of"
 
 
 def markdown(board: Leaderboard, found: Sequence[Held]) -> str:
-    """A table of all metrics of the cells, and below it which rules keep numbers from being compared."""
+    """Return a table of all metrics of the cells, and the rules that make numbers incomparable."""
     reasons = reasons_of(found)
     rows = [cells(board, one, reasons) for one in found]
     parts = [f"# {one_line(board.title)}", "", INTRODUCTION, "", table(HEADERS, rows), ""]
@@ -38,7 +38,7 @@ def markdown(board: Leaderboard, found: Sequence[Held]) -> str:
 
 
 def latex(board: Leaderboard, found: Sequence[Held]) -> str:
-    """A `table` with a line for each metric of each cell; rules and published rows as comments. Needs booktabs."""
+    """Return a `table` with one line per metric and cell; rules and published rows as comments. Requires booktabs."""
     reasons = reasons_of(found)
     comments = [f"% {BECAUSE} {place}: {visible(rule)}" for rule, place in reasons.items()]
     rows = [f"% {one.cell.method} on {one.cell.task}: {one.number.row} ({one.number.source})" for one in found]
@@ -66,12 +66,12 @@ def _line(cells: Iterator[str] | list[str]) -> str:
 
 
 def reasons_of(found: Sequence[Held]) -> dict[str, int]:
-    """All rules that differ, each with its number, from 1."""
+    """Return all rules that differ, numbered from 1."""
     return {rule: place for place, rule in enumerate(dict.fromkeys(rule for one in found for rule in one.rules), 1)}
 
 
 def cells(board: Leaderboard, one: Held, reasons: dict[str, int]) -> list[str]:
-    """The texts of a line below `HEADERS`."""
+    """Return the texts of a line, in the order of `HEADERS`."""
     metric = NAMES.get(one.number.metric, one.number.metric)
     place = [one.cell.method, one.cell.task, metric, percent(one.number.metric, one.number.value)]
     row = f"{one.number.row} ({one.number.source})"
@@ -79,7 +79,7 @@ def cells(board: Leaderboard, one: Held, reasons: dict[str, int]) -> list[str]:
 
 
 def measured(board: Leaderboard, one: Held) -> str:
-    """The measured mean with its interval and number of seeds; "-" where nothing was run, or why there is none."""
+    """Return the measured mean with interval and number of seeds, its status, or "-" if nothing was run."""
     if one.summary is None:
         word = status_word(one.results)
         return "-" if word == "missing" else word
@@ -91,7 +91,7 @@ def measured(board: Leaderboard, one: Held) -> str:
 
 
 def difference(board: Leaderboard, one: Held, reasons: dict[str, int]) -> str:
-    """Measured minus published, and the numbers of the rules with which they do not compare."""
+    """Return measured minus published, and the numbers of the rules that make them incomparable."""
     known = board.metric(one.evaluator, one.number.metric)
     text = "-" if one.difference is None else number(one.difference, known, "+")
     places = ", ".join(str(reasons[rule]) for rule in one.rules)
@@ -99,7 +99,7 @@ def difference(board: Leaderboard, one: Held, reasons: dict[str, int]) -> str:
 
 
 def as_csv(board: Leaderboard, found: Sequence[Held]) -> str:
-    """A line for each metric of each cell, values as evaluators give them (fractions)."""
+    """Return one line per metric and cell; values are fractions, as evaluators give them."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -118,7 +118,7 @@ def _field(value: Any) -> str:
 
 
 def as_json(board: Leaderboard, found: Sequence[Held]) -> str:
-    """The same as CSV has; null for what was not measured."""
+    """Return the same values as CSV; null for values that were not measured."""
     return json.dumps({"title": board.title, "published": [_values(one) for one in found]}, indent=1) + "\n"
 
 

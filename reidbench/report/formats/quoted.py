@@ -1,4 +1,4 @@
-"""Published rows of the matrix file, in a block of their own below the table: never ranked, in the file's order."""
+"""Published rows of the matrix file, in a separate block below the table: never ranked, in file order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reidbench.report.results import METRICS, Leaderboard
 from reidbench.report.units import NAMES, is_percent
 
 TITLE = "Published rows"
-INTRODUCTION = "Published elsewhere, as their sources give them: not measured here, and not ranked with the rows above"
+INTRODUCTION = "Numbers as published by their sources: not measured here and not ranked with the rows above"
 IN_PERCENT = "; in %"
 
 
@@ -27,14 +27,14 @@ class Quoted:
     values: dict[str, str] = field(default_factory=dict)
 
     def cells(self, metrics: Sequence[str], noted: bool) -> list[str]:
-        """The texts of a line below `headers`."""
+        """Return the texts of a line, in the order of `headers`."""
         values = [self.values.get(name, "-") for name in metrics]
         return [self.row, self.task, *values, self.ap, self.source, *(["; ".join(self.notes)] if noted else [])]
 
 
 @dataclass(frozen=True)
 class Block:
-    """The table of published rows, the columns of whose `metrics` numbers come third."""
+    """The table of published rows; the columns of its `metrics` start at the third."""
 
     introduction: str
     headers: list[str]
@@ -43,13 +43,13 @@ class Block:
 
     @property
     def titles(self) -> list[str]:
-        """The headers with a capital letter, but for the names of metrics."""
+        """Return the headers in title case; names of metrics do not change."""
         first = 2 + len(self.metrics)
         return [text if 2 <= place < first else text[:1].upper() + text[1:] for place, text in enumerate(self.headers)]
 
 
 def block(board: Leaderboard) -> Block | None:
-    """What is shown of the published rows of a board; None where there are none."""
+    """Return the table of a board's published rows, or None if it has none."""
     if not board.published:
         return None
     found: dict[tuple[str, str, str], Quoted] = {}
@@ -69,7 +69,7 @@ def block(board: Leaderboard) -> Block | None:
 
 
 def _text(board: Leaderboard, number: Published) -> str:
-    """A value with the digits that were published, and its unit where it is no fraction."""
+    """Return a value with its published digits, and its unit if it is not a fraction."""
     if _is_fraction(board, number):
         return percent(number.metric, number.value)
     known = _declared(board, number.metric)
@@ -81,5 +81,5 @@ def _is_fraction(board: Leaderboard, number: Published) -> bool:
 
 
 def _declared(board: Leaderboard, metric: str) -> Metric | None:
-    """The declaration of a metric; evaluators of one file that all have it give it in one unit, if it is published."""
+    """Return the declaration of a metric. Evaluators of one file declare a published metric with the same unit."""
     return next(filter(None, (board.metric(evaluator, metric) for evaluator in board.evaluators)), None)

@@ -1,4 +1,4 @@
-"""Ranks over tasks as Markdown and LaTeX, with what was compared, what was left out, and what intervals speak of."""
+"""Ranks over tasks as Markdown and LaTeX, with notes on what was compared and left out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tables import one_line, table
 
 
 def markdown(board: Leaderboard, ranks: Ranks) -> str:
-    """A section below the table: each comparison, and what is not compared."""
+    """Return a section with each comparison and the reasons for missing ones."""
     parts = [f"## {TITLE}", *([MEANING] if ranks.comparisons else [])]
     for found in ranks.comparisons:
         parts += [f"### {one_line(about(found, _declared(board, found)))}", _table(board, found)]
@@ -40,7 +40,7 @@ def _declared(board: Leaderboard, found: Comparison) -> Metric | None:
 
 
 def latex(board: Leaderboard, ranks: Ranks) -> str:
-    """A `table` for each comparison; what is not compared as comments."""
+    """Return a `table` for each comparison; reasons for missing ones are comments."""
     texts = ["\n".join(_latex(board, found)) for found in ranks.comparisons]
     texts += [f"% {one_line(sentence)}" for sentence in refusals(ranks)]
     return "\n\n".join(texts) + "\n"

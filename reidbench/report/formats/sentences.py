@@ -1,4 +1,4 @@
-"""Sentences beside a table: the meaning of bold, cut intervals, what cannot be compared, why cells are empty."""
+"""Sentences for tables: the meaning of bold, clipped intervals, incomparable rows, reasons for empty cells."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from reidbench.report.standings import apart
 from reidbench.report.units import NAMES
 from reidbench.words import ON_TEST_LABELS as ON_TEST
 
-BOLD = "Bold: the best of its column, and whatever is tied with it within noise (paired over seeds, 95 %)."
+BOLD = "Bold: the best of its column and all methods tied with it (paired over seeds, 95 %)."
+BOLD_ALONE = (
+    "Bold: significantly better than all comparable methods of its column (paired over seeds, 95 %); if nothing is "
+    "bold, the best methods are tied."
+)
 ONE_SEED = "Nothing is bold: one seed does not separate methods."
-SOME_ONE_SEED = "Rows of one seed are neither ranked nor bold: one seed does not separate methods."
+SOME_ONE_SEED = "Rows with one seed are neither ranked nor bold: one seed does not separate methods."
 TWO_SEEDS = (
-    "Two seeds separate little: ties of such rows are judged by the queries (paired bootstrap over queries, 95 %), not "
-    "by seeds; where an evaluator keeps no results of the queries, they are neither ranked nor bold."
+    "Two seeds separate few methods: such rows are compared over queries (paired bootstrap, 95 %), not over seeds. "
+    "They are neither ranked nor bold if the evaluator stores no per-query results."
 )
 NO_SEED = (
-    "Rows marked (no seed) use none: their one result (n = 1) is that of every seed, with no interval over seeds. They "
-    "are compared by the queries (paired bootstrap over queries, 95 %), and with rows of several seeds by these seeds "
-    "too; they are neither ranked nor bold where an evaluator keeps no results of the queries, or beside rows that all "
-    "have too few seeds to be ranked."
+    "Rows marked (no seed) do not depend on the seed: they have one result (n = 1) and no interval over seeds. They "
+    "are compared over queries (paired bootstrap, 95 %), and with rows of several seeds over these seeds too. They "
+    "are neither ranked nor bold if the evaluator stores no per-query results, or if all other rows have too few "
+    "seeds to be ranked."
 )
 ONE_FOR_ALL = (
-    "The one result of a row without a seed stands for every seed of the other: the interval is over the other's seeds."
+    "A row without a seed has the same result for every seed of the other row: the interval is over the other's seeds."
 )
 OVER_QUERIES = (
-    "(no seed): neither of the two rows uses one. The interval is over queries (paired bootstrap); there is none where "
-    "the evaluator keeps no results of the queries."
+    "(no seed): neither row depends on the seed. The interval is over queries (paired bootstrap); it is missing if the "
+    "evaluator stores no per-query results."
 )
-UNRANKED = "Numbers that their evaluator does not declare are neither ranked nor bold."
-UNDECLARED = "Nothing is bold: the evaluator does not declare whether more of it is better."
-CUT = "Intervals (Student's t over seeds) are cut at the ends of the metric's range."
-INCOMPLETE = "incomplete"  # the status of a number of several tasks, of which a result is missing
+UNRANKED = "Metrics that their evaluator does not declare are neither ranked nor bold."
+UNDECLARED = "Nothing is bold: the evaluator does not declare whether higher values are better."
+CUT = "Intervals (Student's t over seeds) are clipped to the metric's range."
+INCOMPLETE = "incomplete"  # status of a number of several tasks with a missing result
 STATUS_WORDS = {
     "ok": "not measured",
     "failed": "failed",
@@ -44,7 +48,7 @@ STATUS_WORDS = {
 
 
 def bold(board: Leaderboard, metric: str) -> Iterator[str]:
-    """Meaning of bold in the table of a metric, or why nothing is."""
+    """Yield the meaning of bold in the table of a metric, or the reason why nothing is bold."""
     nothing = nothing_bold(board, metric)
     if nothing:
         yield nothing
@@ -54,7 +58,7 @@ def bold(board: Leaderboard, metric: str) -> Iterator[str]:
 
 
 def nothing_bold(board: Leaderboard, metric: str) -> str:
-    """Reason why nothing can be bold in the table of a metric; empty where something can."""
+    """Return the reason why nothing can be bold in the table of a metric, or ""."""
     declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
     if declared and not any(declared):
         return UNDECLARED
@@ -62,19 +66,19 @@ def nothing_bold(board: Leaderboard, metric: str) -> str:
 
 
 def _seeds(board: Leaderboard, metric: str) -> set[int]:
-    """Over how many seeds the means of a declared metric are: 0 for rows that use none."""
+    """Return the numbers of seeds behind the means of a declared metric; 0 for rows that do not depend on the seed."""
     found = (s for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric))
     return {0 if summary.seedless else summary.n for summary in found}
 
 
 def no_seed(board: Leaderboard, metric: str) -> Iterator[str]:
-    """The meaning of (no seed), in a table of a metric that has such rows."""
+    """Yield the meaning of (no seed) if the table of a metric has such rows."""
     if any(summary.metric == metric and summary.seedless for summary in board.summary):
         yield NO_SEED
 
 
 def of_seeds(summary: Summary, results: Sequence[Result]) -> str:
-    """How many of a cell's results have a number, where not all of them do; and that a cell uses no seed."""
+    """Return "2/3 seeds" if some results lack the metric, "no seed" if it does not depend on the seed, or ""."""
     good = sum(summary.metric in result.metrics for result in results)
     counted = "" if good == len(results) else f"{good}/{len(results)}"
     if summary.seedless:
@@ -82,23 +86,23 @@ def of_seeds(summary: Summary, results: Sequence[Result]) -> str:
     return counted and f"{counted} seeds"
 
 
-def set_apart(board: Leaderboard) -> Iterator[str]:
-    """Rows that saw what others did not, and are ranked only with their like, or never."""
+def ranked_separately(board: Leaderboard) -> Iterator[str]:
+    """Yield sentences about rows that are ranked only with rows of the same kind, or never."""
     words = _words_apart(board)
     named = [f"{method} ({', '.join(found)})" for method, found in words.items() if found and ON_TEST not in found]
     if named and len({tuple(found) for found in words.values()}) > 1:
-        yield f"Ranked only with their like: {', '.join(named)}."
+        yield f"Ranked only with rows of the same kind: {', '.join(named)}."
     yield from never_ranked(board)
 
 
 def never_ranked(board: Leaderboard) -> Iterator[str]:
-    """Rows whose parameters the test part itself has chosen."""
+    """Yield a sentence about rows whose parameters were chosen on the test part."""
     if named := [method for method, found in _words_apart(board).items() if ON_TEST in found]:
-        yield f"Never ranked, since {ON_TEST}: {', '.join(named)}."
+        yield f"Never ranked, because {ON_TEST}: {', '.join(named)}."
 
 
 def _words_apart(board: Leaderboard) -> dict[str, dict[str, None]]:
-    """By method, the words that keep it from being ranked with others."""
+    """Return the protocol words by method that exclude it from the ranking of others."""
     words: dict[str, dict[str, None]] = {}
     for result in board.results:
         if result.status == "ok":
@@ -107,7 +111,7 @@ def _words_apart(board: Leaderboard) -> dict[str, dict[str, None]]:
 
 
 def ranking(board: Leaderboard, metric: str) -> Iterator[str]:
-    """Rows without a rank in the table of a metric, and how those of two seeds got theirs."""
+    """Yield sentences about rows without a rank, and about the comparison of rows with two seeds."""
     declared = [board.metric(evaluator, metric) for evaluator in board.giving(metric)]
     seeds = _seeds(board, metric)
     if None in declared:
@@ -119,7 +123,7 @@ def ranking(board: Leaderboard, metric: str) -> Iterator[str]:
 
 
 def cut(board: Leaderboard, metric: str) -> Iterator[str]:
-    """That intervals end where the metric's range does, in a table where one of them does."""
+    """Yield a sentence if an interval of the metric is clipped to the metric's range."""
     for summary in board.summary:
         known = board.metric(summary.evaluator, metric)
         if summary.metric == metric and known and summary.ci95 and summary.sd and {*summary.ci95} & {*known.ends}:
@@ -128,12 +132,12 @@ def cut(board: Leaderboard, metric: str) -> Iterator[str]:
 
 
 def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
-    """Warnings about differences over one or two seeds, or none, where a table has some."""
+    """Yield warnings about differences over no seed, one seed or two seeds."""
     counts = {pair.difference.n for pair in pairs if pair.seedless < 2}
     if 2 in counts:
-        yield "Two seeds separate little: an interval over two of them is no more than a hint."
+        yield "Intervals over two seeds are only a hint."
     if 1 in counts:
-        yield "Over one seed there is no interval: such a difference may be noise."
+        yield "Differences over one seed have no interval and may be noise."
     if any(pair.seedless == 1 for pair in pairs):
         yield ONE_FOR_ALL
     if any(pair.seedless == 2 for pair in pairs):
@@ -141,9 +145,9 @@ def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
 
 
 def without_difference(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> Iterator[str]:
-    """By column: the methods that have numbers in common with the method `against` over no seed."""
+    """Yield a sentence by column about the methods that share no seed with the method `against`."""
     if board.methods == [against]:
-        yield f"There is no other method to compare with {against}."
+        yield f"No other method to compare with {against}."
     found = {(pair.method, pair.task, pair.evaluator) for pair in pairs}
     several = len(board.evaluators) > 1
     label = NAMES.get(metric, metric)
@@ -153,13 +157,13 @@ def without_difference(board: Leaderboard, against: str, metric: str, pairs: Seq
             cells = [m for m in board.methods if m != against and board.cell(m, task, evaluator)]
             left_out = [m for m in cells if (m, task, evaluator) not in found]
             if left_out and not by_seed(board.cell(against, task, evaluator), metric):
-                yield f"No differences on {where}: {against} has no {label} there."
+                yield f"No differences on {where}: {against} has no {label}."
             elif left_out:
-                yield f"No difference on {where} for {some(left_out)}: no seed gave {label} for both."
+                yield f"No difference on {where} for {some(left_out)}: no seed has {label} for both."
 
 
 def status_word(results: Sequence[Result]) -> str:
-    """Status of a cell without a number, in a word or two; "-" for a cell that is not in the matrix."""
+    """Return the status of a cell without a number in a word or two; "-" for a cell that is not in the matrix."""
     states = [result.status for result in results]
     if states == [INCOMPLETE]:
         return results[0].error.partition(":")[0]  # "2 of 3 tasks"
@@ -167,7 +171,7 @@ def status_word(results: Sequence[Result]) -> str:
 
 
 def without_number(board: Leaderboard, metric: str) -> list[str]:
-    """Cells without a number of a metric, with reasons, equal ones once: text of plugins, as it came."""
+    """Return the cells without a metric and their reasons, without duplicates; texts of plugins are not escaped."""
     reasons: dict[tuple[str, str, str, str], list[Result]] = {}
     for result in board.results:
         if result.status != "ok":
@@ -182,7 +186,7 @@ def without_number(board: Leaderboard, metric: str) -> list[str]:
 
 
 def unmeasured(board: Leaderboard, metric: str) -> list[str]:
-    """For each evaluator that ended without the metric: where (in which seeds, if some have it), and what it gives."""
+    """Return a sentence for each evaluator that gave no value of the metric: cells (and seeds), and its own metrics."""
     cells: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
     for result in board.results:
         row = result.row
@@ -200,18 +204,18 @@ def unmeasured(board: Leaderboard, metric: str) -> list[str]:
 
 
 def unmeasured_here(metric: str, given: Sequence[str]) -> str:
-    """Reason why a cell that was evaluated has no number of a metric."""
+    """Return the reason why an evaluated cell lacks a metric."""
     names = ", ".join(NAMES.get(name, name) for name in given) or "nothing"
-    return f"it gives {names}, not {NAMES.get(metric, metric)}"
+    return f"its evaluator gives {names}, not {NAMES.get(metric, metric)}"
 
 
 def some(names: Sequence[str]) -> str:
-    """The first three names, and how many there are more."""
+    """Return the first three names and the number of others."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def rule_warnings(board: Leaderboard, metric: str) -> list[str]:
-    """A sentence for each column whose rows follow different rules, and one where the evaluators of a metric do."""
+    """Return a sentence for each column whose rows follow different rules, and one if the evaluators of a metric do."""
     return [*_within_columns(board), *_across(board, board.giving(metric))]
 
 
@@ -227,7 +231,7 @@ def _within_columns(board: Leaderboard) -> Iterator[str]:
             if len(kinds) > 1:
                 texts = [f"{_words(kind, kinds)} ({some(list(methods))})" for kind, methods in kinds.items()]
                 yield (
-                    f"Rows of {task} by {evaluator} follow different rules, and are not ranked together: "
+                    f"Rows on {task} by {evaluator} follow different rules and are not ranked together: "
                     f"{'; '.join(texts)}."
                 )
 
@@ -240,10 +244,10 @@ def _across(board: Leaderboard, evaluators: Sequence[str]) -> Iterator[str]:
         kinds.setdefault(tuple(sorted(words)), []).append(evaluator)
     if len(kinds) > 1:
         texts = [f"{', '.join(names)}: {_words(kind, kinds)}" for kind, names in kinds.items()]
-        yield f"Evaluators follow different rules; compare numbers of one evaluator only: {'; '.join(texts)}."
+        yield f"Evaluators follow different rules; compare only numbers of the same evaluator: {'; '.join(texts)}."
 
 
 def _words(kind: Sequence[str], kinds: Iterable[Sequence[str]]) -> str:
-    """The rules of one group that not all groups have."""
+    """Return the rules of one group that not all groups share."""
     shared = set.intersection(*map(set, kinds))
     return ", ".join(word for word in kind if word not in shared) or "none of these"

@@ -1,4 +1,4 @@
-"""A leaderboard as Markdown, CSV or JSON. The same store gives the same bytes, whenever and wherever."""
+"""A leaderboard as Markdown, CSV or JSON. The same store gives the same bytes."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ from .sentences import (
 
 
 def chosen(board: Leaderboard, metric: str | None) -> str:
-    """The metric that was asked for, or the board's main one. Raises ReidbenchError for one that no result has."""
+    """Return the requested metric, or the board's main one. Raises ReidbenchError for a metric that no result has."""
     if metric is None:
         return board.main_metric
     settled = board.metrics or (board.evaluators and all(map(board.declarations, board.evaluators)))
-    if settled and not board.known(metric):  # before the first result only declarations say what there will be
+    if settled and not board.known(metric):  # before the first result, only declarations name metrics
         declared = [name for evaluator in board.evaluators for name in board.declarations(evaluator)]
         known = ", ".join(dict.fromkeys([*board.metrics, *declared]))
-        raise ReidbenchError(f"no metric named {metric!r} (known: {known})")
+        raise ReidbenchError(f"unknown metric {metric!r} (known: {known})")
     return metric
 
 
 def markdown(board: Leaderboard, metric: str) -> str:
-    """One table of `metric` over tasks, one of all metrics, and why cells are empty, in the units of the metrics."""
+    """Return a table of `metric` over tasks, one of all metrics, notes, and the reasons for empty cells."""
     parts = [f"# {one_line(board.title)}", ""]
     parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
@@ -67,7 +67,7 @@ def markdown(board: Leaderboard, metric: str) -> str:
     noted = notes(board.results)
     if noted:
         parts += [
-            "Notes on what was dropped, skipped or assumed:",
+            "Notes (data or steps that were dropped, skipped or assumed):",
             "",
             *(f"- {one_line(note.text)}" for note in noted),
             "",
@@ -85,13 +85,13 @@ def markdown(board: Leaderboard, metric: str) -> str:
 
 def _history(found: Sequence[history.Past], metric: str) -> list[str]:
     if not found:
-        return ["No results of earlier states of this file are in the store.", ""]
-    headers = ["method", "task", "evaluator", NAMES.get(metric, metric), "results", "then", "made", "protocol"]
+        return ["The store has no results of earlier versions of this file.", ""]
+    headers = ["method", "task", "evaluator", NAMES.get(metric, metric), "results", "changed", "date", "protocol"]
     return [history.INTRODUCTION, "", table(headers, history.cells(found, metric)), ""]
 
 
 def _blocks(board: Leaderboard) -> list[tuple[list[Column], list[str]]]:
-    """The columns that have the same evaluators, with those: a file whose tasks have their own needs several tables."""
+    """Group columns by their evaluators: a file whose tasks have different evaluators gets several tables."""
     found: dict[tuple[str, ...], list[Column]] = {}
     for column in columns(board):
         there = {result.row.evaluator for result in column.board.results if result.row.task == column.task}
@@ -102,9 +102,9 @@ def _blocks(board: Leaderboard) -> list[tuple[list[Column], list[str]]]:
 def wide(
     board: Leaderboard, metric: str, placed: Sequence[Column] = (), evaluators: Sequence[str] = ()
 ) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of the table of one metric, methods over tasks; `**` is around the means that are bold.
+    """Return headings and lines of the table of one metric, methods over tasks; `**` marks bold means.
 
-    `placed` are the columns and `evaluators` those of its lines, all of both where none are given.
+    `placed` are its columns and `evaluators` those of its lines; the default is all of them.
     """
     several = len(board.evaluators) > 1
     rows = []
@@ -127,7 +127,7 @@ def wide(
 
 
 def cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str, leads: bool) -> str:
-    """A method's mean, spread and interval on a task, in `**` where it leads; a word or two where there is none."""
+    """Return a method's mean, sd and interval on a task, with `**` around a leading mean; or its status."""
     results = board.cell(method, task, evaluator)
     found = board.summarised(method, task, evaluator).get(metric)
     if found is None:
@@ -137,7 +137,7 @@ def cell(board: Leaderboard, method: str, task: str, evaluator: str, metric: str
 
 
 def _costs(board: Leaderboard, method: str) -> list[str]:
-    """The cells of a method in the columns of efficiency, where the table has some."""
+    """Return the cells of a method in the efficiency columns, if any."""
     found = board.efficiency
     cells = [found.of_method(method, board.tasks, column) for column in found.columns] if found else []
     return [f"**{cell.text}**" if cell.bold else cell.text for cell in cells]
@@ -180,40 +180,38 @@ def _mean(board: Leaderboard, summary: Summary | None, with_unit: bool) -> str:
 
 
 def _fewer(summary: Summary | None, seeds: int) -> str:
-    """Number of seeds that gave a metric, where the line's other metrics have more."""
+    """Return the number of seeds of a metric if other metrics of the line have more."""
     return "" if summary is None or summary.n == seeds else f" ({summary.n} seed{'s' if summary.n > 1 else ''})"
 
 
 def table(headers: list[str], rows: list[list[Any]]) -> str:
-    """A Markdown table whose cells cannot break it."""
+    """Return a Markdown table; cells are escaped."""
     cells = [[_cell_text(str(cell)) for cell in row] for row in rows]
     return str(tabulate(cells, [_cell_text(header) for header in headers], "github", disable_numparse=True))
 
 
 def _cell_text(text: str) -> str:
-    # A bar after a backslash of the text's own: the backslash escapes the backslash, and the bar ends the cell.
+    # After a backslash in the text, an escaped bar would still end the cell.
     shown = one_line(text)
     return shown.replace("|", "&#124;" if "\\" in shown else "\\|")
 
 
 def one_line(text: str) -> str:
-    """Text of plugins and files without line breaks and control characters, and no HTML, link or picture of its own."""
-    shown = visible(text).replace("](", "]\\(")  # a picture would be asked for wherever the table is shown
+    """Escape text of plugins and files for one line of Markdown: no control characters, HTML, links or images."""
+    shown = visible(text).replace("](", "]\\(")  # an image would be requested wherever the table is shown
     return shown.replace("<", "&lt;").replace(">", "&gt;") if "<" in shown else shown
 
 
 def visible(text: str) -> str:
-    """Text without line breaks, control characters and marks that turn its direction."""
+    """Return text without line breaks, control characters and bidirectional marks."""
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def as_csv(board: Leaderboard, metric: str) -> str:
-    """The rows, one a line, metrics as their evaluators gave them (fractions); no times. No seed: an empty field.
+    """Return one line per row; metrics are fractions, as evaluators give them. A row without a seed has an empty field.
 
-    Published rows of the matrix file are not among them.
-
-    Text that a spreadsheet would compute is quoted by `'`. Columns of efficiency come last, in the units of JSON, with
-    the machine.
+    Published rows of the matrix file are not included. Text that a spreadsheet would evaluate starts with `'`.
+    Efficiency columns come last, in the units of JSON, with the machine.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -235,7 +233,7 @@ def as_csv(board: Leaderboard, metric: str) -> str:
 
 
 def _raw_costs(board: Leaderboard, method: str, task: str) -> dict[str, float | str]:
-    """The columns of efficiency of a cell as they were measured, and the machine; empty where they are not known."""
+    """Return a cell's efficiency columns as measured, and the machine; empty if unknown."""
     found = board.efficiency
     cost = found.costs.get((method, task)) if found else None
     if found is None or cost is None:
@@ -244,22 +242,21 @@ def _raw_costs(board: Leaderboard, method: str, task: str) -> dict[str, float | 
 
 
 def _column(metric: str) -> str:
-    """The heading of a metric: not that of another column, though an undeclared metric may have any name."""
+    """Return the heading of a metric; an undeclared metric may have the name of another column."""
     return plain(f"metric {metric}" if metric in COLUMNS else metric)
 
 
 def plain(text: str) -> str:
-    """Text that a terminal prints and a spreadsheet takes for text: no formula begins with a quote."""
+    """Return printable text that a spreadsheet does not evaluate: a quote precedes a formula."""
     shown = "\n".join(map(visible, text.split("\n")))
     return f"'{shown}" if shown.lstrip()[:1] in ("=", "+", "-", "@") and shown.strip() else shown
 
 
 def as_json(board: Leaderboard, metric: str, against: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Rows, summary, and what the evaluators declare of their metrics; all values as they gave them (fractions).
+    """Return rows, summaries and declared metrics; values are fractions, as evaluators give them.
 
-    A row that does not depend on `seeds` has the seed null, and is `seedless` in the summary. Columns of efficiency are
-    in the rows, and described, where they were asked for. Published rows of the file are no rows, but `published`.
-    `ranks` over tasks are there where they were asked for.
+    A row that does not depend on `seeds` has the seed null and is `seedless` in the summary. Efficiency columns and
+    `ranks` over tasks are included on request. Published rows of the matrix file are in `published`, not in the rows.
     """
     costs = board.efficiency
     rows = [
@@ -326,7 +323,7 @@ def _columns(costs: Efficiency) -> dict[str, Any]:
 
 
 def _declarations(board: Leaderboard) -> list[dict[str, Any]]:
-    """Each metric that an evaluator gave; all None for one that it does not declare."""
+    """Return the declaration of each metric that an evaluator gave; all None if undeclared."""
     found = []
     for evaluator in board.evaluators:
         for name in board.metrics:

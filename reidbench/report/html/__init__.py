@@ -1,4 +1,4 @@
 """Write a leaderboard as one HTML page.
 
-Imports report, its formats and the store. Begin with `page.py`; the templates are beside it.
+Imports report, its formats and the store. Begin with `page.py`; templates are in `templates/`.
 """

@@ -1,4 +1,4 @@
-"""What a reader needs to make a table again: the matrix file, the versions of every package, and the commands."""
+"""The section on reproducing a table: the matrix file, all package versions, and the commands."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LOCK = "lock.txt"
-PYTORCH = re.compile(r"\+(cpu|cu\d+|xpu|rocm\d[\d.]*)")  # of a version that only PyTorch's own index has
-NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # of a package: a store may be a stranger's
+PYTORCH = re.compile(r"\+(cpu|cu\d+|xpu|rocm\d[\d.]*)")  # in versions that only PyTorch's own index has
+NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")  # of a package; the store may come from an untrusted source
 VERSION = re.compile(r"[\w.!+-]{1,100}", re.ASCII)
 PYTHON = re.compile(r"\d+\.\d+")
 UNKNOWN = "unknown"
@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Lock:
-    """The packages that stages were made with, as a file of requirements; `stages` how many they are."""
+    """The packages of `stages` stages as a requirements file."""
 
     file: str
     text: Markup
@@ -36,9 +36,9 @@ class Lock:
 
 @dataclass(frozen=True)
 class Again:
-    """What the page says; `exact` is False where the text is not that of the file to the byte.
+    """The contents of the section; `exact` is False if the text is not the matrix file byte for byte.
 
-    `without` counts the stages of which only the `known` versions of a few packages are known.
+    `without` is the number of stages for which only the `known` versions of a few packages are recorded.
     """
 
     commands: Markup
@@ -50,7 +50,7 @@ class Again:
 
 
 def again(evidence: Evidence) -> Again:
-    """All of it, of the stages behind the rows of a plan whose manifests are in the store."""
+    """Return the section for the stages of a plan whose manifests are in the store."""
     given = evidence.plan.benchmark
     manifests = [found for key in evidence.plan.stages if (found := evidence.manifest(key)) is not None]
     counts: Counter[tuple[str, str]] = Counter()
@@ -76,7 +76,7 @@ def again(evidence: Evidence) -> Again:
 
 
 def _locks(evidence: Evidence, counts: Counter[tuple[str, str]]) -> Iterator[Lock]:
-    """The environments, that of most stages first."""
+    """Yield the environments, the most used first."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     for number, ((digest, python), stages) in enumerate(ordered):
         packages = evidence.store.environment(digest) or {}
@@ -85,13 +85,13 @@ def _locks(evidence: Evidence, counts: Counter[tuple[str, str]]) -> Iterator[Loc
 
 
 def _requirements(packages: Mapping[str, str]) -> Iterator[str]:
-    """Lines for `pip install -r`; an index of PyTorch where a version comes from it."""
+    """Yield lines for `pip install -r`, with PyTorch's index if a version requires it."""
     indexes = {found[1] for version in packages.values() if (found := PYTORCH.search(version))}
     for name in sorted(indexes):
         yield f"--extra-index-url https://download.pytorch.org/whl/{name}"
     for name, version in packages.items():
         fine = NAME.fullmatch(name) and VERSION.fullmatch(version) and version != UNKNOWN
-        yield f"{name}=={version}" if fine else f"# {visible(name)}: no version that can be installed"
+        yield f"{name}=={version}" if fine else f"# {visible(name)}: no installable version"
 
 
 def _commands(evidence: Evidence, locks: tuple[Lock, ...]) -> Iterator[str]:
@@ -105,13 +105,13 @@ def _commands(evidence: Evidence, locks: tuple[Lock, ...]) -> Iterator[str]:
 
 
 def _clean(text: str) -> str:
-    """Text with its lines and tabs, and without other control characters and marks that turn its direction."""
+    """Return text with lines and tabs, without other control characters and bidirectional marks."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join("\t".join(map(visible, line.split("\t"))) for line in lines)
 
 
 def _text(text: str) -> Markup:
-    """Text for a `pre`, which keeps its lines."""
+    """Escape text for a `pre` element."""
     from markupsafe import escape
 
     return escape(text)

@@ -1,6 +1,6 @@
-"""The templates, styles and scripts of pages, and the policy that allows these scripts and nothing else.
+"""Templates, styles and scripts of pages, and the content security policy that allows only these scripts.
 
-A page has its styles and scripts within itself, or a site has them once as files that its pages are linked to.
+A single page contains its styles and scripts; the pages of a site link to shared files.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from reidbench.report.formats.tables import visible
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-STYLES = ("page.css", "ranks.css", "fails.css")  # the files beside the templates that make page.css
-CODE = ("table.js", "page.js", "fails.js", "start.js")  # those that make page.js, in this order; they share their names
+STYLES = ("page.css", "ranks.css", "fails.css")  # parts of page.css
+CODE = ("table.js", "page.js", "fails.js", "start.js")  # parts of page.js, in this order; they share one scope
 NO_REQUEST = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
 def template(name: str) -> Any:
-    """A template beside this file, by name; everything that it prints is escaped and without control characters."""
+    """Return a template by name; its output is escaped and has no control characters."""
     return _environment().get_template(name)
 
 
@@ -57,23 +57,23 @@ def _seconds(number: float | None) -> str:
 
 
 class Assets(Protocol):
-    """The styles and scripts of a page, as elements, and the content security policy that allows no others."""
+    """Styles and scripts of a page as elements, and the content security policy that allows only them."""
 
     @property
     def policy(self) -> str:
-        """The policy."""
+        """The content security policy."""
 
     @property
     def styles(self) -> Markup:
-        """What the head of the page has."""
+        """Elements for the head of the page."""
 
     @property
     def scripts(self) -> Markup:
-        """What the body of the page ends with."""
+        """Elements for the end of the body."""
 
 
 class Inline:
-    """Styles and scripts within the page; scripts are allowed by their hashes."""
+    """Styles and scripts inside the page; the policy allows scripts by hash."""
 
     @cached_property
     def _texts(self) -> list[str]:
@@ -81,26 +81,26 @@ class Inline:
 
     @property
     def policy(self) -> str:
-        """Nothing is loaded; scripts by hash; styles and pictures within the file."""
+        """Policy without requests: scripts by hash, styles and images inside the file."""
         hashes = " ".join(f"'{_hash(text)}'" for text in self._texts)
         return f"{NO_REQUEST}; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
 
     @property
     def styles(self) -> Markup:
-        """One element."""
+        """One style element."""
         return _markup(f"<style>\n{css()}\n</style>")
 
     @property
     def scripts(self) -> Markup:
-        """One element each."""
+        """One script element each."""
         return _markup("\n".join(f"<script>{text}</script>" for text in self._texts))
 
 
 class Linked:
-    """Styles and scripts in files of the folder `base`, as `files` gives them; scripts are those of `names`.
+    """Styles and scripts as files in the folder `base` (see `files`), limited to the scripts in `names`.
 
-    Plain scripts, since browsers load no modules from a disk. `file:` is for them too: in Firefox a page on a disk has
-    no 'self', and no page from elsewhere may load files.
+    Scripts are plain because browsers do not load modules from disk. The policy allows `file:` because a page on disk
+    has no 'self' in Firefox; pages from the web cannot load files anyway.
     """
 
     def __init__(self, base: str, names: tuple[str, ...] = ("plotly.js", "datatables.js", "page.js")) -> None:
@@ -108,33 +108,33 @@ class Linked:
 
     @property
     def policy(self) -> str:
-        """Nothing is loaded but scripts, styles and pictures from where the page is."""
+        """Policy that allows scripts, styles and images from the page's own origin only."""
         own = "'self' file:"
         return f"{NO_REQUEST}; script-src {own}; style-src {own} 'unsafe-inline'; img-src {own} data: blob:"
 
     @property
     def styles(self) -> Markup:
-        """A link."""
+        """One link element."""
         return _markup(f'<link rel="stylesheet" href="{self._base}page.css">')
 
     @property
     def scripts(self) -> Markup:
-        """A link each."""
+        """One script element with a source each."""
         return _markup("\n".join(f'<script src="{self._base}{name}"></script>' for name in self._names))
 
 
 def files() -> dict[str, str]:
-    """The files that pages are linked to, by name."""
+    """Return the shared files of a site by name."""
     return {"page.css": css(), **scripts()}
 
 
 def css() -> str:
-    """The styles of all pages."""
+    """Return the styles of all pages."""
     return "\n".join(map(_resource, STYLES))
 
 
 def scripts() -> dict[str, str]:
-    """The scripts of a page by name, in the order in which a page runs them."""
+    """Return the scripts of a page by name, in execution order."""
     return {"plotly.js": _plotly(), "datatables.js": _datatables(), "page.js": _closed("\n".join(map(_resource, CODE)))}
 
 
@@ -145,17 +145,17 @@ def _plotly() -> str:
 
 
 def _datatables() -> str:
-    """DataTables, which comes as a module, as a plain script that gives what the module exports to the page's code."""
+    """Return DataTables, which ships as a module, as a plain script that defines `window.tableLibrary`."""
     bundle = importlib.resources.files("itables").joinpath("html/dt_bundle.js").read_text(encoding="utf-8")
     exports = re.search(r"export\s*\{[^{}]*?(\w+) as default\b[^{}]*\};?", bundle)
     if exports is None:
-        raise ReidbenchError("this itables has no DataTables that the page can use: pip install 'itables>=2.5,<3'")
+        raise ReidbenchError("the installed itables has no usable DataTables bundle: pip install 'itables>=2.5,<3'")
     body = bundle[: exports.start()] + bundle[exports.end() :]
     return _closed(f"{body}\nwindow.tableLibrary = {exports.group(1)};")
 
 
 def _closed(script: str) -> str:
-    """A script whose names are its own, in the strict mode that modules have."""
+    """Wrap a script in its own scope, in strict mode."""
     return f'(() => {{\n"use strict";\n{script}\n}})();\n'
 
 
@@ -166,11 +166,11 @@ def _resource(name: str) -> str:
 def _markup(text: str) -> Markup:
     from markupsafe import Markup
 
-    return Markup(text)  # noqa: S704 - ours and our libraries', no text of plugins or files
+    return Markup(text)  # noqa: S704 - from this package and its libraries, not from plugins or files
 
 
 def _inline(script: str) -> str:
-    """A script that may stand in HTML: nothing in it ends the element, and its line ends are what a browser hashes."""
+    """Escape a script for HTML, with the line ends that a browser hashes."""
     script = script.replace("\r\n", "\n").replace("\r", "\n")
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 

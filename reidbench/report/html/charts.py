@@ -1,4 +1,4 @@
-"""The charts of the page as plotly.js takes them: numbers and names, to which the page gives colours."""
+"""Charts of the page as plotly.js data; the page adds colours."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, axis, from_zero, number, scaled, unit
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star", "x")
-SECONDS = Column("training", "seconds", "the methods' own work", measured=True)
+SECONDS = Column("training", "seconds", "training time without start-up", measured=True)
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any]:
-    """CMC and cost figures by "TASK-EVALUATOR" (their numbers), without those that nothing can be drawn in.
+    """Return CMC and cost figures by "TASK-EVALUATOR" (their numbers), without empty ones.
 
-    Costs are seconds of training and, by their names, the columns of efficiency. What all layouts share is there once,
-    as "template".
+    Costs are training seconds and the efficiency columns, by name. "template" is the shared part of all layouts.
     """
     found: dict[str, Any] = {}
     style = {method: number for number, method in enumerate(board.methods)}
@@ -45,12 +44,12 @@ def charts(board: Leaderboard, evidence: Evidence, metric: str) -> dict[str, Any
 
 
 def text(name: str) -> str:
-    """Text for plotly, which takes some HTML for markup."""
+    """Escape text for plotly, which renders some HTML."""
     return html.escape(visible(name), quote=False)
 
 
 def _trace(number: int) -> dict[str, Any]:
-    """Marks that tell methods apart without colour; the page gives the colour, by number."""
+    """Return symbol and dash of a method, which distinguish it without colour; the page adds the colour by number."""
     return {"symbol": SYMBOLS[number % len(SYMBOLS)], "dash": DASHES[number // 2 % len(DASHES)]}
 
 
@@ -103,25 +102,25 @@ def _cost_figure(
 
 
 def _amounts_axis(spent: Sequence[Cost], column: Column) -> dict[str, Any]:
-    """The axis of a cost, logarithmic where no method costs nothing."""
+    """Return the axis of a cost, logarithmic if all costs are positive."""
     if all(cost.amount > 0 for cost in spent):
         return {"title": {"text": f"{text(column.heading)} (log)"}, "type": "log"}
     return {"title": {"text": text(column.heading)}, "rangemode": "tozero"}
 
 
 def _scatter(method: str, style: Mapping[str, int], more: Mapping[str, Any]) -> dict[str, Any]:
-    """A trace of a method; the page finds its colour by `meta`."""
+    """Return a trace of a method; the page chooses its colour by `meta`."""
     return {"type": "scatter", "name": text(method), "meta": style[method], **more}
 
 
 def _figure(traces: Sequence[Mapping[str, Any]], xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> dict[str, Any]:
-    """A figure as plotly.js takes it. plotly's own classes would check every trace: a millisecond each."""
+    """Return a figure as plotly.js data. plotly's own classes would take a millisecond per trace to validate."""
     return {"data": traces, "layout": {"hovermode": "closest", "xaxis": xaxis, "yaxis": yaxis}}
 
 
 @cache
 def _template() -> dict[str, Any]:
-    """plotly's usual template."""
+    """Return plotly's default template."""
     import plotly.graph_objects as go
 
     found: dict[str, Any] = json.loads(go.Figure().to_json())["layout"]["template"]

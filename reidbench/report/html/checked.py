@@ -1,4 +1,4 @@
-"""How far the numbers of a row were checked, from the words of its protocol."""
+"""Level of verification of a row, from the words of its protocol."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterable
 
 from reidbench.store.manifests import CHECKED
 
-HERE = "run here"  # the word for results of a store's own runs, which have none in their protocol
+HERE = "run here"  # for results of the store's own runs, which have no such word in their protocol
 
 
 def checked(words: Iterable[str]) -> str:
-    """The words that say so, such as "self-reported" or "re-scored (1 of 3)"; for results of own runs that they are."""
+    """Return words such as "self-reported" or "re-scored (1 of 3)", or `HERE` for results of own runs."""
     return ", ".join(filter(is_check, words)) or HERE
 
 
 def is_check(word: str) -> bool:
-    """Whether a word of a protocol says how far a number was checked."""
+    """Return whether a protocol word is a level of verification."""
     return word.partition(" (")[0] in CHECKED
 
 
 def level(text: str) -> int:
-    """How far that is, of what `checked` gave, more being better: the least of a row's results."""
+    """Return the level of a text from `checked`, higher is better: the minimum over a row's results."""
     order = (*CHECKED, HERE)
     return min(order.index(word.partition(" (")[0]) for word in text.split(", "))

@@ -1,4 +1,4 @@
-"""The section of a page about claims: what its template prints."""
+"""Data of the claims section of a page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Section:
 
 
 def section(board: Leaderboard, plan: Plan, store: Store) -> Section | None:
-    """None where the matrix file claims nothing."""
+    """Return the section, or None if the matrix file has no claims."""
     if not plan.benchmark.claims:
         return None
     found = judge(board, plan)

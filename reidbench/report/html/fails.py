@@ -1,4 +1,4 @@
-"""Where rows fail, for the page: each row by camera, pair of cameras and person."""
+"""Data of the failure analysis on a page: each row by camera, pair of cameras and person."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from reidbench.report.units import NAMES, number
 from .queries import Comparison
 from .ranked import Thumbnails
 
-MOST_PRODUCTS = 1e12  # multiply-adds to rank all queries again for pairs of cameras: a minute of one core
+MOST_PRODUCTS = 1e12  # multiply-adds for ranking all queries again for pairs of cameras: a minute on one core
 MOST_CAMERAS = 40  # of a table
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number with how many queries it is of; `lack` from 0 for the best of its table to 1, None without a colour."""
+    """A value, its number of queries, and `lack`: 0 (best of its table) to 1 (worst), None without colour."""
 
     text: str
     queries: int
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Heat:
-    """A line for each camera of queries: its mean, then a cell for each of `cameras`, those of true matches."""
+    """One line per query camera: its mean, then one cell for each of `cameras` (of true matches)."""
 
     cameras: tuple[str, ...]
     lines: tuple[tuple[str, tuple[Cell | None, ...]], ...]
@@ -42,9 +42,9 @@ class Heat:
 
 @dataclass(frozen=True)
 class FailingRow:
-    """A row in parts. `across` is the mean over pairs of different cameras, `worst` the worst pair, or camera.
+    """A row's breakdown. `across` is the mean over pairs of different cameras, `worst` the worst pair or camera.
 
-    `persons` have pid, value, number of queries and share of the error; `reasons` say why parts are not there.
+    `persons` hold pid, value, number of queries and share of the error; `reasons` explain missing parts.
     """
 
     cell: tuple[str, str, str]
@@ -58,7 +58,7 @@ class FailingRow:
 
 @dataclass(frozen=True)
 class Fails:
-    """The section: rows in parts, why others are not, what does not count, and two rows query by query."""
+    """The section: breakdowns, reasons for missing ones, notes, and the data to compare two rows query by query."""
 
     rows: tuple[FailingRow, ...]
     unknown: Mapping[str, Sequence[str]]
@@ -69,7 +69,7 @@ class Fails:
 def fails(
     board: Leaderboard, evidence: Evidence, metric: str, options: Options, thumbnails: Thumbnails
 ) -> Fails | None:
-    """The section, or None where no row has a number of the metric."""
+    """Return the section, or None if no row has the metric."""
     if not any(one.metric == metric for one in board.summary):
         return None
     breaking = Breaking(board, evidence, metric, options.worst, Budget(MOST_PRODUCTS))
@@ -93,7 +93,7 @@ def fails(
 
 
 def _unknown(board: Leaderboard, found: Column) -> Iterator[Breakdown]:
-    """The rows that have results, but none of their queries; the leaderboard says why others have no results."""
+    """Yield rows with results but without per-query results; the leaderboard explains rows without results."""
     for method, why in found.unknown.items():
         if any(result.status == "ok" for result in board.cell(method, found.task, found.evaluator)):
             yield Breakdown((method, found.task, found.evaluator), why)
@@ -104,7 +104,7 @@ def _row(row: Row, cameras: Breakdown, breaking: Breaking) -> FailingRow:
     reasons = [f"No pairs of cameras: {pairs.reason}."] if pairs.reason else []
     reasons += [f"No worst persons: {persons.reason}."] if persons.reason else []
     if len({part.label[1] for part in pairs.parts}) > MOST_CAMERAS:
-        reasons.append(f"More than {MOST_CAMERAS} cameras: `reidbench table FILE --breakdown camera-pair` prints them.")
+        reasons.append(f"More than {MOST_CAMERAS} cameras: use `reidbench table FILE --breakdown camera-pair`.")
         pairs = Breakdown(row.cell)
     return FailingRow(
         row.cell,
@@ -135,7 +135,7 @@ def _cell(row: Row, part: Part | None, lacks: Mapping[float, float]) -> Cell | N
 
 
 def _lacks(row: Row, parts: Sequence[Part]) -> dict[float, float]:
-    """How far each value is from the best towards the worst, from 0 to 1; empty where all are equal, or undeclared."""
+    """Return each value's distance from the best, 0 to 1; empty if all are equal or the metric is undeclared."""
     values = [row.better * part.value for part in parts if part.queries]
     best, worst = max(values, default=0.0), min(values, default=0.0)
     if best == worst:

@@ -1,4 +1,4 @@
-"""The section of the page with the numbers of groups of tasks."""
+"""Data of the page's section on groups of tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reidbench.report.standings import leaders
 
 @dataclass(frozen=True)
 class GroupLine:
-    """A method by an evaluator, with the text of each number, and whether noise explains what is better."""
+    """A method by an evaluator: the text of each number, and whether it is bold."""
 
     method: str
     evaluator: str
@@ -22,7 +22,7 @@ class GroupLine:
 
 @dataclass(frozen=True)
 class GroupTable:
-    """What the page says of all groups."""
+    """The numbers of all groups."""
 
     headings: Sequence[str]
     lines: Sequence[GroupLine]
@@ -31,7 +31,7 @@ class GroupTable:
 
 
 def group_table(board: Leaderboard, metric: str) -> GroupTable | None:
-    """The numbers of all groups, or None where the page has none."""
+    """Return the numbers of all groups, or None without groups."""
     placed = [column for column in columns(board) if column.board is not board]
     if not placed:
         return None

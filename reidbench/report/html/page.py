@@ -1,8 +1,8 @@
-"""The leaderboard as one HTML file that asks the network for nothing: it works from disk, and can be mailed.
+"""The leaderboard as one self-contained HTML file: it makes no network requests, works from disk, and can be mailed.
 
-Tables are plain HTML, complete without scripts; DataTables sorts and filters them, plotly draws the charts, and both
-are written into the file, or beside it where the page is one of a site. All text of plugins and files is escaped, and a
-content security policy allows no other script than these.
+Tables are plain HTML and complete without scripts; DataTables sorts and filters them, plotly draws the charts. Both are
+inside the file, or in shared files for the pages of a site. All text of plugins and files is escaped, and a content
+security policy allows only these scripts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.notes import Note, notes
 from reidbench.report.formats.quoted import TITLE, block
-from reidbench.report.formats.sentences import cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
+from reidbench.report.formats.sentences import BOLD, cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
 from reidbench.report.formats.tables import chosen
 from reidbench.report.html.checked import checked
 from reidbench.report.html.slugs import row_anchor
@@ -53,33 +53,33 @@ from .pictures import picture_warning
 from .ranked import Thumbnails, ranked_lists
 from .ranks import section
 
-SIZE = "<!-- size -->"  # no text of plugins or files has it, since that is escaped
+SIZE = "<!-- size -->"  # cannot occur in text of plugins or files, which is escaped
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table: a method on a task by an evaluator."""
+    """One row of the table: a method on a task by an evaluator."""
 
     number: int
     method: str
     task: str
     evaluator: str
     protocol: str
-    status: str  # why there is no number: not measured, failed, not applicable, missing
+    status: str  # of a row without a number: not measured, failed, not applicable, missing
     place: Place | None
     values: Mapping[str, Summary]
     good: int
     results: Sequence[Result]
     seconds: float | None
     provenance: Provenance
-    scale: Scale | None  # of the bar; None: no bar
-    notes: Sequence[int]  # their numbers in the page's list
-    unmeasured: str  # why a cell that was evaluated has no number
-    edges: frozenset[str] = frozenset()  # of the bracket around methods that are tied: first, last
+    scale: Scale | None  # of the bar, if any
+    notes: Sequence[int]  # numbers in the page's list of notes
+    unmeasured: str  # the reason why an evaluated cell has no number
+    edges: frozenset[str] = frozenset()  # of the bracket around ties: first, last
 
     @property
     def seeds(self) -> str:
-        """How many results have a number, of how many where not all have; and that there is no seed."""
+        """Return the number of results with a number, such as "3" or "2/3", or "no seed"."""
         counted = f"{self.good}" if self.good == len(self.results) else f"{self.good}/{len(self.results)}"
         if not without_seed(self.results):
             return counted
@@ -87,48 +87,48 @@ class Line:
 
     @property
     def words(self) -> list[str]:
-        """The words of its protocol, each once; where results differ, those of all."""
+        """Return the protocol words of all its results, without duplicates."""
         words = (word for result in self.results for word in result.row.protocol.split(", "))
         return list(dict.fromkeys(filter(None, words)))
 
     @property
     def checked(self) -> str:
-        """How far its numbers were checked; empty where it has none."""
+        """Return the level of verification; empty without numbers."""
         return checked(self.words) if self.good else ""
 
     @property
     def anchor(self) -> str:
-        """Its place on the page."""
+        """Return the id of the row on the page."""
         return row_anchor(self.method, self.task, self.evaluator)
 
     @property
     def reasons(self) -> list[str]:
-        """Reasons for missing numbers, equal ones once."""
+        """Return the reasons for missing numbers, without duplicates."""
         errors = dict.fromkeys(result.error for result in self.results if result.status != "ok")
         return [*filter(None, [self.unmeasured]), *errors]
 
 
 def render(board: Leaderboard, plan: Plan, store: Store, options: Options) -> str:
-    """The page as one file. Raises ReidbenchError for an unknown metric, or where the extra `report` is missing."""
+    """Return the page as one file. Raises ReidbenchError for an unknown metric or if the extra `report` is missing."""
     require("the HTML page", "jinja2", "plotly", "itables")
     page = Page(board, Evidence(plan, store, options.arguments), options, Inline(), Thumbnails())
-    return with_size(page.html(f"This file is complete: it asks the network for nothing. Its size: {SIZE}."))
+    return with_size(page.html(f"This file is self-contained and makes no network requests. Size: {SIZE}."))
 
 
 def with_size(text: str) -> str:
-    """The text of a page that says at `SIZE` how large it is."""
+    """Replace `SIZE` by the size of the page."""
     before = len(text.encode()) - len(SIZE)
     words = size_words(before + len(size_words(before)))
     return text.replace(SIZE, words)
 
 
 def size_words(size: int) -> str:
-    """Bytes in words."""
+    """Return a number of bytes as text."""
     return f"{size / 1e6:.1f} MB"
 
 
 class Page:
-    """One page; `assets` are its styles and scripts, `thumbnails` make its pictures."""
+    """One page; `assets` are its styles and scripts, `thumbnails` make its images."""
 
     def __init__(
         self, board: Leaderboard, evidence: Evidence, options: Options, assets: Assets, thumbnails: Thumbnails
@@ -138,7 +138,7 @@ class Page:
         self.assets, self.thumbnails = assets, thumbnails
 
     def html(self, ending: str, site: Any = None) -> str:
-        """The text; `ending` is what the footer says last, `site` leads to the other pages where the page has such."""
+        """Return the HTML; `ending` is the last sentence of the footer, `site` links to the other pages of a site."""
         lists = list(
             ranked_lists(self.board, self.evidence, self.options.ranked, self.options.pictures, self.thumbnails)
         )
@@ -182,27 +182,28 @@ class Page:
             options=self.options,
             published=self.published(),
             groups=group_table(self.board, self.metric),
+            bold=BOLD,
             quoted=block(self.board),
             quoted_title=TITLE,
             version=__version__,
             assets=self.assets,
             site=site,
-            ending=Markup(ending),  # noqa: S704 - ours, with the place of the size
+            ending=Markup(ending),  # noqa: S704 - text of this package, with the placeholder of the size
         )
         return text
 
     def printed(self, value: float, evaluator: str, name: str, with_unit: bool = False) -> str:
-        """A number of a metric, with its unit if asked."""
+        """Format a value of a metric, with its unit on request."""
         known = self.board.metric(evaluator, name)
         return number(value, known) + (unit(known) if with_unit else "")
 
     def own_unit(self, evaluator: str, name: str) -> str:
-        """The unit of a metric, where the page has several for it."""
+        """Return the unit of a metric if evaluators use several."""
         return own_unit(self.board, name, evaluator)
 
     @cached_property
     def scales(self) -> dict[str, Scale]:
-        """The ends of the bars, by evaluator."""
+        """Ends of the bars, by evaluator."""
         found = {}
         for evaluator in self.board.evaluators:
             given = [s for s in self.board.summary if (s.evaluator, s.metric) == (evaluator, self.metric)]
@@ -212,7 +213,7 @@ class Page:
         return found
 
     def published(self) -> dict[str, Any] | None:
-        """The cells beside their published numbers, where they were asked for, with the rules that differ."""
+        """Return the cells with their published numbers and the rules that differ, if requested."""
         if not self.options.published:
             return None
         found = held(self.board, self.evidence.plan)
@@ -223,7 +224,7 @@ class Page:
 
     @property
     def bars(self) -> str:
-        """From where to where bars run, for the caption."""
+        """Return the ranges of the bars, for the caption."""
         ends: dict[str, list[str]] = {}
         for evaluator, found in self.scales.items():
             known = self.board.metric(evaluator, self.metric)
@@ -235,17 +236,17 @@ class Page:
 
     @cached_property
     def notes(self) -> list[Note]:
-        """Notes of the stages behind all rows; the rows name them by place."""
+        """Notes of the stages of all rows; rows refer to them by number."""
         return notes(self.board.results)
 
     def noted(self, results: Sequence[Result]) -> list[int]:
-        """The places, from 1, of the notes behind these results in the page's list."""
+        """Return the numbers, from 1, of the notes of these results."""
         said = {note for result in results for note in result.notes}
         return [number for number, note in enumerate(self.notes, 1) if note.members & said]
 
     # ------------------------------------------------------------------ lines
     def lines(self) -> Iterator[Line]:
-        """By task and evaluator: by rank, then the rows that are set apart, then those without a number."""
+        """Yield rows by task and evaluator: by rank, then rows ranked separately, then rows without a number."""
         number = 0
         for task in self.board.tasks:
             for evaluator in self.board.evaluators:
@@ -267,7 +268,7 @@ class Page:
         return sorted((m for m in self.board.methods if self.board.cell(m, task, evaluator)), key=order)
 
     def worse(self, method: str, task: str, evaluator: str) -> tuple[int, float]:
-        """Sort key: cells from the best mean to the worst, then those without a number."""
+        """Return a sort key: cells from the best mean to the worst, then cells without a number."""
         found = self.board.summarised(method, task, evaluator).get(self.metric)
         known = self.board.metric(evaluator, self.metric)
         if found is None or known is None:
@@ -303,7 +304,7 @@ class Page:
         )
 
     def heat(self, evaluator: str) -> dict[str, dict[str, tuple[float, float]]]:
-        """Method to task to mean and how near it is to the task's best, from 0 to 1; methods without a number too."""
+        """Return mean and closeness to the task's best (0 to 1) by method and task; methods may have none."""
         board = self.board
         cells = {m: {t: board.summarised(m, t, evaluator).get(self.metric) for t in board.tasks} for m in board.methods}
         means = {m: {t: cell.mean for t, cell in row.items() if cell} for m, row in cells.items()}
@@ -313,11 +314,11 @@ class Page:
 
 
 def _same(found: Mapping[str, Place], method: str, other: str | None) -> bool:
-    """Whether two rows share a rank."""
+    """Return whether two rows share a rank."""
     if other is None or method not in found or other not in found:
         return False
-    own, beside = found[method], found[other]
-    return (own.kind, own.rank) == (beside.kind, beside.rank)
+    one, two = found[method], found[other]
+    return (one.kind, one.rank) == (two.kind, two.rank)
 
 
 def _end(value: float, metric: Metric | None) -> str:

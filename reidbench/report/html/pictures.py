@@ -1,4 +1,4 @@
-"""A warning where a page has pictures of people that were not rendered here."""
+"""A warning for pages with images of real people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from reidbench.report.options import Options
 
 
 def picture_warning(plan: Plan, options: Options) -> str:
-    """A sentence with the names of the data sets whose pictures a page has, where these are not rendered; or empty."""
+    """Return a warning that names the data sets with images on the page that are not rendered, or ""."""
     if options.pictures != "all" or not options.ranked:
         return ""
     shown = {given.key for stage in plan.stages.values() if stage.kind == "embed" for given in stage.data}
@@ -16,6 +16,6 @@ def picture_warning(plan: Plan, options: Options) -> str:
     if not names:
         return ""
     return (
-        f"The page has pictures of {', '.join(names)}, as --pictures all asks: they may show real people. See whether "
-        "their licence and the law let you pass the page on."
+        f"This page contains images of {', '.join(names)} (--pictures all), which may show real people: check that "
+        "their licence and the law permit you to share it."
     )

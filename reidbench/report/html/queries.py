@@ -1,7 +1,7 @@
-"""Two rows query by query, for the page: the values of all rows, and ranked lists of the queries that tell rows apart.
+"""Data for comparing two rows query by query on a page: values of all rows, and ranked lists of selected queries.
 
-The page compares any two rows of a column itself. Pictures are chosen here: for the best row of a column and others,
-of the queries that either is ahead in the most.
+The page's script compares any two rows of a column. Ranked lists are selected here: for the best row of a column and
+each other row, the queries with the largest differences.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from .ranked import Lister, RankedQuery, Thumbnails
 from .ranked import Targets as Images
 
 MOST_VALUES = 2_000_000  # of rows by query, two bytes each
-MOST_PAIRS = 60  # of rows with pictures, shared by all columns; one of each column has them anyway
+MOST_PAIRS = 60  # of rows with images, shared by all columns; each column has at least one
 TOO_MANY = (
-    f"The rows have more than {MOST_VALUES:,} values of queries, which this page does not hold. "
+    f"The rows have more than {MOST_VALUES:,} per-query values, too many for this page. "
     "`reidbench table FILE --against METHOD` counts queries won, tied and lost."
 )
 
@@ -48,7 +48,7 @@ class Comparison:
     _values: int = 0
 
     def add(self, column: Column) -> None:
-        """Take a column in, as long as there is room for all of them."""
+        """Add a column; above MOST_VALUES values, all columns are dropped."""
         if len(column.codes) < 2:
             return
         self._values += sum(map(len, column.codes.values()))
@@ -58,11 +58,11 @@ class Comparison:
             self._columns.append(column)
 
     def data(self) -> dict[str, Any]:
-        """What the page's script reads; `note` says why it is empty, where that is not for too few rows."""
+        """Return the data of the page's script; `note` is set if there are too many values."""
         if self._values > MOST_VALUES:
             return {"columns": [], "targets": [], "note": TOO_MANY}
         columns = [self._column(one) for one in self._columns]
-        # Data sets list queries by person: each pid less the one before is mostly a single digit.
+        # Data sets list queries by person, so differences of pids are short.
         pids = [np.diff(one.pids, prepend=0).tolist() for one in self._labels]
         targets = [{"steps": own, "camids": one.camids.tolist()} for own, one in zip(pids, self._labels, strict=True)]
         return {"columns": columns, "targets": targets, "note": ""}
@@ -87,7 +87,7 @@ class Comparison:
         }
 
     def _target(self, row: Row) -> int | None:
-        """The number of the labels of a row's queries; None where they are not known."""
+        """Return the number of the labels of a row's queries, or None if unknown."""
         try:
             with explaining():
                 labels = self.targets.of(row)
@@ -98,17 +98,17 @@ class Comparison:
         return next(number for number, one in enumerate(self._labels) if one is labels)
 
     def _words(self, row: Row) -> list[str]:
-        """The words of its protocol that matter where another row lacks them."""
+        """Return the protocol words that make rows incomparable if one lacks them."""
         protocol = row.results[0].row.protocol
         return [*apart(protocol), *self.board.rule_words(protocol)]
 
     # ------------------------------------------------------------------ ranked lists
     def _lists(self, column: Column, methods: Sequence[str]) -> dict[str, Any]:
-        """Ranked lists by method and query: of the first method and each other the queries that tell them apart."""
+        """Return ranked lists by method and query, for the largest differences from the first method."""
         most = max(1, MOST_PAIRS // len(self._columns))
         wanted: dict[str, dict[int, None]] = {}
         for other in methods[1 : 1 + most] if column.better else ():
-            queries = dict.fromkeys(apart_most(column, methods[0], other, self.options.ranked))
+            queries = dict.fromkeys(largest_differences(column, methods[0], other, self.options.ranked))
             for method in (methods[0], other):
                 wanted[method] = {**wanted.get(method, {}), **queries}
         lists: dict[str, dict[int, Any]] = {}
@@ -130,15 +130,15 @@ class Comparison:
         return Lister(self.evidence, row.results[0], self.options.pictures, self.thumbnails, self._images)
 
 
-def apart_most(column: Column, method: str, other: str, count: int) -> list[int]:
-    """`count` queries in which a method is ahead of another the most, then as many in which it is behind the most.
+def largest_differences(column: Column, method: str, other: str, count: int) -> list[int]:
+    """Return the `count` queries with a method's largest advantage over another, then those with its largest deficit.
 
-    The page's script orders queries in the same way: by the difference, then by number.
+    The page's script sorts queries in the same way: by difference, then by number.
     """
-    own, beside = (column.codes[name].astype(np.int64) for name in (method, other))
-    if not np.array_equal(own == NOT_COUNTED, beside == NOT_COUNTED):
+    own, theirs = (column.codes[name].astype(np.int64) for name in (method, other))
+    if not np.array_equal(own == NOT_COUNTED, theirs == NOT_COUNTED):
         return []
-    ahead = np.where(own == NOT_COUNTED, 0, column.better * (own - beside))
+    ahead = np.where(own == NOT_COUNTED, 0, column.better * (own - theirs))
     found = []
     for side in (ahead, -ahead):
         order = np.argsort(-side, kind="stable")[:count]
@@ -155,6 +155,6 @@ def _packed(codes: Any) -> str:
 
 
 def _list(one: RankedQuery) -> Mapping[str, Any]:
-    """First true match, AP in ten-thousandths, and (pid, camid, picture) of the first gallery images."""
+    """Return rank of the first true match, AP to four decimals, and (pid, camid, image) of the first gallery images."""
     gallery = [[shown.pid, shown.camid, shown.thumbnail] for shown in one.gallery]
     return {"first": one.first_hit, "ap": round(one.ap, 4), "gallery": gallery}

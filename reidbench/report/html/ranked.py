@@ -1,7 +1,7 @@
-"""Ranked lists: the best and the worst queries of a row with the gallery images that its features found.
+"""Ranked lists: the best and the worst queries of a row with their top-ranked gallery images.
 
-No evaluator stores whole rankings, so lists are made again from the stored features, and shown only where they give
-the average precision that the evaluator stored: what a reader sees is what was scored.
+Evaluators do not store whole rankings, so lists are recomputed from the stored features. They are shown only if they
+reproduce the stored average precision, so that a reader sees what was scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from reidbench.report.results import Leaderboard, Result
 from reidbench.stages.inputs import images_root
 
 TOP = 10  # gallery images of a list
-CHECKED = 40  # further queries whose average precision is computed again and compared
+CHECKED = 40  # further queries whose average precision is recomputed and compared
 HEIGHT = 96  # of a thumbnail, in pixels
 QUALITY = 75
 BEGIN = "data:image/jpeg;base64,"
@@ -34,7 +34,7 @@ BUDGET = 8 << 20  # bytes of all thumbnails of a page, as base64
 
 @dataclass(frozen=True)
 class Shown:
-    """One image of a list. `match` tells true from false matches, `thumbnail` names its picture or is empty."""
+    """One image of a list; `match` marks true matches, `thumbnail` is the name of its thumbnail or ""."""
 
     pid: int
     camid: int
@@ -44,7 +44,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class RankedQuery:
-    """A query and the first images of the gallery for it."""
+    """A query and its top-ranked gallery images."""
 
     ap: float
     first_hit: int
@@ -54,7 +54,7 @@ class RankedQuery:
 
 @dataclass(frozen=True)
 class RankedList:
-    """The best and worst queries of one row, or a `note` that says why there are none."""
+    """The best and worst queries of one row, or a `note` with the reason why there are none."""
 
     method: str
     task: str
@@ -67,7 +67,7 @@ class RankedList:
 
 @dataclass
 class Thumbnails:
-    """Small JPEG pictures as data URIs, each image once, until `budget` bytes are used up."""
+    """JPEG thumbnails as data URIs, one per image, up to `budget` bytes."""
 
     budget: int = BUDGET
     pictures: dict[str, str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Thumbnails:
     _names: dict[str, str] = field(default_factory=dict)
 
     def add(self, path: Path) -> str:
-        """The name of an image's picture; empty when it cannot be read, or the page is full."""
+        """Return the name of an image's thumbnail, or "" if it cannot be read or the budget is used up."""
         if str(path) not in self._names:
             self._names[str(path)] = self._make(path)
         return self._names[str(path)]
@@ -101,16 +101,16 @@ class Thumbnails:
         return name
 
     def address(self, picture: bytes) -> str:
-        """The address of a picture: all of it."""
+        """Return the data URI of a thumbnail."""
         return BEGIN + base64.b64encode(picture).decode()
 
 
 def ranked_lists(
     board: Leaderboard, evidence: Evidence, count: int, pictures: Pictures, thumbnails: Thumbnails
 ) -> Iterator[RankedList]:
-    """`count` best and `count` worst queries of every cell that has a number, of its first seed.
+    """Yield the `count` best and worst queries of every cell with a number, for its first seed.
 
-    `pictures`: of data that were rendered here, of all data, or none.
+    `pictures`: images of rendered data sets only, of all data sets, or none.
     """
     targets: Targets = {}
     for task in board.tasks:
@@ -122,11 +122,11 @@ def ranked_lists(
 
 
 Target = tuple[dict[str, Split], Path | None]
-Targets = dict[str, Target]  # by the key of the data: read once for all methods
+Targets = dict[str, Target]  # by key of the data, read once for all methods
 
 
 class Lister:
-    """Makes lists of one result."""
+    """Makes ranked lists of one result."""
 
     def __init__(
         self, evidence: Evidence, result: Result, pictures: Pictures, thumbnails: Thumbnails, targets: Targets
@@ -135,7 +135,7 @@ class Lister:
         self.pictures, self.thumbnails, self.targets = pictures, thumbnails, targets
 
     def list(self, count: int) -> RankedList:
-        """`count` best and `count` worst queries."""
+        """Return the `count` best and worst queries."""
         row = self.result.row
         place = (row.method, row.task, row.evaluator, row.seed)
         try:
@@ -145,7 +145,7 @@ class Lister:
             return RankedList(*place, note=str(reason))
 
     def queries(self, chosen: Sequence[int]) -> dict[int, RankedQuery]:
-        """Lists of some queries, by number. Raises Unknown where there are none."""
+        """Return lists of some queries by number. Raises Unknown if they cannot be made."""
         with explaining():
             self._rank(np.array(chosen))
             return {index: self._query(index) for index in chosen}
@@ -159,11 +159,11 @@ class Lister:
 
     @cached_property
     def scored(self) -> Scored:
-        """What it was ranked from. Raises as `Scored.of`."""
+        """The evaluation and its inputs. Raises as `Scored.of`."""
         return Scored.of(self.evidence, self.result.row.key or "")
 
     def _rank(self, chosen: np.ndarray) -> None:
-        """Hold queries, and some more from all of them, against what was scored. Raises Unknown."""
+        """Compare the chosen queries, and a sample of the others, with the stored scores. Raises Unknown."""
         order = np.flatnonzero(self.scored.valid)
         order = order[np.argsort(-self.scored.ap[order], kind="stable")]
         spread = order[np.linspace(0, len(order) - 1, min(CHECKED, len(order))).astype(int)]
@@ -171,7 +171,7 @@ class Lister:
         self.splits, self.root = self._images(self.scored.embeds[0])
 
     def _images(self, embed: Stage) -> Target:
-        """Query and gallery of the target, and the place of their images if these may be shown."""
+        """Return query and gallery of the target, and the folder of their images if they may be shown."""
         (given,) = embed.data
         if given.key not in self.targets:
             self.targets[given.key] = self._target(given.key)
@@ -201,5 +201,5 @@ class Lister:
 
 
 def _ends(order: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count`, and the last `count` from the end."""
+    """Return the first `count`, and the last `count` in reverse order."""
     return order[:count], order[::-1][:count]

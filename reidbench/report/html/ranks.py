@@ -1,4 +1,4 @@
-"""The section of a page about ranks over tasks: what its template prints."""
+"""Data of the page's section on ranks over tasks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Section:
-    """All comparisons of a page, and what is not compared."""
+    """All comparisons of a page, and reasons for missing ones."""
 
     meaning: str
     shown: Sequence[Shown]
@@ -36,7 +36,7 @@ class Section:
 
 
 def section(board: Leaderboard, metric: str) -> Section | None:
-    """Of a board with two methods and two tasks at least; None for a smaller one, or where nothing was measured."""
+    """Return the section of a board with two or more methods and tasks and results of the metric, else None."""
     measured = any(metric in result.metrics for result in board.results)
     if len(board.methods) < 2 or len(board.tasks) < 2 or not measured:
         return None
@@ -44,7 +44,7 @@ def section(board: Leaderboard, metric: str) -> Section | None:
 
 
 def section_of(ranks: Ranks, declared: Callable[[Comparison], Metric | None]) -> Section:
-    """What the template prints of any comparisons; `declared` gives the metric of one as its evaluator declares it."""
+    """Return the section of given comparisons; `declared` returns the metric declared by the evaluator of one."""
     return Section(
         MEANING,
         [_shown(found, declared(found)) for found in ranks.comparisons],

@@ -1,4 +1,4 @@
-"""Names as parts of addresses: of files, and of places on a page, that stay when others are added."""
+"""Names as parts of addresses of files and page fragments; they stay stable when others are added."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import re
 LONGEST = 60  # characters of a name that are kept
 DIGITS = 8  # of the SHA-256 of a name
 PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-HASHED = re.compile(r"(?:^|-)[0-9a-f]{8}$")  # a plain name that looks like one with digits behind it
-RESERVED = re.compile(r"con|prn|aux|nul|(?:com|lpt)\d")  # names that Windows gives to no file
+HASHED = re.compile(r"(?:^|-)[0-9a-f]{8}$")  # plain names that look like hashed ones
+RESERVED = re.compile(r"con|prn|aux|nul|(?:com|lpt)\d")  # file names that Windows reserves
 
 
 def slug(name: str) -> str:
-    """The name where it is plain: lower-case ASCII letters and digits with single hyphens between them.
+    """Return a plain name unchanged: lower-case ASCII letters and digits with single hyphens between them.
 
-    Any other is made so and gets the first digits of its SHA-256, so that different names stay different, also where
-    a file system does not know capitals.
+    Other names are converted and get the first digits of their SHA-256, so that different names stay different, also on
+    case-insensitive file systems.
     """
     if PLAIN.fullmatch(name) and len(name) <= LONGEST and not HASHED.search(name) and not RESERVED.fullmatch(name):
         return name
@@ -26,5 +26,5 @@ def slug(name: str) -> str:
 
 
 def row_anchor(method: str, task: str, evaluator: str) -> str:
-    """The id of a row on its page. No slug has two hyphens in a row."""
+    """Return the id of a row on its page. Slugs never contain two hyphens in a row."""
     return f"row-{slug(method)}--{slug(task)}--{slug(evaluator)}"

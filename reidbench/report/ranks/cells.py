@@ -1,4 +1,4 @@
-"""The cells of a board as `comparison.py` takes them."""
+"""The cells of a board as input of `comparison.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .comparison import Cell, Comparison, Refused, comparisons, without_comparis
 
 @dataclass(frozen=True)
 class Ranks:
-    """Every comparison by one metric, and by evaluator what is not compared."""
+    """All comparisons by one metric, and the reasons for missing ones by evaluator."""
 
     metric: str
     comparisons: tuple[Comparison, ...]
@@ -27,13 +27,13 @@ class Ranks:
 
 
 def ranks_of(board: Leaderboard, metric: str) -> Ranks:
-    """The comparisons of all evaluators that give a metric; none of one that they do not declare."""
+    """Return the comparisons of all evaluators that give a metric; an undeclared metric has none."""
     found: list[Comparison] = []
     refused: list[tuple[str, Refused]] = []
     for evaluator in board.giving(metric):
         known = board.metric(evaluator, metric)
         if known is None:
-            why = f"it does not declare whether more of {NAMES.get(metric, metric)} is better"
+            why = f"it does not declare whether higher {NAMES.get(metric, metric)} is better"
             methods = dict.fromkeys(result.row.method for result in board.results if metric in result.metrics)
             refused.append((evaluator, Refused((), tuple(methods), why)))
             continue
@@ -44,7 +44,7 @@ def ranks_of(board: Leaderboard, metric: str) -> Ranks:
 
 
 def cells_of(board: Leaderboard, evaluator: str, metric: str) -> list[Cell]:
-    """All cells of an evaluator that the matrix has, methods and tasks in its order."""
+    """Return all cells of an evaluator in the order of methods and tasks."""
     return [
         _cell(board, results, metric)
         for method in board.methods
@@ -61,7 +61,7 @@ def _cell(board: Leaderboard, results: Sequence[Result], metric: str) -> Cell:
     return Cell(
         row.method,
         row.task,
-        kind_of(board, ", ".join(words)),  # of all results: one that saw the test images is not like the others
+        kind_of(board, ", ".join(words)),  # of all results, since one may have seen the test images
         by_seed(results, metric),
         not why,
         why,
@@ -72,7 +72,7 @@ def _cell(board: Leaderboard, results: Sequence[Result], metric: str) -> Cell:
 
 
 def why_incomplete(results: Sequence[Result], metric: str) -> str:
-    """Why a cell is not complete; empty where it is."""
+    """Return the reason why a cell is incomplete, or ""."""
     reasons: dict[str, int] = {}
     for result in results:
         reason = _reason(result, metric)
@@ -95,7 +95,7 @@ def _reason(result: Result, metric: str) -> str:
 
 
 def queries_of(board: Leaderboard, results: Sequence[Result], metric: str) -> Callable[[], np.ndarray | None]:
-    """Reads [S, Q]: the metric by seed, mean over pre-trainings, and query; None where one was not kept."""
+    """Return a reader of [S, Q]: the metric by seed (averaged over pre-trainings) and query, or None if not stored."""
     return partial(_read, board, tuple(results), metric)
 
 

@@ -1,6 +1,6 @@
-"""Which methods and tasks can be compared by ranks, and what comes out; nothing that is missing is imputed.
+"""Select the methods and tasks to compare by ranks, and compare them; missing values are not imputed.
 
-Free of boards, so that cells of several files can be compared: `cells.py` makes them of a board.
+Independent of boards, so that cells of several files can be compared; `cells.py` makes them from a board.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Kind = tuple[str, ...]
 Place = tuple[str, str]  # method, task
 Groups = tuple[tuple[str, ...], ...]
 LEVEL = 0.95
-NO_ROW = "there is no such row"
+NO_ROW = "no such row"
 
 
 def no_queries() -> np.ndarray | None:
-    """No results of the queries."""
+    """Return None: no per-query results."""
     return None
 
 
@@ -45,11 +45,11 @@ def no_queries() -> np.ndarray | None:
 class Cell:
     """A method on a task by one evaluator and metric.
 
-    Cells of different `kind` are never ranked together (words of the protocol, rules of the evaluator). `seeds` are the
-    values by seed, of the seed None where the cell depends on none. A cell is `complete` where all of its results are
-    there, else `why` says what is missing. `queries` reads [S, Q], the metric by seed and query with NaN for invalid
-    ones, or None where they were not kept. `results` are the keys of the evaluations behind it: two tasks with the same
-    ones for all methods are one. `target` names the queries: tasks of the same target are drawn the same ones.
+    Cells of different `kind` (protocol words, evaluator rules) are never ranked together. `seeds` are the values by
+    seed, with the seed None if the cell does not depend on it. A cell is `complete` if it has all results; otherwise
+    `why` is the reason. `queries` reads [S, Q], the metric by seed and query with NaN for invalid queries, or None if
+    not stored. `results` are the keys of its evaluations: two tasks with the same keys for all methods count once.
+    `target` identifies the queries: the bootstrap draws the same queries for tasks of one target.
     """
 
     method: str
@@ -69,13 +69,13 @@ class Cell:
 
     @property
     def one_seed(self) -> bool:
-        """Whether it has one seed of several that it could have: nothing is known of the others."""
+        """Return whether it has only one of several possible seeds, so that its spread is unknown."""
         return len(self.seeds) == 1 and None not in self.seeds
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A method or a task with results of this kind that is not compared, and why."""
+    """A method or a task with results of this kind that is not compared, and the reason."""
 
     what: Literal["method", "task"]
     name: str
@@ -84,10 +84,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class RankTest:
-    """Friedman's test that all methods rank alike, and which of them Nemenyi's test of mean ranks sets apart.
+    """Friedman's test that all methods have equal ranks, followed by Nemenyi's test of mean ranks.
 
     `difference` is the critical difference of two mean ranks; `groups` are the longest runs of methods, by mean rank,
-    without a pair that differs by it. Where Friedman's test does not reject (`p` above 5 %), that is all of them.
+    without a pair that differs by it. If Friedman's test does not reject (`p` above 5 %), one group has all methods.
     """
 
     p: float
@@ -100,14 +100,14 @@ class RankTest:
 class Comparison:
     """Methods of one kind over the tasks on which all of them are complete, by one evaluator and metric.
 
-    Arrays are in the order of `methods` [M] and `tasks` [T], those compared: `values` [M, T] as the evaluator gave
-    them (means over seeds), `ranks` [M, T] with 1 for the best and the mean rank for ties. `intervals` are 95 %
-    intervals of the mean rank over other queries and seeds, and `groups` the longest runs of methods, by mean rank,
-    that they do not set apart; both are None where `no_intervals` says why. `test` is None where `no_test` does.
+    Arrays are in the order of the compared `methods` [M] and `tasks` [T]: `values` [M, T] as the evaluator gave them
+    (means over seeds), `ranks` [M, T] with 1 for the best and mean ranks for ties. `intervals` are 95 % intervals of
+    the mean rank over queries and seeds, and `groups` the longest runs of methods, by mean rank, without a significant
+    difference; if both are None, `no_intervals` is the reason. If `test` is None, `no_test` is the reason.
 
-    `cells` are all complete cells of this kind, also of what is `left_out`; `missing` has the other cells of these
-    methods and tasks with the reason. `one_seed` names the methods that have a single seed on a task: they are never
-    set apart by the intervals.
+    `cells` are all complete cells of this kind, including those of `left_out` methods and tasks; `missing` has the
+    other cells of these methods and tasks with reasons. `one_seed` are methods with a single seed on a task: the
+    intervals never separate them from others.
     """
 
     evaluator: str
@@ -133,12 +133,12 @@ class Comparison:
 
     @property
     def order(self) -> list[int]:
-        """Places of the methods from the best mean rank to the worst; ties in the order of the file."""
+        """Indices of the methods from the best mean rank to the worst; ties in file order."""
         return [int(place) for place in np.argsort(self.mean_rank, kind="stable")]
 
     @property
     def same_images(self) -> list[tuple[str, ...]]:
-        """The tasks, two or more, that are tested on the same images."""
+        """Groups of two or more tasks with the same test images."""
         targets: dict[str, list[str]] = {}
         for task in self.tasks:
             target = self.cells[self.methods[0], task].target
@@ -147,21 +147,21 @@ class Comparison:
 
     @property
     def all_methods(self) -> tuple[str, ...]:
-        """The methods compared, and those left out after them."""
+        """Compared methods, then those left out."""
         return (*self.methods, *(one.name for one in self.left_out if one.what == "method"))
 
     @property
     def all_tasks(self) -> tuple[str, ...]:
-        """The tasks compared, and those left out after them."""
+        """Compared tasks, then those left out."""
         return (*self.tasks, *(one.name for one in self.left_out if one.what == "task"))
 
 
 def comparisons(cells: Sequence[Cell], evaluator: str, metric: str, better: str) -> list[Comparison]:
-    """One for each kind with two methods and two tasks at least, in the order of the cells.
+    """Return a comparison for each kind with at least two methods and two tasks, in the order of the cells.
 
-    The methods of a kind are ordered by the number of tasks on which they are complete. Of the first two, the first
-    three, and so on, those are compared for which methods x tasks on which all of them are complete is greatest; of
-    equal ones more methods. Two tasks with the same results for all of them count once.
+    Methods of a kind are sorted by the number of tasks on which they are complete. Of the first two, first three, and
+    so on, the set with the greatest product of methods and common complete tasks is compared, ties in favour of more
+    methods. Two tasks with the same results for all of them count once.
     """
     kinds = _kinds(cells)
     found = []
@@ -175,7 +175,7 @@ def comparisons(cells: Sequence[Cell], evaluator: str, metric: str, better: str)
 
 @dataclass(frozen=True)
 class Refused:
-    """Methods with rows of one kind that are not compared at all, and why."""
+    """Methods with rows of one kind that are not compared, and the reason."""
 
     kind: Kind
     methods: tuple[str, ...]
@@ -183,7 +183,7 @@ class Refused:
 
 
 def without_comparison(cells: Sequence[Cell]) -> list[Refused]:
-    """The kinds of which nothing can be compared."""
+    """Return the kinds without a comparison."""
     kinds = _kinds(cells)
     return [
         Refused(_without_shared(kind, kinds), tuple(pool.methods), pool.too_few)
@@ -193,9 +193,9 @@ def without_comparison(cells: Sequence[Cell]) -> list[Refused]:
 
 
 def _kinds(cells: Sequence[Cell]) -> dict[Kind, _Pool]:
-    """The cells by kind. One that is not complete is of the kinds that its method has elsewhere, if it has any.
+    """Group cells by kind. An incomplete cell belongs to the kinds of its method's complete cells, if any.
 
-    What a row saw is known when it ran: one that failed may lack words that the method's other rows have.
+    Some protocol words are measured during the run, so a failed row may lack words that the method's other rows have.
     """
     of_method: dict[str, dict[Kind, None]] = {}
     for cell in cells:
@@ -210,13 +210,13 @@ def _kinds(cells: Sequence[Cell]) -> dict[Kind, _Pool]:
 
 
 def _without_shared(kind: Kind, kinds: Mapping[Kind, _Pool]) -> Kind:
-    """The words of a kind that are not rules of all kinds alike."""
+    """Return the words of a kind without rules that all kinds share."""
     shared = set.intersection(*map(set, kinds)) - set(NOT_COMPARABLE)
     return tuple(word for word in kind if word not in shared)
 
 
 class _Pool:
-    """The cells of one kind, and what other cells its methods have on its tasks."""
+    """The cells of one kind, and the other cells of its methods and tasks."""
 
     def __init__(self, kind: Kind, own: Sequence[Cell], places: Mapping[Place, Cell]) -> None:
         self.kind, self.places = kind, places
@@ -228,7 +228,7 @@ class _Pool:
         return [task for task in self.tasks if (method, task) in self.complete]
 
     def chosen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The methods and tasks to compare; none where there are not two of each."""
+        """Return the methods and tasks to compare; none without two of each."""
         ordered = sorted(self.methods, key=lambda method: -len(self.tasks_of(method)))
         seen: dict[str, int] = dict.fromkeys(self.tasks, 0)  # tasks with the same number have the same results
         numbers: dict[tuple[int, frozenset[str]], int] = {}
@@ -248,11 +248,11 @@ class _Pool:
 
     @property
     def too_few(self) -> str:
-        """Why nothing can be compared."""
+        """The reason why nothing can be compared."""
         counts = {method: len(self.tasks_of(method)) for method in self.methods}
         if len([method for method, count in counts.items() if count > 1]) < 2:
-            return "fewer than two methods are complete on two tasks or more"
-        return "no two methods are complete on the same two tasks with results of their own"
+            return "fewer than two methods are complete on two or more tasks"
+        return "no two methods are complete on the same two tasks with different results"
 
     def missing(self) -> Iterator[tuple[Place, str]]:
         for method in self.methods:
@@ -282,12 +282,12 @@ def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iter
                 task,
                 f"not complete for {', '.join(lacking[:3])}{more}"
                 if lacking
-                else f"the same results as on {_same(pool, methods, tasks, task)}, which counts once",
+                else f"same results as on {_same(pool, methods, tasks, task)}, which counts once",
             )
 
 
 def _same(pool: _Pool, methods: Sequence[str], tasks: Sequence[str], task: str) -> str:
-    """The task of those compared that has the same results as another."""
+    """Return the compared task that has the same results as another one."""
     return next(
         other
         for other in tasks
@@ -329,7 +329,7 @@ def _compared(
 
 
 def _intervals(table: Sequence[Sequence[Cell]], sign: float) -> tuple[RankIntervals | None, str]:
-    """Intervals of the mean ranks of [M][T] cells, or the reason why there are none."""
+    """Return intervals of the mean ranks of [M][T] cells, or the reason why there are none."""
     tasks = [list(column) for column in zip(*table, strict=True)]
     targets = [column[0].target or column[0].task for column in tasks]
     seeds = [[tuple(cell.seeds) for cell in column] for column in tasks]
@@ -340,27 +340,27 @@ def _intervals(table: Sequence[Sequence[Cell]], sign: float) -> tuple[RankInterv
 
 
 def _around(interval: Interval, mean: float) -> Interval:
-    """An interval with the mean rank by metrics, which may differ in the last digits from the means of queries."""
+    """Return an interval around the mean rank by metrics, which differs by rounding from means over queries."""
     return replace(interval, value=mean, low=min(interval.low, mean), high=max(interval.high, mean))
 
 
 def _answers(column: Sequence[Cell], sign: float) -> list[np.ndarray]:
-    """The results of each query of all methods of a task. Raises MetricError where they do not allow intervals."""
+    """Return the per-query results of all methods of a task. Raises MetricError if they do not allow intervals."""
     found = []
     for cell in column:
         queries = cell.queries()
         if queries is None:
-            raise MetricError(f"the results of the queries of {cell.method} on {cell.task} were not kept")
+            raise MetricError(f"{cell.method} on {cell.task} has no stored per-query results")
         found.append(sign * queries)
     if len({np.isnan(one[0]).tobytes() for one in found}) > 1:
-        raise MetricError(f"the methods do not have the same valid queries on {column[0].task}")
+        raise MetricError(f"the methods have different valid queries on {column[0].task}")
     if np.count_nonzero(~np.isnan(found[0][0])) < 2:
-        raise MetricError(f"one query is no sample of others, and {column[0].task} has no second")
+        raise MetricError(f"{column[0].task} has only one valid query, and a bootstrap requires two")
     return found
 
 
 def _apart(found: RankIntervals, alone: Sequence[bool]) -> NDArray[np.bool_]:
-    """[M, M]: which methods are set apart; never one of a single seed."""
+    """Return [M, M]: which methods differ significantly; methods with a single seed never do."""
     several = ~np.array(alone)
     apart: NDArray[np.bool_] = (found.better | found.better.T) & several & several[:, None]
     return apart
@@ -373,7 +373,7 @@ def _groups(methods: Sequence[str], means: np.ndarray, apart: NDArray[np.bool_])
 def _test(methods: Sequence[str], ranks: np.ndarray) -> tuple[RankTest | None, str]:
     tasks = ranks.shape[1]
     if tasks < FEWEST_TASKS:
-        return None, f"a test of ranks needs {FEWEST_TASKS} tasks at least, and here are {tasks}"
+        return None, f"a rank test requires at least {FEWEST_TASKS} tasks, and there are {tasks}"
     p = friedman(ranks).p
     apart = nemenyi(ranks, LEVEL) if p <= 1 - LEVEL else np.zeros((len(methods), len(methods)), bool)
     return RankTest(p, critical_difference(len(methods), tasks, LEVEL), _groups(methods, mean_rank(ranks), apart)), ""

@@ -1,7 +1,7 @@
-"""Where things are in a diagram of mean ranks: a row a method, its interval, bars around those not set apart.
+"""Layout of a diagram of mean ranks: one row per method with its interval, and bars that join tied methods.
 
-It is the critical-difference diagram of Demsar (JMLR 7, 2006) with a row for each method in place of lines to the
-margin, so that intervals and long names have room. The page draws it as SVG, `formats/figures.py` by matplotlib.
+It is the critical-difference diagram of Demsar (JMLR 7, 2006) with one row per method instead of lines to the margin,
+so that intervals and long names fit. The page draws it as SVG, `formats/figures.py` by matplotlib.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from reidbench.report.units import NAMES
 from .comparison import Comparison, Groups
 from .sentences import by
 
-MOST = 40  # methods in a diagram; more are counted
-LONGEST = 22.0  # usual characters of a name that is shown whole
+MOST = 40  # methods in a diagram; others are counted
+LONGEST = 22.0  # width of a full name, in average characters
 TICKS = 8
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method: its name, as it is shown, its mean rank, and the ends of the interval if there is one."""
+    """A method: full name, displayed name, mean rank, and the ends of its interval, if any."""
 
     method: str
     shown: str
@@ -34,14 +34,14 @@ class Row:
 
     @property
     def words(self) -> str:
-        """Name and numbers."""
+        """Name and numbers as text."""
         interval = "" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]"
         return f"{self.method}: mean rank {self.rank:.2f}{interval}"
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar around rows that are not set apart, from the first to the last, in a lane of its own."""
+    """A bar that joins tied rows, from the first to the last, in a separate lane."""
 
     first: int
     last: int
@@ -50,9 +50,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Rows from the best to the worst; `last` is the greatest rank, `more` the methods beyond the last row.
+    """Rows from best to worst; `last` is the greatest rank, `more` the number of methods that are not shown.
 
-    `difference` is the length of the ruler, the critical difference, where the bars are those of a test. Coordinates
+    `difference` is the critical difference (length of the ruler) if the bars come from a test. Coordinates
     are those of an SVG of `width` x `height`.
     """
 
@@ -68,45 +68,45 @@ class Diagram:
 
     @property
     def width(self) -> int:
-        """Names, ranks and bars."""
+        """Width of names, ranks and bars."""
         return self.LEFT + self.PLOT + 30 + self.LANE * self.lanes
 
     @property
     def height(self) -> int:
-        """Ruler, axis and rows."""
+        """Height of ruler, axis and rows."""
         return self.top + self.LINE * len(self.rows) + 8
 
     @property
     def top(self) -> int:
-        """Where the rows begin."""
+        """Top of the first row."""
         return 28 + (0 if self.difference is None else self.RULER)
 
     @property
     def lanes(self) -> int:
-        """How many bars are side by side at most."""
+        """Greatest number of adjacent bars."""
         return 1 + max((bar.lane for bar in self.bars), default=0)
 
     @property
     def ticks(self) -> list[int]:
-        """Whole ranks, at most nine of them, from 1 to the last."""
+        """Integer ranks from 1 to the last, at most nine."""
         step = -(-(self.last - 1) // TICKS)
         return [*range(1, self.last - step // 2, step), self.last]
 
     def x(self, rank: float) -> float:
-        """The place of a rank."""
+        """Return the x coordinate of a rank."""
         return round(self.LEFT + self.PLOT * (min(rank, self.last) - 1) / (self.last - 1), 2)
 
     def y(self, row: int) -> float:
-        """The middle of a row."""
+        """Return the y coordinate of the middle of a row."""
         return self.top + self.LINE * (row + 0.5)
 
     def lane(self, bar: Bar) -> int:
-        """The place of a bar."""
+        """Return the x coordinate of a bar."""
         return self.LEFT + self.PLOT + 20 + self.LANE * bar.lane
 
 
 def diagram(found: Comparison) -> Diagram:
-    """The diagram of a comparison: bars of the test where there is one, else those of other queries and seeds."""
+    """Return the diagram of a comparison, with bars from the test if there is one, else from the bootstrap."""
     rows = tuple(_rows(found))
     groups = found.test.groups if found.test else found.groups
     places = {row.method: place for place, row in enumerate(rows)}
@@ -114,8 +114,8 @@ def diagram(found: Comparison) -> Diagram:
     metric = NAMES.get(found.metric, found.metric)
     what = f"Mean ranks of {len(found.methods)} methods over {len(found.tasks)} tasks: {metric} by {by(found)}"
     more = len(found.methods) - len(rows)
-    said = [f"Ranks from 1, the best, to {len(found.methods)}.", *_meaning(found)]
-    said += [f"The best {len(rows)} are shown; the table has {more} more."] if more else []
+    said = [f"Ranks from 1 (best) to {len(found.methods)}.", *_meaning(found)]
+    said += [f"The best {len(rows)} methods are shown; the table has {more} more."] if more else []
     difference = found.test.difference if found.test else None
     return Diagram(rows, bars, len(found.methods), more, difference, what, " ".join(said))
 
@@ -129,7 +129,7 @@ def _rows(found: Comparison) -> Iterator[Row]:
 
 
 def _cut(name: str) -> str:
-    """A name that fits in its column: whole, or its beginning."""
+    """Shorten a name to its column."""
     ends = list(itertools.accumulate(map(_width, name)))
     if not ends or ends[-1] <= LONGEST:
         return name
@@ -137,7 +137,7 @@ def _cut(name: str) -> str:
 
 
 def _width(char: str) -> float:
-    """About how wide a character is, in usual ones."""
+    """Return the approximate width of a character, in average characters."""
     if unicodedata.east_asian_width(char) in "WF":
         return 2.0
     return 1.4 if char.isupper() or char in "mw%@—" else 1.0
@@ -145,21 +145,21 @@ def _width(char: str) -> float:
 
 def _meaning(found: Comparison) -> Iterator[str]:
     if found.intervals:
-        yield "Lines are 95 % intervals over other queries and seeds."
+        yield "Lines are 95 % intervals over queries and seeds."
     if found.test:
         yield (
-            f"Bars at the right join methods that Nemenyi's test over tasks does not set apart, critical difference "
-            f"{found.test.difference:.2f}."
+            "Bars at the right join methods that do not differ significantly by Nemenyi's test over tasks (critical "
+            f"difference {found.test.difference:.2f})."
         )
     elif found.groups:
-        yield "Bars at the right join methods that other queries and seeds do not set apart."
+        yield "Bars at the right join methods that do not differ significantly over queries and seeds."
     elif found.groups is not None:
-        yield "All methods are set apart by queries and seeds."
+        yield "All methods differ significantly over queries and seeds."
 
 
 def _bars(groups: Groups, places: dict[str, int]) -> Iterator[Bar]:
-    """Each group of rows that are shown in the first lane that is free."""
-    free: list[int] = []  # by lane: the first row that no bar of it covers
+    """Place each group of displayed rows in the first free lane."""
+    free: list[int] = []  # first free row by lane
     for group in groups:
         rows: Sequence[int] = [places[method] for method in group if method in places]
         if len(rows) < 2:

@@ -1,4 +1,4 @@
-"""The table of a comparison: its columns and lines as texts, the same for every format, and as raw values."""
+"""The table of a comparison: columns and lines as texts for all formats, and as raw values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NUMBERS = ("mean rank", "95 % interval", "win rate, %", "Borda")
 
 @dataclass(frozen=True)
 class Line:
-    """A method: its summary as texts in the order of `headings`, and its cells by task."""
+    """A method: summary texts in the order of `headings`, and cells by task."""
 
     method: str
     summary: tuple[str, ...]
@@ -27,18 +27,18 @@ class Line:
 
 
 def headings(found: Comparison) -> tuple[str, ...]:
-    """The columns between the method and the tasks."""
+    """Return the columns between method and tasks."""
     groups = ("group",) if found.intervals else ()
     return (*NUMBERS, *groups, *(("Nemenyi",) if found.test else ()))
 
 
 def tasks(found: Comparison) -> tuple[str, ...]:
-    """The columns of tasks; those left out are marked."""
+    """Return the columns of tasks; tasks that are left out are marked."""
     return tuple(task if task in found.tasks else f"{task} (left out)" for task in found.all_tasks)
 
 
 def lines(found: Comparison, known: Metric | None) -> list[Line]:
-    """By mean rank, then the methods that are left out, with the values that they have."""
+    """Return lines by mean rank, then those of methods that are left out."""
     by_draws, by_test = (
         letters(groups, found.methods) for groups in (found.groups, found.test.groups if found.test else None)
     )
@@ -72,7 +72,7 @@ def _cells(found: Comparison, method: str, known: Metric | None, ranks: dict[str
 
 
 def raw(ranks: Ranks) -> dict[str, Any]:
-    """Everything as values, for JSON: metrics as their evaluators gave them."""
+    """Return all values for JSON; metrics as evaluators gave them."""
     return {
         "metric": ranks.metric,
         "comparisons": [_raw(found) for found in ranks.comparisons],

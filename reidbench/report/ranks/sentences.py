@@ -1,4 +1,4 @@
-"""What a table of ranks says beside its numbers: what was compared, what was left out, and what intervals speak of."""
+"""Sentences for a table of ranks: what was compared and left out, and the meaning of intervals."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from .comparison import Comparison, Groups
 
 TITLE = "Ranks over tasks"
 MEANING = (
-    "Mean rank: 1 is the best on every task, and equal values share the mean of their ranks. Win rate: the share of "
-    "the other methods that one beats, mean over tasks. Borda: a point for each other method that one beats on each "
-    "task. A tie counts half in both."
+    "Mean rank: 1 is the best on every task; equal values share the mean of their ranks. Win rate: share of the other "
+    "methods that a method beats, averaged over tasks. Borda: one point per task for each method that it beats. Ties "
+    "count half in both."
 )
 INTERVALS = (
-    "Intervals (95 %) of mean ranks are about other queries and other seeds, not about other tasks: queries are drawn "
-    "with replacement (bootstrap), and means over seeds from Student's t distribution with the deviations of the "
-    "seeds, the same draw for the same seeds of all methods and tasks."
+    "Intervals (95 %) of mean ranks cover other queries and seeds, not other tasks: queries are drawn with "
+    "replacement (bootstrap), and means over seeds from Student's t distribution with the standard deviation over "
+    "seeds. Methods and tasks with the same seeds share draws."
 )
-GROUPS = "Methods with a letter in common are not set apart: neither ranks better in 97.5 % or more of the draws."
-NO_GROUPS = "Every two methods are set apart: one ranks better in 97.5 % or more of the draws."
+GROUPS = (
+    "Methods that share a letter do not differ significantly: neither ranks better in at least 97.5 % of the draws."
+)
+NO_GROUPS = "All methods differ significantly: of any two, one ranks better in at least 97.5 % of the draws."
 
 
 def about(found: Comparison, known: Metric | None) -> str:
-    """What is compared, as a heading: metric, evaluator, and what rows of this kind have in common."""
+    """Return the heading of a comparison: metric, evaluator, and the words that its rows share."""
     return f"{described(found.metric, known)}, by {by(found)}"
 
 
 def by(found: Comparison) -> str:
-    """The evaluator, and what rows of this kind have in common."""
+    """Return the evaluator and the words that the rows share."""
     return found.evaluator + (f" ({', '.join(found.kind)})" if found.kind else "")
 
 
 def sentences(found: Comparison) -> Iterator[str]:
-    """All of it that belongs to one comparison."""
+    """Yield all sentences of one comparison."""
     yield (
-        f"Compared: {len(found.methods)} methods on the {len(found.tasks)} tasks on which each of them has all of its "
+        f"Compared: {len(found.methods)} methods on the {len(found.tasks)} tasks for which all of them have complete "
         "results."
     )
     yield from left_out(found)
@@ -51,7 +53,7 @@ def sentences(found: Comparison) -> Iterator[str]:
 
 
 def left_out(found: Comparison) -> Iterator[str]:
-    """The methods and tasks that are not compared, by reason."""
+    """Yield the methods and tasks that are not compared, by reason."""
     for what in ("method", "task"):
         reasons: dict[str, list[str]] = {}
         for one in found.left_out:
@@ -62,12 +64,12 @@ def left_out(found: Comparison) -> Iterator[str]:
 
 
 def missing(found: Comparison) -> Iterator[str]:
-    """The cells that are missing, shown as – and imputed by nothing, by reason."""
+    """Yield the missing cells, shown as – and not imputed, by reason."""
     reasons: dict[str, list[str]] = {}
     for (method, task), why in found.missing.items():
         reasons.setdefault(why, []).append(f"{method} on {task}")
     for why, places in reasons.items():
-        yield f"Without a result, shown as – and filled in by nothing: {_some(places, 3)}: {why}."
+        yield f"Missing results (shown as –, not imputed): {_some(places, 3)}: {why}."
 
 
 def _of_intervals(found: Comparison) -> Iterator[str]:
@@ -75,11 +77,11 @@ def _of_intervals(found: Comparison) -> Iterator[str]:
     yield GROUPS if found.groups else NO_GROUPS
     if found.one_seed:
         yield (
-            f"With a single seed on some task: {_some(found.one_seed, 12)}. Nothing is known of other seeds there, so "
-            "that their intervals are about other queries only, and they are never set apart."
+            f"Methods with a single seed on some task: {_some(found.one_seed, 12)}. Their intervals cover other "
+            "queries only, and they never differ significantly."
         )
     for tasks in found.same_images:
-        yield f"{', '.join(tasks)} are tested on the same images, and are drawn the same queries."
+        yield f"{', '.join(tasks)} have the same test images and share the drawn queries."
 
 
 def _of_test(found: Comparison) -> Iterator[str]:
@@ -89,34 +91,35 @@ def _of_test(found: Comparison) -> Iterator[str]:
     test = found.test
     chance = f"p = {test.p:.2g}" if test.p >= 0.001 else "p < 0.001"
     if test.p > 0.05:
-        result = "does not reject that all methods rank alike, so that none are set apart"
+        result = "does not reject the hypothesis that all methods have equal ranks, so no methods differ significantly"
     else:
-        result = "rejects that all methods rank alike"
+        result = "rejects the hypothesis that all methods have equal ranks"
     yield (
-        f"{test.name}'s test over tasks, 95 %: mean ranks differ where they are {test.difference:.2f} or more apart "
-        f"(the critical difference). Friedman's test before it {result} ({chance}, Iman and Davenport's F)."
+        f"{test.name}'s test over tasks, 95 %: mean ranks that differ by at least {test.difference:.2f} (the critical "
+        f"difference) differ significantly. Friedman's test, which precedes it, {result} ({chance}, Iman and "
+        "Davenport's F)."
     )
     if found.same_images:
         yield (
-            "The test takes tasks for independent. Tasks that are tested on the same images are not, so that it finds "
+            "The test assumes independent tasks. Tasks with the same test images are not independent, so it finds "
             "differences too easily."
         )
 
 
 def refusals(ranks: Ranks) -> Iterator[str]:
-    """What is not compared at all."""
+    """Yield sentences about kinds without a comparison."""
     for evaluator, one in ranks.refused:
         kind = f" ({', '.join(one.kind)})" if one.kind else ""
-        yield f"No ranks over tasks by {evaluator} of {_some(one.methods, 12)}{kind}: {one.why}."
+        yield f"No ranks over tasks by {evaluator} for {_some(one.methods, 12)}{kind}: {one.why}."
 
 
 def _some(names: Sequence[str], most: int) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names and the number of others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def letters(groups: Groups | None, methods: Sequence[str]) -> Mapping[str, str]:
-    """By method: a letter for each group that it is in; empty for one that is set apart from all others."""
+    """Return the letters of the groups of each method; "" if it differs significantly from all others."""
     found: dict[str, list[str]] = {method: [] for method in methods}
     for number, group in enumerate(groups or ()):
         for method in group:
@@ -125,7 +128,7 @@ def letters(groups: Groups | None, methods: Sequence[str]) -> Mapping[str, str]:
 
 
 def letter(number: int) -> str:
-    """a, b, ..., z, aa, ab, ... as columns of a spreadsheet."""
+    """Return a, b, ..., z, aa, ab, ..., like columns of a spreadsheet."""
     text = ""
     number += 1
     while number:

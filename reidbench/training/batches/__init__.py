@@ -1,4 +1,4 @@
-"""Make batches: decode, sample, augment.
+"""Build batches: decode, sample, augment.
 
-Imports data and training's devices. Begin with `loading.py`.
+Imports data and the devices of training. Begin with `loading.py`.
 """

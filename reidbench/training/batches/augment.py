@@ -1,7 +1,7 @@
-"""Augmentation of batches in two steps: numbers are drawn from one generator, then applied without randomness.
+"""Augmentation of batches in two steps: draw random numbers from one generator, then apply them deterministically.
 
-Drawing is cheap and happens in the order of the batches; applying is expensive and happens anywhere: in worker threads,
-ahead of the step, on a device. So neither workers nor devices can change a result.
+Drawing is cheap and follows the order of the batches; applying is expensive and may run anywhere: in worker threads,
+ahead of the step, on a device. Neither workers nor devices can change a result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from reidbench.training.devices import WHOLE, Share
 
-TRIES = 10  # rectangles that are tried for an erasure in a row of numbers; most draws fit at the first
+TRIES = 10  # rectangles tried per erasure in a row of numbers; most draws fit on the first try
 
 
 # BoT's official code erases with ImageNet's mean after normalising, which is a light grey, not the mean.
@@ -25,7 +25,7 @@ GREY = (0.485, 0.456, 0.406)
 
 
 def padding(pad: int | None, height: int) -> int:
-    """`pad`; where it is None as much as 10 pixels are of a height of 256, and at least one."""
+    """`pad`, or by default as much as 10 pixels are of a height of 256, and at least one pixel."""
     return pad if pad is not None else max(1, round(10 * height / 256))
 
 
@@ -35,28 +35,28 @@ def bot_augment(flip: float, pad: int | None, erase: float, height: int) -> Augm
 
 
 class Drawn(Protocol):
-    """What was drawn for the pictures of a batch."""
+    """Random numbers drawn for the images of a batch."""
 
     def part(self, part: slice, /) -> Drawn:
-        """That of some of the pictures."""
+        """The numbers of some of the images."""
 
 
 @runtime_checkable
 class Augmentation(Protocol):
-    """An augmentation whose batches can be made ahead of the step, by any number of workers, on any device."""
+    """Augmentation whose batches can be computed ahead of the step, by any number of workers, on any device."""
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Any:
-        """All numbers for `count` pictures of `size` (height, width): an object that has `Drawn.part`."""
+        """Draw all numbers for `count` images of `size` (height, width): an object with `Drawn.part`."""
 
     def apply(self, images: torch.Tensor, drawn: Any) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] on any device to a new batch, without drawing anything."""
+        """Apply drawn numbers to normalised images [B, 3, H, W] on any device; returns a new batch, draws nothing."""
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What happens to each of B pictures: flip [B], window's top and left [B] in the padded picture, box [B, 4].
+    """Numbers drawn for B images: flip [B], top and left of the window [B] in the padded image, box [B, 4].
 
-    A box is top, left, height and width of what is erased; height 0 erases nothing.
+    A box is top, left, height and width of the erased rectangle; height 0 erases nothing.
     """
 
     flip: np.ndarray
@@ -65,17 +65,18 @@ class Draws:
     box: np.ndarray
 
     def part(self, part: slice) -> Draws:
-        """Those of some of the pictures."""
+        """The numbers of some of the images."""
         return Draws(self.flip[part], self.top[part], self.left[part], self.box[part])
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Flip, pad and crop, erase: the augmentations of BoT, on normalised images [B, 3, H, W].
+    """Flip, pad and crop, erase: BoT's augmentations, on normalised images [B, 3, H, W].
 
-    `flip` is a probability. `pad` pixels of `pad_value` (black, in normalised units) are put around and a window
-    of the old size is cut out. `erase` is the probability of one rectangle, of a share of the image within
-    `erase_area` and an aspect between 0.3 and 3.33, filled with `erase_value` (in normalised units).
+    `flip` is a probability. `pad` pixels of `pad_value` (black, in normalised units) are added on each side and a
+    window of the original size is cropped. `erase` is the probability of erasing one rectangle, with an area within
+    `erase_area` (share of the image) and an aspect ratio between 0.3 and 3.33, filled with `erase_value` (in normalised
+    units).
     """
 
     flip: float = 0.5
@@ -86,9 +87,9 @@ class Augment:
     erase_value: Sequence[float] = (0.0, 0.0, 0.0)
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator, share: Share = WHOLE) -> torch.Tensor:
-        """A new batch; every image draws its own numbers, in a fixed order.
+        """Augment a batch; every image draws separate numbers, in a fixed order.
 
-        `images` are a `share` of a batch; numbers are drawn for all of it.
+        `images` are a `share` of a batch; numbers are drawn for the whole batch.
         """
         whole = share.whole(len(images))
         draws = self.draw(whole, (images.shape[2], images.shape[3]), generator)
@@ -96,7 +97,7 @@ class Augment:
 
     # ------------------------------------------------------------------ drawing
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
-        """What happens to `count` pictures of `size`: all flips, then all windows, then picture by picture boxes."""
+        """Draw numbers for `count` images of `size`: all flips, then all windows, then the boxes image by image."""
         flip = (torch.rand(count, generator=generator) < self.flip).numpy()
         top, left = np.zeros((2, count), np.int64)
         if self.pad:
@@ -111,7 +112,7 @@ class Augment:
         height, width = size
         if torch.rand((), generator=generator).item() >= self.erase:
             return 0, 0, 0, 0
-        for _ in range(100):  # most draws fit at the first try
+        for _ in range(100):  # most draws fit on the first try
             covered, aspect, y, x = torch.rand(4, generator=generator).tolist()
             area = (self.erase_area[0] + covered * (self.erase_area[1] - self.erase_area[0])) * height * width
             ratio = 0.3 + aspect * (1 / 0.3 - 0.3)
@@ -121,10 +122,10 @@ class Augment:
         return 0, 0, 0, 0
 
     def draw_rows(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Draws:
-        """The same choices by other numbers, for fast pictures.
+        """Draw the same choices from other numbers, for the fast reader.
 
-        Every picture has a row of random numbers of its own, of fixed length, whatever becomes of the others. The
-        distribution is that of `draw`, the numbers are not.
+        Every image has a separate row of random numbers, of fixed length, independent of other images. The distribution
+        equals that of `draw`; the numbers do not.
         """
         height, width = size
         chance = torch.rand((count, 4 + 4 * TRIES), generator=generator, dtype=torch.float64).numpy()
@@ -143,18 +144,18 @@ class Augment:
 
     # ------------------------------------------------------------------ applying
     def apply(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
-        """Normalised images [B, 3, H, W] to a new batch: picture by picture on a CPU, all at once on another device."""
+        """Augment normalised images [B, 3, H, W]: image by image on a CPU, all at once on another device."""
         return self.place(self.rounded(images), drawn)
 
     def rounded(self, images: torch.Tensor) -> torch.Tensor:
-        """Images as padding leaves them: less the padding value and plus it, which rounds their last digit."""
+        """Images as padding leaves them: minus the padding value and plus it, which rounds their last digit."""
         if not self.pad:
             return images
         value = channels(self.pad_value, images)
         return (images - value).add_(value)
 
     def place(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
-        """Flipped, cropped and erased copies; no value is computed. Padding makes a batch contiguous."""
+        """Flipped, cropped and erased copies, without arithmetic. Padding makes a batch contiguous."""
         if images.device.type != "cpu":
             return self._place_together(images, drawn)
         out = self.empty_like(images)
@@ -163,11 +164,11 @@ class Augment:
         return out
 
     def empty_like(self, images: torch.Tensor) -> torch.Tensor:
-        """Where the result goes: in the order of `images` in memory, or contiguous where there is padding."""
+        """Allocate the result: in the memory order of `images`, or contiguous if there is padding."""
         return torch.empty_like(images, memory_format=torch.contiguous_format if self.pad else torch.preserve_format)
 
     def place_one(self, image: torch.Tensor, out: torch.Tensor, drawn: Draws, row: int) -> None:
-        """Picture `row`, [3, H, W], into `out`, by slices."""
+        """Copy image `row`, [3, H, W], into `out`, by slices."""
         height, width = image.shape[1:]
         if drawn.flip[row]:
             image = image.flip(2)
@@ -183,14 +184,16 @@ class Augment:
             box.copy_(channels(self.erase_value, image)[0].expand_as(box))
 
     def window(self, drawn: Draws, row: int, size: tuple[int, int]) -> list[tuple[slice, slice]]:
-        """For rows, then columns: where picture `row` is in its window of the padded picture, and which part it is."""
+        """For rows, then columns: the position of image `row` in its window of the padded image, and the part of it
+        visible.
+        """
         return [
             _shifted(self.pad - int(start[row]) if self.pad else 0, length)
             for start, length in zip((drawn.top, drawn.left), size, strict=True)
         ]
 
     def _place_together(self, images: torch.Tensor, drawn: Draws) -> torch.Tensor:
-        """The same by one gather, which suits a device to which each small copy is a launch."""
+        """Place all images by one gather, for devices on which each small copy is a kernel launch."""
         height, width = images.shape[2:]
         flip, top, left, box = (
             torch.from_numpy(part).to(images.device) for part in (drawn.flip, drawn.top, drawn.left, drawn.box)
@@ -209,7 +212,7 @@ class Augment:
 
 
 def channels(values: Sequence[float], images: torch.Tensor) -> torch.Tensor:
-    """One number a channel as [1, C, 1, 1], of the type and on the device of `images`; not to be written to."""
+    """One number per channel as [1, C, 1, 1], with the type and device of `images`; read-only."""
     return _channels(tuple(values), images.dtype, images.device)
 
 
@@ -222,7 +225,7 @@ Picture = TypeVar("Picture", torch.Tensor, np.ndarray)
 
 
 def beyond(window: Picture, rows: slice, columns: slice) -> list[Picture]:
-    """The parts of a window [C, H, W] above, below, left and right of what a picture covers; they may be empty."""
+    """Parts of a window [C, H, W] above, below, left and right of the area that an image covers; they may be empty."""
     return [
         window[:, : rows.start],
         window[:, rows.stop :],
@@ -232,7 +235,7 @@ def beyond(window: Picture, rows: slice, columns: slice) -> list[Picture]:
 
 
 def _shifted(by: int, length: int) -> tuple[slice, slice]:
-    """What of `length` pixels is still in sight when they move on by `by`: where it is then, and where it was."""
+    """Visible part of `length` pixels shifted by `by`: destination slice and source slice."""
     start = min(max(0, by), length)
     stop = max(start, min(length, length + by))
     return slice(start, stop), slice(start - by, stop - by) if stop > start else slice(0, 0)

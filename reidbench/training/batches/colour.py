@@ -1,4 +1,4 @@
-"""Colour changes of whole batches [B, 3, H, W] in 0..1, each image by its own amount."""
+"""Colour changes of whole batches [B, 3, H, W] in 0..1, by a separate amount for each image."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def colour_jitter(
     share: Share = WHOLE,
     groups: int = 1,
 ) -> torch.Tensor:
-    """Brightness, contrast, saturation and hue in an order that each image draws (torchvision's ColorJitter).
+    """Change brightness, contrast, saturation and hue in an order that each image draws (torchvision's ColorJitter).
 
-    `amounts` are their largest relative changes, for hue the share of a full circle; with `probability` an image is
-    changed at all. `images` are a `share` of a batch, `groups` times over; numbers are drawn for all of it.
+    `amounts` are the largest relative changes; for hue, the share of a full circle. An image is changed with
+    `probability`. `images` are a `share` of a batch, `groups` times over; numbers are drawn for the whole batch.
     """
     if probability == 0:
         return images
@@ -42,7 +42,7 @@ def colour_jitter(
 
 
 def luminance(images: torch.Tensor) -> torch.Tensor:
-    """[B, 3, H, W] to [B, 1, H, W] by ITU-R 601 weights."""
+    """Luminance [B, 1, H, W] of [B, 3, H, W], by ITU-R 601 weights."""
     return (images * torch.tensor(LUMA).view(1, 3, 1, 1).to(images)).sum(1, keepdim=True)
 
 
@@ -61,7 +61,7 @@ def _saturation(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
 
 
 def _hue(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    """Turn the hue by `amount` of a full circle, by way of hue, saturation and value."""
+    """Rotate the hue by `amount` of a full circle, through hue, saturation and value."""
     value, which = images.max(1, keepdim=True)
     chroma = value - images.amin(1, keepdim=True)
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]

@@ -1,25 +1,25 @@
-"""How many batches the samplers make of a pass; free of torch, so that a training's steps are known before it runs."""
+"""Number of batches that each sampler yields per pass; torch-free, so that a training's steps are known in advance."""
 
 from __future__ import annotations
 
 
 def shuffled_batches(count: int, size: int) -> int:
-    """Batches of `ShuffledSampler`: what is left of a pass is not used."""
+    """Batches per pass of `ShuffledSampler`, which drops the remainder."""
     return count // max(1, min(size, count))
 
 
 def once_batches(identities: int, together: int, least: int) -> int:
-    """Batches of `OnceSampler`: each identity once, `together` in a batch, the last one with `least` or more."""
+    """Batches per pass of `OnceSampler`: each identity once, `together` per batch, the last with at least `least`."""
     whole, left = divmod(identities, together)
     return whole + (left >= least)
 
 
 def identity_batches(images: int, identities: int | None, together: int, each: int) -> int:
-    """Batches of `IdentitySampler` to be expected: `together` identities with `each` images in one.
+    """Expected batches per pass of `IdentitySampler`: `together` identities with `each` images.
 
-    How the images are shared out among the identities is not known here. Of n images of an identity the n mod `each`
-    that fill no group are left out, half of the most on average; none where all have the same multiple of `each`.
-    Without a number of identities each image comes once.
+    The number of images of each identity is unknown here. Of n images of an identity, the n mod `each` that fill no
+    group are dropped, on average half of the maximum; none if all have the same multiple of `each`. Without a number of
+    identities, each image is used once.
     """
     if not identities:
         return max(1, images // (together * each))

@@ -1,4 +1,4 @@
-"""Random crops of whole batches, the shapes that person pre-training uses, and how far two crops share body rows."""
+"""Random crops of whole batches, the crop shapes of person pre-training, and the shared body rows of two crops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ ATTEMPTS = 10  # as torchvision
 
 @dataclass(frozen=True)
 class CropShape:
-    """Area as a share of the image, and width / height; `upright` draws height / width evenly, else log-evenly."""
+    """Area as a share of the image, and width / height; `upright` draws height / width uniformly, otherwise
+    log-uniformly.
+    """
 
     area: tuple[float, float]
     ratio: tuple[float, float]
@@ -19,7 +21,7 @@ class CropShape:
 
 
 CROPS = {
-    # On a 1:2 box a ratio of 3/4 and more leaves no crop taller than two thirds, so two crops share few rows.
+    # With a ratio of 3/4 or more, a crop of a 1:2 box is at most two thirds of its height, so two crops share few rows.
     "imagenet-rrc": CropShape((0.2, 1.0), (3 / 4, 4 / 3)),
     "person-rrc": CropShape((0.2, 1.0), (0.4, 0.6)),
     "rect": CropShape((0.64, 1.0), (1 / 3, 1 / 2), upright=True),
@@ -27,21 +29,21 @@ CROPS = {
 
 
 def draw_boxes(shape: CropShape, count: int, size: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
-    """`count` boxes (top, left, height, width) [count, 4] of an image of `size`, each drawn on its own.
+    """Draw `count` boxes (top, left, height, width) [count, 4] in an image of `size`, independently.
 
-    The first of ten attempts that fits counts, as in torchvision's RandomResizedCrop; when none does, the central
-    box with the nearest allowed ratio, and for upright crops the whole image.
+    Takes the first of ten attempts that fits, as torchvision's RandomResizedCrop. If none fits: the central box with
+    the nearest allowed ratio, and for upright crops the whole image.
     """
     return boxes_of(shape, draw_chances(count, generator), torch.tensor(size).expand(count, 2))
 
 
 def draw_chances(count: int, generator: torch.Generator) -> torch.Tensor:
-    """The numbers of `count` boxes, whatever the sizes of their images: [count, 4, attempts] in 0..1."""
+    """Random numbers of `count` boxes, independent of the image sizes: [count, 4, attempts] in 0..1."""
     return torch.rand(4, count, ATTEMPTS, generator=generator, dtype=torch.float64).transpose(0, 1)
 
 
 def boxes_of(shape: CropShape, chances: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-    """The boxes [B, 4] that `draw_boxes` makes of drawn `chances` [B, 4, attempts], in images of `sizes` [B, 2]."""
+    """Boxes [B, 4] that `draw_boxes` derives from `chances` [B, 4, attempts], in images of `sizes` [B, 2]."""
     height, width = sizes[:, :1], sizes[:, 1:]
     area, ratio, y, x = chances.unbind(1)
     area = (shape.area[0] + area * (shape.area[1] - shape.area[0])) * (height * width)
@@ -71,7 +73,7 @@ def _fallback(shape: CropShape, height: int, width: int) -> list[int]:
 
 
 def bilinear(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tensor:
-    """Weights [B, size, size] that enlarge `length` [B] pixels from `start` [B] to `size`, half-pixel centres."""
+    """Weights [B, size, size] that enlarge `length` [B] pixels from `start` [B] to `size`, with half-pixel centres."""
     centres = (torch.arange(size) + 0.5) * (length[:, None] / size) - 0.5
     centres = centres.clamp_min(0).minimum(length[:, None] - 1.0)
     lower = centres.floor()
@@ -84,20 +86,20 @@ def bilinear(start: torch.Tensor, length: torch.Tensor, size: int) -> torch.Tens
 
 
 def resample(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """images [B, C, H, W] with weights rows [B, H, H] and columns [B, W, W], one pair for each image."""
+    """Resample images [B, C, H, W] with weights rows [B, H, H] and columns [B, W, W], one pair per image."""
     rows, columns = rows.to(images), columns.to(images)
     return rows[:, None] @ images @ columns.transpose(1, 2)[:, None]
 
 
 def crop_and_resize(images: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    """Each image's box [B, 4] enlarged to the whole image, bilinear: [B, C, H, W]."""
+    """Enlarge each image's box [B, 4] to the whole image, bilinear: [B, C, H, W]."""
     top, left, tall, wide = boxes.unbind(1)
     height, width = images.shape[2:]
     return resample(images, bilinear(top, tall, height), bilinear(left, wide, width))
 
 
 def row_overlap(first: torch.Tensor, second: torch.Tensor, rows: int) -> torch.Tensor:
-    """IoU [B, rows] of the image rows behind the same patch row of two crops with boxes [B, 4]."""
+    """IoU [B, rows] of the image rows covered by the same patch row of two crops with boxes [B, 4]."""
     step = torch.arange(rows) / rows
     starts, ends = [], []
     for boxes in (first.double(), second.double()):

@@ -1,8 +1,8 @@
-"""The fast way from files to a batch: decode, resize, flip, crop, normalise and erase, picture by picture.
+"""Fast reader from files to a batch: decode, resize, flip, crop, normalise and erase, image by image.
 
-Needs the extra `fast` (simplejpeg, opencv-python-headless). A picture stays in the processor's cache from its first
-byte to its place in the batch, which no chain of transforms over whole batches does. It is asked for by name and never
-chosen by what happens to be installed, since resized pixels may differ from Pillow's by a grey level.
+Requires the extra `fast` (simplejpeg, opencv-python-headless). An image stays in the processor's cache from its first
+byte to its place in the batch, unlike in a chain of transforms over whole batches. It must be requested by name and is
+never chosen by what is installed, since resized pixels may differ from Pillow's by one grey level.
 """
 
 from __future__ import annotations
@@ -26,45 +26,47 @@ from reidbench.training.networks.embedder import Preprocess
 from .augment import Augment, Draws, beyond
 
 JPEG = b"\xff\xd8\xff"
-PLAIN = ("Gray", "YCbCr", "RGB")  # what both decoders turn into the same RGB
+PLAIN = ("Gray", "YCbCr", "RGB")  # colour spaces that both decoders convert to the same RGB
 
 
 class FastUnavailable(ReidbenchError):
-    """The libraries of the extra `fast` are not installed."""
+    """Raised if the libraries of the extra `fast` are not installed."""
 
 
 @functools.cache
 def libraries() -> tuple[Any, Any]:
-    """(cv2, simplejpeg). Raises FastUnavailable with what to install."""
+    """Return (cv2, simplejpeg). Raises FastUnavailable with the packages to install."""
     try:
         cv2, simplejpeg = (importlib.import_module(name) for name in ("cv2", "simplejpeg"))
     except ImportError as error:
-        raise FastUnavailable(f"fast pictures need the extra: pip install 'reidbench[fast]' ({error})") from None
-    cv2.setNumThreads(1)  # pictures are spread over workers; threads within one would only get in their way
+        raise FastUnavailable(
+            f"reading images with fast: true requires an extra: pip install 'reidbench[fast]' ({error})"
+        ) from None
+    cv2.setNumThreads(1)  # images are spread over workers, so threads within one image would compete with them
     return cv2, simplejpeg
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
-    """Encoded bytes to uint8 [height, width, 3], RGB; what is no plain JPEG goes to Pillow. Raises DataError."""
+    """Decode bytes to uint8 [height, width, 3], RGB; anything but a plain JPEG goes to Pillow. Raises DataError."""
     if data.startswith(JPEG):
         try:
             height, width, colours, _ = libraries()[1].decode_jpeg_header(data)
-            # Pillow's reader names those that are larger, and knows that inks (CMYK, YCCK) are stored inverted.
+            # Pillow reports images that are too large, and handles inverted inks (CMYK, YCCK).
             if height * width <= MOST_PIXELS and colours in PLAIN:
                 pixels: np.ndarray = libraries()[1].decode_jpeg(data, colorspace="RGB")
                 turn = jpeg_orientation(data)
                 return pixels if turn == UPRIGHT else upright(pixels, turn)
-        except ValueError:  # damaged: Pillow names it
+        except ValueError:  # damaged: Pillow reports it
             return decode_image(data, name)
     return decode_image(data, name)
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 [h, w, 3] to `size` = (height, width): bilinear, smoothed first along each side that shrinks.
+    """Resize uint8 [h, w, 3] to `size` = (height, width): bilinear, blurred first along each side that shrinks.
 
-    Growing, it is Pillow's bilinear within one grey level. Shrinking, OpenCV's bilinear would not smooth; the blur
-    makes its filter as wide as Pillow's, whose triangle of half width s (the ratio) has the variance s^2 / 6, while
-    that of bilinear sampling has 1 / 6.
+    Enlarging agrees with Pillow's bilinear within one grey level. For shrinking, OpenCV's bilinear does not antialias;
+    the blur makes its filter as wide as Pillow's, whose triangle of half width s (the ratio) has the variance s^2 / 6,
+    while that of bilinear sampling has 1 / 6.
     """
     height, width = image.shape[:2]
     if (height, width) == size:
@@ -79,12 +81,14 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def picture_reader(images: HasImages, size: tuple[int, int]) -> Callable[[int], np.ndarray]:
-    """A function from an index to that picture at `size`, uint8 [height, width, 3].
+    """Function from an index to that image at `size`, uint8 [height, width, 3].
 
-    Raises ReidbenchError for another filter than bilinear: OpenCV's bicubic is another cubic than Pillow's.
+    Raises ReidbenchError for any filter but bilinear: OpenCV's bicubic kernel differs from Pillow's.
     """
     if (kind := ImageSize.given(size).resize) != "bilinear":
-        raise ReidbenchError(f"fast pictures are resized bilinear, not {kind}: use fast: false, or no `resize`")
+        raise ReidbenchError(
+            f"fast: true supports only bilinear resizing, not {kind}: set fast: false, or remove `resize`"
+        )
     if not isinstance(images, Images):
         return lambda index: resize(images.image(index), size)
 
@@ -96,25 +100,25 @@ def picture_reader(images: HasImages, size: tuple[int, int]) -> Callable[[int], 
 
 
 class FastWriter:
-    """Writes pictures by tables and slices, each value once: the numbers of `Preprocess.normalise`, to the last bit.
+    """Writes images by tables and slices, each value once: the values of `Preprocess.normalise`, to the last bit.
 
-    Draws are those of `Augment.draw_rows`, and a picture that is padded is not rounded as `Augment.rounded` does.
+    Draws are those of `Augment.draw_rows`, and padded images are not rounded as by `Augment.rounded`.
     """
 
     def __init__(self, preprocess: Preprocess, augment: Augment | None = None) -> None:
         height, width = preprocess.size
         self.size = (height, width)
         self.augment = augment
-        # The same numbers as Preprocess.normalise, to the last bit: there are only 256 values a channel.
+        # The same values as Preprocess.normalise, to the last bit: there are only 256 values per channel.
         values = torch.arange(256, dtype=torch.uint8)[None, :, None, None].expand(1, 256, 1, 3)
         self.tables = np.ascontiguousarray(preprocess.normalise(values)[0, :, :, 0].numpy())
 
     def empty(self, count: int) -> torch.Tensor:
-        """A contiguous batch float32 [B, 3, H, W], to be written into."""
+        """Allocate a contiguous batch, float32 [B, 3, H, W]."""
         return torch.from_numpy(np.empty((count, 3, *self.size), np.float32))
 
     def write(self, pixels: np.ndarray, out: torch.Tensor, draws: Draws | None, row: int) -> None:
-        """Pixels uint8 [H, W, 3] into `out` [3, H, W], with what was drawn for picture `row`."""
+        """Write pixels uint8 [H, W, 3] into `out` [3, H, W], with the numbers drawn for image `row`."""
         into = out.numpy()
         if self.augment is None or draws is None:
             self._normalise(pixels, into)
@@ -130,7 +134,7 @@ class FastWriter:
             into[:, y : y + tall, x : x + wide] = _column(self.augment.erase_value)
 
     def _normalise(self, picture: np.ndarray, out: np.ndarray) -> None:
-        """uint8 [h, w, 3] into float32 [3, h, w], plane by plane."""
+        """Normalise uint8 [h, w, 3] into float32 [3, h, w], plane by plane."""
         if not picture.size:
             return
         cv2 = libraries()[0]

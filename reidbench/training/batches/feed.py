@@ -1,4 +1,4 @@
-"""Batches in two steps: a plan, which draws; and pictures, which workers and devices make of it ahead of the step."""
+"""Batches in two steps: a plan, which draws; and images, which workers and devices compute ahead of the step."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ from .writing import Normaliser, PlainWriter, Writer
 
 @dataclass(frozen=True)
 class Plan:
-    """A batch before it is made: the indices [B] of its pictures, and what was drawn for them by their augmentation."""
+    """Batch before it is computed: the indices [B] of its images, and the numbers drawn by their augmentation."""
 
     indices: np.ndarray
     drawn: Any = None
 
     def part(self, part: slice) -> Plan:
-        """The plan of some of the pictures."""
+        """The plan of some of the images."""
         return Plan(self.indices[part], None if self.drawn is None else self.drawn.part(part))
 
 
 class Feed:
-    """Normalised, augmented pictures of `images` as batches.
+    """Normalised, augmented images of `images` as batches.
 
-    A CPU decodes, normalises and augments picture by picture, in `workers` threads. For another `device` it decodes
-    only, into memory from which a GPU can copy by itself, and the device does the rest. Neither changes a number.
-    `limit` and `fast` are those of `picture_source`; fast pictures are augmented by other numbers
-    (`Augment.draw_rows`).
+    A CPU decodes, normalises and augments image by image, in `workers` threads. For another `device` it only decodes,
+    into pinned memory for a GPU, and the device does the rest. Neither changes a value. `limit` and `fast` are those of
+    `picture_source`; fast images are augmented with other numbers (`Augment.draw_rows`).
     """
 
     def __init__(
@@ -58,18 +57,18 @@ class Feed:
         self.fast = fast
         self.device = torch.device(device)
         self.normaliser = Normaliser(preprocess)
-        self.inside = augment if isinstance(augment, Augment) else None  # done while a picture is written
+        self.inside = augment if isinstance(augment, Augment) else None  # applied while an image is written
         self.writer: Writer = (FastWriter if fast else PlainWriter)(preprocess, self.inside)
         self.read = picture_source(images, self.size, limit=limit, workers=workers, fast=fast)
 
     # ------------------------------------------------------------------ plans
     def plan(self, indices: np.ndarray, generator: torch.Generator | None = None, share: Share = WHOLE) -> Plan:
-        """Draw what happens to the pictures of a whole batch; the plan is that of a `share` of it."""
+        """Draw the augmentation of a whole batch; the returned plan is a `share` of it."""
         own = share.part(len(indices))
         if self.augment is None:
             return Plan(indices[own])
         if generator is None:
-            raise ReidbenchError("an augmentation needs a generator to draw from")
+            raise ReidbenchError("augmentation requires a generator: pass `generator`")
         draw = self.inside.draw_rows if self.fast and self.inside is not None else self.augment.draw
         return Plan(indices, draw(len(indices), self.size, generator)).part(own)
 
@@ -81,11 +80,12 @@ class Feed:
         *,
         ahead: bool = True,
     ) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """(images [B, 3, H, W], their indices [B]) for each index array of `sampler`, of a `share` of each.
+        """Yield (images [B, 3, H, W], their indices [B]) for a `share` of each index array of `sampler`.
 
-        With workers the next batch is drawn and made while one is used, unless `ahead` is False. Generators are left as
-        without workers, also when not all batches are taken; for that a sampler has what it draws from in its attribute
-        `generator`. Raises ReidbenchError when somebody else draws from them between two batches.
+        With workers the next batch is drawn and computed while one is used, unless `ahead` is False. Generators end in
+        the same state as without workers, even if iteration stops early; for that, a sampler must expose its generator
+        as the attribute `generator`. Raises ReidbenchError if other code draws from these generators between two
+        batches.
         """
         watch = _Watch(generator, getattr(sampler, "generator", None))
         workers = self.workers if ahead else 0
@@ -117,7 +117,7 @@ class Feed:
 
     # ------------------------------------------------------------------ pictures
     def make(self, plan: Plan) -> torch.Tensor:
-        """Float32 [B, 3, H, W] on the device; draws nothing, and may run in any thread."""
+        """Compute the images of a plan, float32 [B, 3, H, W] on the device; draws nothing, may run in any thread."""
         if self.device.type != "cpu":
             return self._on_device(plan)
         count = len(plan.indices)
@@ -125,7 +125,7 @@ class Feed:
         draws = plan.drawn if self.inside is not None else None
 
         def some(rows: range) -> None:
-            # First all of them are decoded: what decoding evicts from the processor's caches is fetched once.
+            # Decode all images first: decoding evicts the processor's caches only once.
             pictures = [self.read(int(index)) for index in plan.indices[rows.start : rows.stop]]
             for row, pixels in zip(rows, pictures, strict=True):
                 self.writer.write(pixels, out[row], draws, row)
@@ -153,7 +153,7 @@ class Feed:
 
 
 class _Watch:
-    """The generators that batches are drawn from ahead of the step, between whose draws nobody else may draw."""
+    """Generators that batches are drawn from ahead of the step; no other code may draw from them in between."""
 
     def __init__(self, *generators: object) -> None:
         self.generators = [generator for generator in generators if isinstance(generator, torch.Generator)]
@@ -163,19 +163,19 @@ class _Watch:
         return [generator.get_state() for generator in self.generators]
 
     def check(self) -> None:
-        """Before a batch is drawn: nothing was drawn since the one before it. Raises ReidbenchError."""
+        """Check, before a batch is drawn, that nothing was drawn since the last one. Raises ReidbenchError."""
         if not all(map(torch.equal, self._states(), self.after)):
             raise ReidbenchError(
-                "the step draws from the generator of its batches, which workers make ahead of it: "
-                "give the step a generator of its own, or the batches ahead=False"
+                "the step draws from the generator of its batches, which workers compute ahead: "
+                "use a separate generator for the step, or ahead=False for the batches"
             )
         self.before = self.after
 
     def note(self) -> None:
-        """After a batch was drawn."""
+        """Record the state after a batch was drawn."""
         self.after = self._states()
 
     def restore(self) -> None:
-        """Undo the drawing of the batch that is ahead and that nobody takes."""
+        """Undo the drawing of a batch that was prepared but not used."""
         for generator, state in zip(self.generators, self.before, strict=True):
             generator.set_state(state)

@@ -1,4 +1,4 @@
-"""Images of a split as batches, for a training step and for an embedder."""
+"""Batches of a split's images, for training steps and for embedders."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ Plain = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 class Batches:
     """Normalised, augmented batches: (images [B, 3, H, W], indices [B]) for each index array of `sampler`.
 
-    With workers, the next batch is drawn and made while one is used, on `device` where that is no CPU (see `Feed`):
-    the step must not draw from `generator` or from the sampler's, or `ahead` is False. On several devices each gets
-    its share of every index array, augmented as one device would augment it.
-    An `augment` without `draw` and `apply` is called in the step, with the whole batch on the CPU.
-    `fast` takes the way of `reidbench.training.batches.fast`, with numbers of its own: say it in the key of what you
-    train.
+    With workers, the next batch is drawn and computed while one is used, on `device` unless that is a CPU (see `Feed`):
+    the step must not draw from `generator` or from the sampler's generator, or `ahead` must be False. On several
+    devices each gets its share of every index array, augmented as on one device. An `augment` without `draw` and
+    `apply` is called in the step, with the whole batch on the CPU. `fast` uses `reidbench.training.batches.fast`, which
+    gives different values: include it in the key of the stage.
     """
 
     def __init__(
@@ -82,14 +81,14 @@ def embed(
     fast: bool = False,
     flip: bool = False,
 ) -> np.ndarray:
-    """Features [N, D] float32 of all images, in eval mode. The embedder is left in the mode it was in.
+    """Features [N, D] float32 of all images, in eval mode. The embedder's mode is restored.
 
-    Pictures are resized by the embedder's filter for tests. With `flip` a feature is the mean of those of the image and
-    of its mirror image, as they are and not of unit length: a cosine distance normalises the mean, a Euclidean one
-    takes it as it is. `fast` reads pictures with the extra `fast`: features then differ in their last digits.
+    Images are resized by the embedder's test filter. With `flip` a feature is the mean of those of the image and its
+    mirror image, unnormalised: a cosine distance normalises the mean, a Euclidean one does not. `fast` reads images
+    with the extra `fast`: features then differ in their last digits.
 
-    An embedder with `modalities` is also given the place of each image's word, which `images.modality` has, as that of
-    a Split. Raises ReidbenchError where images have none or a word that it does not know.
+    An embedder with `modalities` also receives the index of each image's modality, from `images.modality` (as of a
+    Split). Raises ReidbenchError if images have none or an unknown one.
     """
     numbers = modality_numbers(embedder, getattr(images, "modality", None))
     training, device = embedder.training, torch.device(device)

@@ -1,4 +1,4 @@
-"""Pictures of a batch as they are stored, from which random resized crops are cut without resizing twice."""
+"""Stored images of a batch, from which random resized crops are cut without resizing twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .reading import spread
 
 
 class Originals:
-    """Pictures uint8 [h, w, 3] of any sizes."""
+    """Images uint8 [h, w, 3] of any sizes."""
 
     def __init__(self, pictures: Sequence[np.ndarray], device: str | torch.device = "cpu") -> None:
         self.pictures = pictures
@@ -23,7 +23,7 @@ class Originals:
 
     @classmethod
     def read(cls, images: HasImages, indices: np.ndarray, workers: int, device: torch.device) -> Originals:
-        """The pictures of `indices`, decoded by as many threads as there are workers."""
+        """Read the images of `indices`, decoded by `workers` threads."""
         found: list[np.ndarray] = [np.empty(0)] * len(indices)
 
         def some(rows: range) -> None:
@@ -35,11 +35,11 @@ class Originals:
 
     @property
     def sizes(self) -> torch.Tensor:
-        """Height and width of each, [B, 2]."""
+        """Height and width of each image, [B, 2]."""
         return torch.tensor([picture.shape[:2] for picture in self.pictures])
 
     def cut(self, boxes: torch.Tensor, size: tuple[int, int], kind: Filter = "bilinear") -> torch.Tensor:
-        """Each picture's box (top, left, height, width) [B, 4], resized by Pillow: [B, 3, height, width] in 0..1."""
+        """Crop each image's box (top, left, height, width) [B, 4], resized by Pillow: [B, 3, height, width] in 0..1."""
         height, width = size
         cuts = np.empty((len(self.pictures), height, width, 3), np.uint8)
         for cut, picture, (top, left, tall, wide) in zip(cuts, self.pictures, boxes.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Augmentations of competition systems: patches of other pictures, and pictures moved about a canvas."""
+"""Augmentations of competition systems: patches of other images, and images moved on a canvas."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-TRIES = 100  # rectangles that are tried for a patch
+TRIES = 100  # rectangles tried per patch
 Pictures = Callable[[torch.Tensor], torch.Tensor]
 
 
 class RandomPatch(nn.Module):
-    """Pastes a patch of an earlier picture at a random place (Zhou et al., OSNet, ICCV 2019).
+    """Pastes a patch of an earlier image at a random place (Zhou et al., OSNet, ICCV 2019).
 
-    Every picture gives a patch to a pool of the last `capacity`; once the pool has `minimum`, a picture gets one
-    with `probability`, mirrored with `flip` and turned with `rotate` by a whole number of degrees, `degrees` at most to
-    either side; a turned patch keeps its size, and its corners are `value` [3], black in the pictures' units. The pool
-    holds places (index of the picture, top, left, height, width) and cuts them when they are pasted: so it is small,
-    goes into a checkpoint, and is one pool whatever number of workers reads pictures. `pictures` gives the unchanged
-    pictures [B, 3, H, W] of indices [B], as they are pasted.
+    Every image adds a patch to a pool of the last `capacity`. Once the pool has `minimum` patches, an image gets one
+    with `probability`, mirrored with `flip` and rotated with `rotate` by a whole number of degrees, at most `degrees`
+    in either direction; a rotated patch keeps its size, and its corners are `value` [3], black in the images' units.
+    The pool stores positions (index of the image, top, left, height, width) and crops them when they are pasted: it is
+    small, is saved in checkpoints, and is shared by any number of workers. `pictures` returns the unchanged images [B,
+    3, H, W] of indices [B], as they are pasted.
     """
 
     pool: torch.Tensor
@@ -53,7 +53,7 @@ class RandomPatch(nn.Module):
         self.register_buffer("given", torch.zeros((), dtype=torch.int64))
 
     def forward(self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A new batch; in the order of the pictures each gives a patch and then may get one."""
+        """Augment a batch; in the order of the images, each adds a patch and may then receive one."""
         images = images.clone()
         pasted: list[_Pasted] = []
         for row, index in enumerate(indices.tolist()):
@@ -78,14 +78,14 @@ class RandomPatch(nn.Module):
         return images
 
     def _degrees(self, generator: torch.Generator) -> int:
-        """By how much a patch is turned; without `rotate` no number is drawn."""
+        """Draw the rotation of a patch in degrees; without `rotate` nothing is drawn."""
         if self.rotate == 0:
             return 0
         chosen, degrees = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
         return int(degrees * (2 * self.degrees + 1)) - self.degrees if chosen < self.rotate else 0
 
     def _give(self, index: int, generator: torch.Generator) -> None:
-        """Add a patch of a picture to the pool in the place of the oldest one; none where no rectangle fits."""
+        """Add a patch of an image to the pool in place of the oldest one; none if no rectangle fits."""
         height, width = self.size
         share, ratio, y, x = torch.rand(4, TRIES, generator=generator, dtype=torch.float64)
         share = (self.area[0] + share * (self.area[1] - self.area[0])) * height * width
@@ -102,7 +102,7 @@ class RandomPatch(nn.Module):
 
 
 class _Pasted(NamedTuple):
-    """A patch (index, top, left, height, width) and where and how it is pasted into picture `row`."""
+    """A patch (index, top, left, height, width), and where and how it is pasted into image `row`."""
 
     row: int
     patch: list[int]
@@ -113,9 +113,9 @@ class _Pasted(NamedTuple):
 
 
 def turned(piece: torch.Tensor, degrees: int, value: Sequence[float]) -> torch.Tensor:
-    """[3, h, w] turned about its middle, counter-clockwise, at the same size: each pixel is the nearest old one.
+    """Rotate [3, h, w] about its centre, counter-clockwise, at the same size; each pixel is the nearest original one.
 
-    What comes from outside is `value` [3].
+    Pixels from outside are `value` [3].
     """
     height, width = piece.shape[1:]
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -130,10 +130,10 @@ def turned(piece: torch.Tensor, degrees: int, value: Sequence[float]) -> torch.T
 
 @dataclass(frozen=True)
 class RandomShift:
-    """Random shifting augmentation (RSA): a part of a picture, made smaller, somewhere on a canvas.
+    """Random shifting augmentation (RSA): a part of an image, shrunk, at a random place on a canvas.
 
-    With `probability` a window of the whole width and at least `least` of the height is resized to at least `least`
-    of height and width, and put on a canvas of `value` [3] (normalised units; 127 of 255 in the source).
+    With `probability`, a window of the full width and at least `least` of the height is resized to at least `least` of
+    height and width, and placed on a canvas of `value` [3] (normalised units; 127 of 255 in the source).
     """
 
     probability: float = 0.5
@@ -141,7 +141,7 @@ class RandomShift:
     value: Sequence[float] = (0.0, 0.0, 0.0)
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """[B, 3, H, W] to the same shape; every image draws the same count of numbers."""
+        """Augment [B, 3, H, W]; every image draws the same number of random numbers."""
         height, width = images.shape[2:]
         images = images.clone()
         canvas = torch.tensor(tuple(self.value)).view(-1, 1, 1).to(images)
@@ -159,16 +159,16 @@ class RandomShift:
 
 
 def _between(least: float, whole: int, chance: float) -> int:
-    """A whole number from least x whole, rounded up, to `whole`."""
+    """Whole number from least x whole, rounded up, to `whole`."""
     low = math.ceil(least * whole)
     return low + int(chance * (whole - low + 1))
 
 
 @dataclass(frozen=True)
 class RandomAffine:
-    """Turns by up to `degrees`, moves by up to `move` of height and width, scales by 1 - `zoom` to 1 + `zoom`.
+    """Rotate by up to `degrees`, shift by up to `move` of height and width, scale by 1 - `zoom` to 1 + `zoom`.
 
-    With `probability` for each image; what comes from outside is `value` [3] in normalised units.
+    Applied to each image with `probability`; pixels from outside are `value` [3] in normalised units.
     """
 
     probability: float = 0.5
@@ -178,13 +178,13 @@ class RandomAffine:
     value: Sequence[float] = (0.0, 0.0, 0.0)
 
     def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """[B, 3, H, W] to the same shape, bilinear."""
+        """Augment [B, 3, H, W], bilinear."""
         count, _, height, width = images.shape
         chance = torch.rand(count, 5, generator=generator)
         angle, across, down, zoom = (2 * chance[:, 1:] - 1).unbind(1)
         angle, zoom = angle * torch.pi * self.degrees / 180, 1 / (1 + zoom * self.zoom)
         cosine, sine = angle.cos() * zoom, angle.sin() * zoom
-        # grid_sample counts from -1 to 1 along each side, so turning a rectangle needs its aspect.
+        # grid_sample counts from -1 to 1 along each side, so rotating a rectangle depends on its aspect ratio.
         matrix = torch.stack(
             [
                 torch.stack([cosine, -sine * height / width, 2 * across * self.move], 1),

@@ -1,4 +1,4 @@
-"""Pixels of a split's images: from memory where they fit, decoded as they are needed where they do not."""
+"""Pixels of a split's images: cached in memory if they fit, otherwise decoded on demand."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .fast import picture_reader
 Fetch = Callable[[np.ndarray], torch.Tensor]
 Part = TypeVar("Part")
 Made = TypeVar("Made")
-CHUNK = 16  # pictures that a worker takes at a time
+CHUNK = 16  # images that a worker takes at a time
 
 
 def picture_source(
     images: HasImages, size: tuple[int, int], *, limit: int | None = None, workers: int = 0, fast: bool = False
 ) -> Callable[[int], np.ndarray]:
-    """A function from an index to that picture's pixels uint8 [H, W, 3].
+    """Function from an index to that image's pixels uint8 [H, W, 3].
 
-    Keeps all decoded pictures when they fit into `limit` bytes (by default a quarter of the memory, shared by the
-    stage's devices, which are processes of one machine). `fast` decodes and resizes with the extra `fast`: a grey
-    level may differ from Pillow's.
+    Caches all decoded images if they fit into `limit` bytes (by default a quarter of the memory, shared by the stage's
+    devices, which are processes of one machine). `fast` decodes and resizes with the extra `fast`: values may differ
+    from Pillow's by one grey level.
     """
     limit = memory_limit() // this_share().ranks if limit is None else limit
     read = picture_reader(images, size) if fast else lambda index: resize(images.image(index), size)
@@ -38,7 +38,7 @@ def picture_source(
 def image_source(
     images: HasImages, size: tuple[int, int], *, limit: int | None = None, workers: int = 0, fast: bool = False
 ) -> Fetch:
-    """A function from indices [B] to pixels uint8 [B, H, W, 3], of pictures as `picture_source` has them."""
+    """Function from indices [B] to pixels uint8 [B, H, W, 3], read as by `picture_source`."""
     read = picture_source(images, size, limit=limit, workers=workers, fast=fast)
 
     def fetch(indices: np.ndarray) -> torch.Tensor:
@@ -56,7 +56,7 @@ def image_source(
 
 
 def spread(do: Callable[[range], None], count: int, workers: int) -> None:
-    """`do(rows)` for all rows below `count`, by as many threads as there are workers; one does all rows at once."""
+    """Call `do(rows)` for all rows below `count`, in `workers` threads; a single worker gets all rows at once."""
     if workers <= 1:
         do(range(count))
         return
@@ -65,10 +65,10 @@ def spread(do: Callable[[range], None], count: int, workers: int) -> None:
 
 
 def made_ahead(items: Iterator[Made], workers: int) -> Iterator[Made]:
-    """The items, none of them None; with workers, a thread makes the next while one is used.
+    """Yield the items, none of which is None; with workers, a thread computes the next one while one is used.
 
-    What draws random numbers in `items` draws in the same order, if nobody else draws from the same generators. One
-    item more is made than is taken, unless all are.
+    Random numbers in `items` are drawn in the same order, if no other code draws from the same generators. One item
+    more is computed than is used, unless all are used.
     """
     if not workers:
         yield from items
@@ -81,14 +81,14 @@ def made_ahead(items: Iterator[Made], workers: int) -> Iterator[Made]:
 
 
 def upload(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Pixels on a device; to a GPU by way of memory from which it copies by itself, while the CPU goes on."""
+    """Move pixels to a device; to a GPU through pinned memory, asynchronously."""
     return (pixels.pin_memory() if device.type == "cuda" else pixels).to(device, non_blocking=True)
 
 
 def read_ahead(fetch: Callable[[Part], Made], parts: Iterable[Part], workers: int) -> Iterator[Made]:
-    """What `fetch` gives for each part (indices, say) in turn; with workers, the next is fetched while one is used.
+    """Yield `fetch(part)` for each part (such as indices); with workers, the next is fetched while one is used.
 
-    `parts` is asked for the next part before the one before it was used: it must draw no numbers that others draw too.
+    The next part is requested before the current one is used, so `parts` must not draw from a shared generator.
     """
     if not workers:
         yield from map(fetch, parts)

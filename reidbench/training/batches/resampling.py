@@ -1,4 +1,4 @@
-"""Which labelled images an epoch is made of when identities are of very unequal size."""
+"""Select an epoch's images if identities have very different numbers of images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def without_singles(labels: np.ndarray) -> np.ndarray:
-    """Indices, in order, of the images whose identity has two or more: one image alone has no positive."""
+    """Sorted indices of the images whose identity has at least two: a single image has no positive."""
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return np.flatnonzero(counts[inverse] > 1)
 
@@ -17,10 +17,10 @@ def consecutive(labels: np.ndarray) -> np.ndarray:
 
 
 def doubled_small(labels: np.ndarray, *, below: int, probability: float, seed: int) -> np.ndarray:
-    """Indices with all images of some identities a second time, those after the rest, in order.
+    """Indices of all images, followed by a second copy of all images of some identities, in order.
 
-    An identity of n images, 1 < n < `below`, is doubled with `probability`; each draws a number of its own from
-    `seed`, in the order of the identities' numbers.
+    An identity of n images, 1 < n < `below`, is doubled with `probability`; each draws one number from `seed`, in the
+    order of the identities' numbers.
     """
     values, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     drawn = np.random.default_rng(seed).random(len(values)) < probability

@@ -1,4 +1,4 @@
-"""Which images make a batch."""
+"""Samplers: select the images of each batch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .counts import once_batches, shuffled_batches
 
 
 class ShuffledSampler:
-    """Batches of `size` indices below `count`, each index at most once in a pass; what is left of a pass is not used.
+    """Batches of `size` indices below `count`, each index at most once per pass; the remainder is dropped.
 
-    Of fewer than `size` one batch has all.
+    If `count` is smaller than `size`, one batch has all indices.
     """
 
     def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
@@ -23,19 +23,19 @@ class ShuffledSampler:
         self.generator = generator
 
     def __len__(self) -> int:
-        """Batches of a pass."""
+        """Number of batches per pass."""
         return shuffled_batches(self.count, self.size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """One pass, in a new order: index arrays [size]."""
+        """Yield one pass, in a new order: index arrays [size]."""
         order = torch.randperm(self.count, generator=self.generator).numpy()
         yield from order[: len(self) * self.size].reshape(-1, self.size)
 
 
 class Endless:
-    """Pass after pass of a sampler, `batches` in all; each new iteration, as in each epoch, begins a new pass.
+    """Repeats a sampler for `batches` batches; each new iteration (an epoch) starts a new pass.
 
-    So where an epoch was in its pass need not be in the checkpoint. Without `batches` it does not end.
+    A checkpoint therefore need not store the position within a pass. Without `batches` it is endless.
     """
 
     def __init__(self, sampler: Iterable[np.ndarray], batches: int | None = None) -> None:
@@ -44,11 +44,11 @@ class Endless:
 
     @property
     def generator(self) -> torch.Generator | None:
-        """What the sampler draws from, where it says so."""
+        """The generator of the sampler, if it exposes one."""
         return getattr(self.sampler, "generator", None)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Index arrays [B]. Raises ValueError when a pass has no batch, which would go on for ever."""
+        """Yield index arrays [B]. Raises ValueError if a pass has no batch, which would loop for ever."""
         return islice(self._passes(), self.batches)
 
     def _passes(self) -> Iterator[np.ndarray]:
@@ -57,14 +57,14 @@ class Endless:
             for batch in self.sampler:
                 yield batch
             if batch is None:
-                raise ValueError("a sampler without a batch cannot be repeated")
+                raise ValueError("a sampler without batches cannot be repeated")
 
 
 class OnceSampler:
-    """P identities x K images a batch; an epoch has each identity once, in a new order, with K of its images.
+    """P identities x K images per batch; an epoch has each identity once, in a new order, with K of its images.
 
-    An identity with fewer than K images is drawn from K copies of each. A last batch of fewer than P identities is left
-    out where it has fewer than `least` (P itself leaves out every such batch).
+    An identity with fewer than K images is drawn from K copies of each. A last batch of fewer than P identities is
+    dropped if it has fewer than `least` (`least` = P drops every such batch).
     """
 
     def __init__(
@@ -72,18 +72,20 @@ class OnceSampler:
     ) -> None:
         self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         if len(self.members) < 2:
-            raise ValueError(f"batches of identities need two or more identities, the data have {len(self.members)}")
+            raise ValueError(
+                f"batches of identities require at least two identities, the data have {len(self.members)}"
+            )
         self.identities = min(identities, len(self.members))
         self.images = images
         self.generator = generator
         self.least = min(least, self.identities)
 
     def __len__(self) -> int:
-        """Batches of a pass."""
+        """Number of batches per pass."""
         return once_batches(len(self.members), self.identities, self.least)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Batches as index arrays [P * K], the last one perhaps shorter, grouped by identity."""
+        """Yield batches as index arrays [P * K], grouped by identity; the last one may be shorter."""
         order = torch.randperm(len(self.members), generator=self.generator).tolist()
         for start in range(0, len(self) * self.identities, self.identities):
             batch = order[start : start + self.identities]
@@ -97,26 +99,25 @@ class OnceSampler:
 
 
 class IdentitySampler:
-    """P identities x K images a batch; an epoch goes on until fewer than P identities have K images left.
+    """P identities x K images per batch; an epoch continues until fewer than P identities have K images left.
 
-    The sampler of the BoT code: each identity's images are shuffled and cut into groups of K (an identity with
-    fewer than K images is drawn with replacement), and each batch takes one group of P random identities. A
-    sampler that draws each identity once per epoch has about a fourth of the steps, and is a common reason for
-    results that cannot be reproduced.
+    The sampler of the BoT code: each identity's images are shuffled and cut into groups of K (an identity with fewer
+    than K images is drawn with replacement), and each batch takes one group of P random identities. A sampler that
+    draws each identity once per epoch has about a fourth of the steps, and is a common cause of irreproducible results.
     """
 
     def __init__(self, labels: np.ndarray, identities: int, images: int, generator: torch.Generator) -> None:
         self.labels = np.asarray(labels)
         classes = len(np.unique(self.labels))
         if classes < 2:
-            raise ValueError(f"batches of identities need two or more identities, the data have {classes}")
+            raise ValueError(f"batches of identities require at least two identities, the data have {classes}")
         self.identities = min(identities, classes)
         self.images = images
         self.generator = generator
         self.members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Batches as index arrays [P * K], grouped by identity."""
+        """Yield batches as index arrays [P * K], grouped by identity."""
         groups = [self._groups(member) for member in self.members]
         available = list(range(len(groups)))
         while len(available) >= self.identities:
@@ -135,12 +136,12 @@ class IdentitySampler:
 
 
 class ClassSampler:
-    """Batches of exactly `size` indices, filled class by class: each class once in a pass, in a new order.
+    """Batches of exactly `size` indices, filled class by class: each class once per pass, in a new order.
 
-    The sampler of SpCL and Cluster Contrast: of a class come one image and K - 1 others, with replacement where there
-    are fewer than K others; a class of one image comes as that image, and makes room for more classes. With `cameras`
-    [N] the others are of other cameras than the first, where the class has any. What is left of a pass after its last
-    full batch is not used; a pass that is shorter than a batch is continued by further ones.
+    The sampler of SpCL and Cluster Contrast: a class contributes one image and K - 1 others, with replacement if there
+    are fewer than K others; a class of one image contributes that image, and leaves space for more classes. With
+    `cameras` [N] the others come from cameras other than the first one's, if the class has any. The remainder of a pass
+    after its last full batch is dropped; a pass that is shorter than a batch is extended by further passes.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class ClassSampler:
         self.cameras = cameras
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The batches [size] of a pass; none where there are no images."""
+        """Yield the batches [size] of a pass; none if there are no images."""
         chosen = self._pass()
         while 0 < len(chosen) < self.size:
             chosen = np.concatenate([chosen, self._pass()])

@@ -1,4 +1,4 @@
-"""Momentum contrast: two encoders, a queue, views, and the loop that its pretrainers share.
+"""Momentum contrast: two encoders, a queue, views, and the training loop of its pretrainers.
 
-Imports training's networks and batches; `params.py` is free of torch. Begin with `pretraining.py`.
+Imports the networks and batches of training; `params.py` is torch-free. Begin with `pretraining.py`.
 """

@@ -1,4 +1,4 @@
-"""What pre-training is watched by: images of the pool that it never trains on, and finding their other view."""
+"""Monitor for pre-training: retrieve another view of held-out pool images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .workload import held_out
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to learn from and indices that only a monitor sees, both rising."""
+    """Sorted indices for training, and sorted indices for the monitor only."""
     order = torch.randperm(count, generator=stream(seed, "held out")).numpy()
     held = held_out(count, share)
     return np.sort(order[held:]), np.sort(order[:held])
@@ -23,9 +23,9 @@ def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
 def retrieval(
     firsts: torch.Tensor, seconds: torch.Tensor, project: Callable[[torch.Tensor], torch.Tensor]
 ) -> dict[str, float]:
-    """What a monitor logs of the backbone's vectors [N, D] of two views of each held-out image; chance is 1 / N.
+    """Retrieval accuracy of backbone vectors [N, D] of two views of each held-out image; chance is 1 / N.
 
-    Rank 1 of finding the second view among all of them: of the projections (`retrieval`) and of the vectors
+    Rank 1 of finding the second view among all second views: by the projections (`retrieval`) and by the vectors
     (`retrieval_backbone`).
     """
     return {
@@ -36,6 +36,6 @@ def retrieval(
 
 
 def rank_1(queries: torch.Tensor, gallery: torch.Tensor) -> float:
-    """The share of queries [N, D] whose most similar gallery row, by cosine, is the one of their own number."""
+    """Share of queries [N, D] whose most similar gallery row, by cosine, has the same index."""
     nearest = (F.normalize(queries.float(), dim=1) @ F.normalize(gallery.float(), dim=1).t()).argmax(1)
     return float((nearest == torch.arange(len(queries), device=nearest.device)).double().mean())

@@ -1,4 +1,4 @@
-"""Momentum contrast (He et al., CVPR 2020): two encoders, a queue of keys, InfoNCE, and the step of MoCo v2."""
+"""Momentum contrast (He et al., CVPR 2020): two encoders, a queue of keys, InfoNCE, and MoCo v2's step."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from reidbench.training.random import stream
 
 
 def cosine_per_epoch(optimiser: torch.optim.Optimizer, epochs: int) -> LambdaLR:
-    """lr(e) = lr * (1 + cos(pi e / epochs)) / 2, stepped once per epoch, no warm-up."""
+    """lr(e) = lr * (1 + cos(pi e / epochs)) / 2, stepped once per epoch, without warm-up."""
     return LambdaLR(optimiser, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / epochs)))
 
 
 class KeyQueue(nn.Module):
     """`banks` queues of `size` keys with one pointer: column j of every bank comes from the same image.
 
-    `keys` is [banks, D, size], columns are unit vectors, random ones at the start; each bank has a stream of its
-    own in `generators`, so that more banks do not change the first.
+    `keys` is [banks, D, size]; columns are unit vectors, random at first. Each bank has a separate generator in
+    `generators`, so that adding banks does not change the first.
     """
 
     keys: torch.Tensor
@@ -42,10 +42,11 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: torch.Tensor) -> None:
-        """Write keys [banks, B, D] over the oldest ones, around the end; of more than `size` the last ones stay.
+        """Write keys [banks, B, D] over the oldest ones, wrapping around; of more than `size` keys the last ones are
+        kept.
 
         On several devices B is one share, and the keys of all are written, so that the queues stay equal. The official
-        code asserts that B divides the size, which UP-ReID's 800 and 65536 do not.
+        code asserts that B divides the size, which does not hold for UP-ReID's 800 and 65536.
         """
         if this_share().ranks > 1:
             keys = gather(keys.transpose(0, 1)).transpose(0, 1)
@@ -58,11 +59,11 @@ class KeyQueue(nn.Module):
 
 
 class MomentumEncoders(nn.Module):
-    """The online encoder f_q and its slow copy f_k, with shuffle-BN on one device or several.
+    """The online encoder f_q and its momentum copy f_k, with shuffle-BN on one or several devices.
 
-    f_k has no gradient. Its parameters follow f_q's; its batch-norm statistics are its own. Both see batch norm in
-    `splits` parts of the whole batch, which devices share out among them; f_k also sees its images in another order,
-    across devices, so that query and key share no statistics.
+    f_k has no gradient. Its parameters follow f_q's; its batch-norm statistics are separate. Both normalise `splits`
+    parts of the whole batch separately, which are distributed over the devices; f_k also receives its images in another
+    order, across devices, so that query and key share no statistics.
     """
 
     def __init__(self, encoder: Encoder, *, momentum: float, splits: int) -> None:
@@ -74,15 +75,15 @@ class MomentumEncoders(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """theta_k <- m theta_k + (1 - m) theta_q: parameters only, and before the keys of the step are made."""
+        """theta_k <- m theta_k + (1 - m) theta_q: parameters only, and before the keys of the step are computed."""
         targets: list[torch.Tensor] = list(self.target.parameters())
         torch._foreach_lerp_(targets, list(self.online.parameters()), 1 - self.momentum)
 
     @torch.no_grad()
     def encode_keys(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Keys [B, D] of images [B, 3, H, W], encoded in a random order and put back into theirs.
+        """Keys [B, D] of images [B, 3, H, W], encoded in a random order and returned in the original one.
 
-        The order is one of the whole batch: a device encodes images of all of them, with statistics of its own.
+        The order covers the whole batch: a device encodes images of all devices, with separate statistics.
         """
         share = this_share()
         images = gather(images)
@@ -96,8 +97,8 @@ def info_nce(
 ) -> torch.Tensor:
     """-log S / (S + sum_j exp(q.n_j / t)) with S = sum_p exp(q.p / t), for each query: [..., B].
 
-    queries [..., B, D], positives [..., B, P, D], negatives [..., D, N], all unit vectors. Several positives stand
-    inside one logarithm; with one it is MoCo's loss. Computed in float32, also under autocast.
+    queries [..., B, D], positives [..., B, P, D], negatives [..., D, N], all unit vectors. Several positives are summed
+    inside one logarithm; one positive gives MoCo's loss. Computed in float32, also under autocast.
     """
     with torch.autocast(queries.device.type, enabled=False):
         queries = queries.float()
@@ -107,7 +108,7 @@ def info_nce(
 
 
 class Views(NamedTuple):
-    """One batch: two augmented views and the images as they are, normalised, [B, 3, H, W] each."""
+    """One batch: two augmented views and the unaugmented images, normalised, [B, 3, H, W] each."""
 
     first: torch.Tensor
     second: torch.Tensor
@@ -115,7 +116,7 @@ class Views(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """A step's loss, the keys to enqueue [banks, B, D], and numbers for the log."""
+    """A step's loss, the keys to enqueue [banks, B, D], and values for the log."""
 
     loss: torch.Tensor
     keys: torch.Tensor
@@ -123,19 +124,19 @@ class StepOutput(NamedTuple):
 
 
 class ContrastiveStep(nn.Module):
-    """Base of steps: `forward(views) -> StepOutput`. `generators` are kept in the checkpoint, `queue` is fed."""
+    """Base of steps: `forward(views) -> StepOutput`. Checkpoints include `generators`; `queue` receives the keys."""
 
     encoders: MomentumEncoders
     queue: KeyQueue
     generators: dict[str, torch.Generator]
 
     def forward(self, views: Views) -> StepOutput:
-        """The loss of one batch; the caller goes back, steps, and only then enqueues."""
+        """Loss of one batch; the caller runs backward and the optimiser step, and only then enqueues."""
         raise NotImplementedError
 
 
 def moco_state(step: ContrastiveStep) -> dict[str, torch.Tensor]:
-    """Both encoders and the queues in the names of MoCo's checkpoints; further banks are `queue_patch` [M, D, N]."""
+    """Both encoders and the queues, named as in MoCo's checkpoints; further banks are `queue_patch` [M, D, N]."""
     state: dict[str, torch.Tensor] = {}
     for name, encoder in (("q", step.encoders.online), ("k", step.encoders.target)):
         for key, tensor in encoder.state_dict().items():
@@ -149,7 +150,7 @@ def moco_state(step: ContrastiveStep) -> dict[str, torch.Tensor]:
 
 
 class MocoStep(ContrastiveStep):
-    """MoCo v2: queries of the first view against keys of the second and the queue."""
+    """MoCo v2: queries of the first view against keys of the second view and the queue."""
 
     def __init__(self, encoders: MomentumEncoders, *, dim: int, queue: int, temperature: float, seed: int) -> None:
         super().__init__()
@@ -159,7 +160,7 @@ class MocoStep(ContrastiveStep):
         self.generators = {"shuffle": stream(seed, "shuffle")}
 
     def forward(self, views: Views) -> StepOutput:
-        """Query, then the encoders' update, then keys, then logits against the queue as it was."""
+        """Compute queries, update the key encoder, compute keys, then logits against the queue before this step."""
         queries = self.encoders.online(views.first)
         self.encoders.update()
         keys = self.encoders.encode_keys(views.second, self.generators["shuffle"])

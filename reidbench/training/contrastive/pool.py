@@ -1,4 +1,4 @@
-"""A pool in pre-training: shuffled batches to learn from, images that only a monitor sees, epochs that it watches."""
+"""Pool of a pre-training: shuffled training batches, held-out images for a monitor, and monitored epochs."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Fetch = Callable[[np.ndarray], tuple[torch.Tensor, "Originals | None"]]
 
 
 class Pictures(NamedTuple):
-    """Images [B, 3, H, W] in 0..1 on the device; with `crop_from: original` also what crops are cut from."""
+    """Images [B, 3, H, W] in 0..1 on the device; with `crop_from: original` also the images that crops are cut from."""
 
     images: torch.Tensor
     originals: Originals | None
 
 
 class Pool:
-    """The images of `ctx.pool`: those that are `seen`, and those that are `held_out`, as indices.
+    """Images of `ctx.pool`: indices of the `seen` and the `held_out` ones.
 
-    `ctx.params` has `batch`, of all devices together, and `held_out`, a share. `order` is the stream of the shuffling.
+    `ctx.params` has `batch`, over all devices, and `held_out`, a share. `order` is the generator of the shuffling.
     """
 
     def __init__(self, ctx: PretrainContext[Any], name: str) -> None:
-        """Raises DataError when the component `name` has no pool, or one with fewer images to learn from than a batch.
+        """Raises DataError if the component `name` has no pool, or fewer training images than a batch.
 
-        Raises ReidbenchError when the batch cannot be divided among the devices.
+        Raises ReidbenchError if the batch cannot be divided among the devices.
         """
         if ctx.pool is None:
             raise DataError(f"{name} needs a pool")
@@ -53,7 +53,7 @@ class Pool:
         self.seen, self.held_out = hold_out(len(ctx.pool), ctx.params.held_out, ctx.seed)
         self.order = stream(ctx.seed, "order")
         if len(self.seen) < self.batch:
-            raise DataError(f"{len(self.seen)} pool images to learn from, fewer than one batch of {self.batch}")
+            raise DataError(f"{len(self.seen)} pool images to train on, fewer than one batch of {self.batch}")
 
     def batches(self) -> Iterator[Pictures]:
         """This device's share of each batch of a pass, in a new order; an incomplete last batch is dropped."""
@@ -61,26 +61,26 @@ class Pool:
         return self._pictures(self.seen[chosen][self.own] for chosen in order)
 
     def plain(self, indices: np.ndarray, batches: int | None = None) -> Iterator[Pictures]:
-        """The images of `indices` in order: all of them, or at most `batches` whole batches."""
+        """The images of `indices` in order: all of them, or at most `batches` full batches."""
         batch = self.batch
         stop = len(indices) if batches is None else min(batches, len(indices) // batch) * batch
         return self._pictures(indices[start : min(start + batch, stop)] for start in range(0, stop, batch))
 
     def _pictures(self, parts: Iterable[np.ndarray]) -> Iterator[Pictures]:
-        """The pictures of each index array."""
+        """The images of each index array."""
         for pixels, originals in read_ahead(self.fetch, parts, self.ctx.workers):
             images = upload(pixels, self.ctx.fabric.device).permute(0, 3, 1, 2).float().div_(255)
             yield Pictures(images, originals)
 
 
 def _resized(ctx: PretrainContext[Any], pool: HiddenSplit) -> Fetch:
-    """Pixels uint8 [B, H, W, 3] of indices, from memory where they fit."""
+    """Pixels uint8 [B, H, W, 3] by indices, cached in memory if they fit."""
     fetch = image_source(pool, ctx.image_size, workers=ctx.workers)
     return lambda indices: (fetch(indices), None)
 
 
 def _originals(ctx: PretrainContext[Any], pool: HiddenSplit) -> Fetch:
-    """The same pixels, and the pictures that they were made of; each batch is decoded again."""
+    """The same pixels with the stored images they come from; each batch is decoded again."""
 
     def fetch(indices: np.ndarray) -> tuple[torch.Tensor, Originals]:
         originals = Originals.read(pool, indices, ctx.workers, ctx.fabric.device)
@@ -91,9 +91,9 @@ def _originals(ctx: PretrainContext[Any], pool: HiddenSplit) -> Fetch:
 
 
 def on_cpu_ahead(ctx: PretrainContext[Any], views: Iterator[Made]) -> Iterator[Made]:
-    """Views of batches, which on a CPU a thread makes while a step runs, where there are workers.
+    """Yield views of batches; on a CPU with workers, a thread computes them while a step runs.
 
-    Another device makes them by itself, in the order of the calls. Nobody else may draw from their streams.
+    Another device computes them itself, in the order of the calls. No other code may draw from their generators.
     """
     return made_ahead(views, ctx.workers if ctx.fabric.device.type == "cpu" else 0)
 
@@ -101,10 +101,10 @@ def on_cpu_ahead(ctx: PretrainContext[Any], views: Iterator[Made]) -> Iterator[M
 def monitored_epochs(
     ctx: PretrainContext[Any], state: Mapping[str, Any], train: Callable[[int], Numbers], monitor: Callable[[], Numbers]
 ) -> Iterator[tuple[int, Numbers]]:
-    """Each epoch that is still to run and the line of the log that `train(epoch)` made of it.
+    """Yield each remaining epoch with the log line of `train(epoch)`.
 
-    The line also has what `monitor` measures: before the first epoch (`..._at_start`), after every `monitor_every` of
-    the parameters, and after the last one.
+    The line also has the results of `monitor`: before the first epoch (`..._at_start`), every `monitor_every` epochs,
+    and after the last one.
     """
     params = ctx.params
     for epoch in ctx.checkpoint.epochs(params.epochs, **state):

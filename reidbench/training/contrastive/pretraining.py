@@ -1,4 +1,4 @@
-"""The loop that contrastive pretrainers share: views of the pool, optimiser, monitor, checkpoint, the backbone kept."""
+"""Training loop of contrastive pretrainers: views of the pool, optimiser, monitor, checkpoint, and the backbone."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ OVERLAP_ROWS = 4  # the patch rows of UP-ReID, for which the overlap of two view
 
 
 def pretrain(ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> Backbone:
-    """Train what `make_step(encoders, params, seed)` gives on the pool and return the online backbone.
+    """Train the step `make_step(encoders, params, seed)` on the pool and return the online backbone.
 
-    Every stream of random numbers is its own: order, first view, second view, and those of the step. On several devices
-    `batch` is that of all together, and loss, keys and queue are those of one device. Raises DataError when the pool
-    is smaller than a batch, ReidbenchError when batch or splits cannot be divided among the devices.
+    Each purpose has a separate random generator: order, first view, second view, and those of the step. On several
+    devices `batch` is the total, and loss, keys and queue equal those of one device. Raises DataError if the pool is
+    smaller than a batch, ReidbenchError if batch or splits cannot be divided among the devices.
     """
     run = _Run(ctx, make_step)
     run.train()
@@ -42,7 +42,7 @@ def pretrain(ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> Ba
 
 
 class _Run:
-    """One pre-training: what stays the same over its epochs."""
+    """One pre-training run."""
 
     def __init__(self, ctx: PretrainContext[ContrastiveParams], make_step: MakeStep) -> None:
         self.ctx = ctx
@@ -63,7 +63,7 @@ class _Run:
         self.update = Update(ctx.fabric, self.optimiser)
 
     def train(self) -> None:
-        """All epochs that are still to run; logs loss, rate, row overlap and the monitor's numbers."""
+        """Run the remaining epochs; log loss, learning rate, row overlap and the monitor's results."""
         generators = {**self.streams, **self.step.generators}
         state = {"step": self.step, "optimiser": self.optimiser, "schedule": self.schedule, **generators}
         for _ in monitored_epochs(self.ctx, state, self._epoch, self.monitor):
@@ -76,7 +76,7 @@ class _Run:
             with self.update.precision():
                 output = self.step(views)
             self.update(output.loss)
-            # After going back, so that the gradient still finds the queue that made the logits.
+            # After backward, since the gradient depends on the queue that the logits were computed with.
             self.step.queue.enqueue(output.keys)
             means.add({"loss": output.loss, "row_overlap": overlap, **output.facts})
         average_batch_norm(self.step.encoders)
@@ -97,16 +97,16 @@ class _Run:
     # ------------------------------------------------------------------ the monitor
     @torch.no_grad()
     def monitor(self) -> dict[str, float]:
-        """Rank 1 of finding another view of a held-out image among all held-out images' other views (`retrieval`).
+        """Rank 1 of retrieving another view of a held-out image among all held-out images' other views (`retrieval`).
 
-        The same views every time, and batch norm fitted to views; {} when nothing is held out. On several devices the
-        first measures for all.
+        Uses the same views every time, and batch norm fitted to views; {} if nothing is held out. On several devices
+        the first one measures for all.
         """
         pool = self.pool
         if len(pool.held_out) < 2 or self.share.rank > 0:
             return {}
         encoder: Encoder = copy.deepcopy(self.step.encoders.online)
-        split_batch_norm(part_batch_norm(encoder), self.params.splits)  # alone, it sees whole batches
+        split_batch_norm(part_batch_norm(encoder), self.params.splits)  # on one device, it normalises whole batches
         views = stream(self.ctx.seed, "monitor")
 
         def viewed(pictures: Iterator[Pictures]) -> Iterator[torch.Tensor]:
@@ -121,7 +121,7 @@ class _Run:
 
     # ------------------------------------------------------------------ the result
     def result(self) -> Backbone:
-        """A fresh backbone with the online encoder's weights and batch norm fitted to clean images."""
+        """New backbone with the online encoder's weights and batch norm fitted to unaugmented images."""
         if self.params.keep_state:
             facts = {"params": self.params.model_dump_json(), "seed": str(self.ctx.seed)}
             save_file(moco_state(self.step), self.ctx.out / "moco.safetensors", facts)

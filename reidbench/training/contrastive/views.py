@@ -1,7 +1,7 @@
 """Views for contrastive learning: MoCo v2's and LUPerson's augmentations, on whole batches.
 
-All numbers are drawn from one generator on the CPU, the same count for every batch of the same size, and each image
-draws its own. The pictures may lie on any device, and may be one device's share of a batch.
+All numbers are drawn from one CPU generator, the same count for every batch of the same size, separately for each
+image. The images may be on any device, and may be one device's share of a batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ERASE_ATTEMPTS = 100  # as LUPerson and BoT; a large, flat or tall rectangle oft
 
 @dataclass(frozen=True)
 class ViewAugment:
-    """Crop, colour jitter, grey, blur, flip, normalise, erase, in this order; [B, 3, H, W] in 0..1 to a view."""
+    """Crop, colour jitter, greyscale, blur, flip, normalise, erase, in this order; [B, 3, H, W] in 0..1 to a view."""
 
     params: ContrastiveParams
 
@@ -34,10 +34,10 @@ class ViewAugment:
         share: Share = WHOLE,
         originals: Originals | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The normalised view and the boxes (top, left, height, width) [B, 4] that were cut out.
+        """Return the normalised view and the crop boxes (top, left, height, width) [B, 4].
 
-        `images` are a `share` of a batch; numbers are drawn for all of it. Boxes are cut from `originals`, where they
-        are given, in their pixels.
+        `images` are a `share` of a batch; numbers are drawn for the whole batch. Boxes are cut from `originals` if
+        given, in their pixels.
         """
         params = self.params
         size = (images.shape[2], images.shape[3])
@@ -63,7 +63,7 @@ class ViewAugment:
         return torch.where(chosen.to(images.device)[:, None, None, None], changed, images)
 
     def _blur(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
-        """Gaussian blur; sigma is scaled with the height, and at the border the kernel's share inside counts."""
+        """Gaussian blur; sigma scales with the height, and at the border the kernel is normalised to its inner part."""
         params = self.params
         if params.blur == 0:
             return images
@@ -74,7 +74,7 @@ class ViewAugment:
         return resample(images, *(gauss(size, sigma) for size in images.shape[2:]))
 
     def _erase(self, images: torch.Tensor, generator: torch.Generator, share: Share) -> torch.Tensor:
-        """One rectangle set to 0, which after normalising is the mean colour; the first attempt that fits."""
+        """Set one rectangle to 0, the mean colour after normalising; takes the first attempt that fits."""
         params = self.params
         if params.erase == 0:
             return images
@@ -101,13 +101,13 @@ class ViewAugment:
 
 
 def normalised(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Images [B, 3, H, W] of 0..1 as a network takes them: (images - mean) / std per channel."""
+    """Normalise images [B, 3, H, W] in 0..1 for a network: (images - mean) / std per channel."""
     means, deviations = (torch.tensor(tuple(values)).view(1, 3, 1, 1).to(images) for values in (mean, std))
     return (images - means) / deviations
 
 
 def gauss(size: int, sigma: torch.Tensor) -> torch.Tensor:
-    """Blur matrices [B, size, size]; each row sums to 1, and a sigma of 0 leaves every pixel what it was."""
+    """Blur matrices [B, size, size]; each row sums to 1, and a sigma of 0 changes nothing."""
     places = torch.arange(size)
     squares = (places[:, None] - places[None]).float().square()
     return (-squares / (2 * sigma.clamp_min(1e-3)[:, None, None].square())).softmax(2)

@@ -1,4 +1,4 @@
-"""Steps of a training on a pool, before it runs; free of torch."""
+"""Number of training steps on a pool, computed in advance; torch-free."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from reidbench.training.batches.counts import shuffled_batches
 
 from .params import ContrastiveParams
 
-MOST = 1000  # held-out images: rank 1 among a thousand is known to about 3 points
+MOST = 1000  # held-out images: rank 1 among a thousand is accurate to about 3 points
 
 
 def held_out(count: int, share: float) -> int:
-    """Images that only a monitor sees, of a pool of `count`."""
+    """Number of images held out for the monitor, of a pool of `count`."""
     return min(round(share * count), MOST)
 
 
 def workload(params: ContrastiveParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Whole batches of what is left of the pool; each image is read once in an epoch, however many views it gives."""
+    """Full batches of the remaining pool; each image is read once per epoch, for any number of views."""
     images = amounts["pool"].images
     seen = images - held_out(images, params.held_out)
     return Workload(params.epochs * shuffled_batches(seen, params.batch), params.batch)

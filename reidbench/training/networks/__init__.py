@@ -1,4 +1,4 @@
-"""Networks that methods are made of: backbones, embedders, heads, normalisation.
+"""Networks of methods: backbones, embedders, heads, normalisation.
 
 Imports torch and errors. Begin with `backbone.py` and `embedder.py`.
 """

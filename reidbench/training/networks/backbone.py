@@ -1,4 +1,4 @@
-"""What every backbone is: images to a map and a vector."""
+"""Base class of backbones: images to a map and a vector."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import nn
 
 
 class Features(NamedTuple):
-    """A backbone's answer: `map` [B, C, h, w] before pooling, `vector` [B, C] after it."""
+    """Output of a backbone: `map` [B, C, h, w] before pooling, `vector` [B, C] after it."""
 
     map: torch.Tensor
     vector: torch.Tensor
 
 
 class Backbone(nn.Module):
-    """Base of backbones. `dim` is C; with the capability "stages" also `stem` and `stages`.
+    """Base of backbones. `dim` is C; with the capability "stages", also provides `stem` and `stages`.
 
-    `spec` (component name, params and image size) is set by the harness and lets a saved network be rebuilt.
-    `mean` and `std` [3] are the pixel statistics that its weights were trained with.
+    The harness sets `spec` (component name, params and image size), from which a saved network is rebuilt. `mean` and
+    `std` [3] are the pixel statistics that its weights were trained with.
     """
 
     dim: int
@@ -28,14 +28,14 @@ class Backbone(nn.Module):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def forward(self, images: torch.Tensor) -> Features:
-        """images [B, 3, H, W], normalised, to Features."""
+        """Map normalised images [B, 3, H, W] to Features."""
         raise NotImplementedError
 
 
 def layout_of(network: nn.Module) -> torch.memory_format:
-    """The memory format of a network's convolutions, and so of its maps: channels-last where one of them is.
+    """Memory format of a network's convolutions and so of its maps: channels-last if any of them is.
 
-    For layers that take these maps: weights of another layout are converted at every step, to the same result.
+    For layers that take these maps: weights in another format are converted at every step, with the same result.
     """
     weights = (weight for weight in network.parameters() if weight.ndim == 4 and not weight.is_contiguous())
     last = any(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)

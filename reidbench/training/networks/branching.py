@@ -10,7 +10,7 @@ from .backbone import Backbone
 
 
 def set_stride(stage: nn.Module, stride: int) -> None:
-    """Give a residual stage another stride: its first 3x3 convolution, and the 1x1 one of its first shortcut.
+    """Set the stride of a residual stage: its first 3x3 convolution, and the 1x1 one of its first shortcut.
 
     Raises ReidbenchError for a stage whose first block has no convolution in its shortcut.
     """
@@ -22,15 +22,15 @@ def set_stride(stage: nn.Module, stride: int) -> None:
         if isinstance(module, nn.Conv2d) and ("downsample" in name or "shortcut" in name)
     ]
     if not shortcuts:
-        raise ReidbenchError("the last stage of this backbone cannot change its stride: its shortcut has no weights")
+        raise ReidbenchError("the stride of this backbone's last stage cannot be changed: its shortcut has no weights")
     spatial.stride = shortcuts[0].stride = (stride, stride)
 
 
 def divide(backbone: Backbone) -> tuple[nn.Sequential, nn.Sequential]:
-    """The part that branches share, and the part that each has a copy of (MGN's cut).
+    """Split a backbone into the part that branches share, and the part that each branch copies (MGN's cut).
 
-    Shared are the stem, all but the last two stages, and the first block of the last but one. The backbone must
-    provide "stages".
+    Shared are the stem, all stages but the last two, and the first block of the second-last. The backbone must provide
+    "stages".
     """
     *early, third, fourth = list(backbone.stages)  # type: ignore[arg-type]
     blocks = list(third) if isinstance(third, nn.Sequential) else [third]

@@ -1,4 +1,4 @@
-"""Stochastic depth (Huang et al., ECCV 2016) on networks that were built with it or without it; the layer is timm's."""
+"""Stochastic depth (Huang et al., ECCV 2016) for networks built with or without it, by timm's layer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _SLOTS = ("drop_path", "drop_path1", "drop_path2")  # timm's names for a block's
 
 
 def set_drop_path(network: nn.Module, rate: float) -> list[float]:
-    """Give block i of `network` the rate linspace(0, rate, depth)[i], and return the rates; 0 turns it off.
+    """Set the rate of block i of `network` to linspace(0, rate, depth)[i], and return the rates; 0 disables it.
 
-    A block is a module with a child called drop_path, drop_path1 or drop_path2 (timm's names): a DropPath of any
-    library, or the Identity that stands there where the network was built without, which is replaced. Blocks are
-    taken in the order of `network.modules()`. Raises ReidbenchError for a rate outside [0, 1).
-    A network without such blocks gets an empty list: it has no stochastic depth to set.
+    A block is a module with a child named drop_path, drop_path1 or drop_path2 (timm's names): a DropPath of any
+    library, or the Identity of a network built without it, which is replaced. Blocks are taken in the order of
+    `network.modules()`. Raises ReidbenchError for a rate outside [0, 1). Returns an empty list for a network without
+    such blocks.
     """
     if not 0.0 <= rate < 1.0:
-        raise ReidbenchError(f"the drop path rate must be at least 0 and below 1, got {rate}")
+        raise ReidbenchError(f"the drop path rate must be in [0, 1), got {rate}")
     blocks = list(_blocks(network))
     rates = [rate * index / max(len(blocks) - 1, 1) for index in range(len(blocks))]
     for (block, slots), block_rate in zip(blocks, rates, strict=True):
@@ -35,9 +35,9 @@ def set_drop_path(network: nn.Module, rate: float) -> list[float]:
 
 
 def chosen_drop_path(network: nn.Module, rate: float | None, usual: float, note: Callable[[str], None]) -> float:
-    """The rate that a method trains with: `rate` if given, else the one that `network` was built with, else `usual`.
+    """Rate that a method trains with: `rate` if given, otherwise the network's own if it has one, otherwise `usual`.
 
-    A given rate that replaces another one of the network is said in a note.
+    Notes a given rate that replaces another one of the network.
     """
     built = max(drop_path_rates(network), default=0.0)
     if rate is None:
@@ -48,7 +48,7 @@ def chosen_drop_path(network: nn.Module, rate: float | None, usual: float, note:
 
 
 def _drop_path(rate: float) -> nn.Module:
-    """timm's layer: whole images of a residual branch become 0, the others are scaled up by as much."""
+    """timm's layer: sets a residual branch to 0 for whole images, and scales the others up to compensate."""
     prepare()  # timm imports torchvision
     from timm.layers import DropPath
 
@@ -56,7 +56,7 @@ def _drop_path(rate: float) -> nn.Module:
 
 
 def drop_path_rates(network: nn.Module) -> list[float]:
-    """The rate of every block of `network`, in order; 0 where a block was built without."""
+    """Rate of every block of `network`, in order; 0 for a block built without."""
     return [float(getattr(next(iter(slots.values())), "drop_prob", 0.0)) for _, slots in _blocks(network)]
 
 

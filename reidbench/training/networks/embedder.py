@@ -1,4 +1,4 @@
-"""Embedders: what a method leaves behind, images to features, rebuilt from a spec and safetensors."""
+"""Embedders: the result of a method, images to features, rebuilt from a spec and safetensors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How pixels become network input: size (height, width), then (value / 255 - mean) / std per channel.
+    """Preprocessing of pixels: size (height, width), then (value / 255 - mean) / std per channel.
 
-    `resize` is the filter by which training pictures come to the size, `resize_test` that by which pictures come to it
-    that are embedded; what is not given is that of the size (`ctx.image_size` knows what the matrix file says), else
-    bilinear.
+    `resize` is the filter for training images, `resize_test` for embedded images; each defaults to that of the size
+    (`ctx.image_size` has the matrix file's), and then to bilinear.
     """
 
     size: Sequence[int]
@@ -39,20 +38,20 @@ class Preprocess:
         given = ImageSize.given(self.size)
         object.__setattr__(self, "resize_test", self.resize_test or self.resize or given.resize_test)
         object.__setattr__(self, "resize", self.resize or given.resize)
-        for name in ("size", "mean", "std"):  # from JSON they come as lists
+        for name in ("size", "mean", "std"):  # lists when read from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def pictures(self) -> ImageSize:
-        """The size with the filter."""
+        """The size with the training filter."""
         return ImageSize(self.size, self.resize or "bilinear", self.resize_test)
 
     def at_test(self) -> Preprocess:
-        """The same for pictures that are embedded."""
+        """The same preprocessing for embedded images."""
         return replace(self, resize=self.resize_test)
 
     def described(self) -> dict[str, Any]:
-        """JSON values that make it again; filters only where they are not bilinear."""
+        """JSON values that rebuild it; filters only if they are not bilinear."""
         return {"size": self.size, "mean": self.mean, "std": self.std, **self.pictures.said}
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -65,13 +64,13 @@ class Preprocess:
 class Embedder(nn.Module):
     """Base of embedders: `forward(images [B, 3, H, W], camids [B] or None) -> features [B, D]`.
 
-    A subclass passes to `super().__init__` the JSON values (and backbones) that its own constructor takes, by the
-    same names, `preprocess` among them; they are kept as `spec` and rebuild it. The class must be importable from
-    a registered plugin.
+    A subclass passes to `super().__init__` the JSON values (and backbones) of its constructor, by the same names,
+    including `preprocess`; they are kept as `spec` and rebuild it. The class must be importable from a registered
+    plugin.
 
-    An embedder that treats images by their modality names in `modalities` the words that it knows. Its `forward` has a
-    third argument: the place of each image's word among them [B], or one number for all. The component that returns it
-    declares `protocol={"modality"}`, without which no stage passes the words on.
+    An embedder that depends on modality lists the supported words in `modalities`. Its `forward` takes a third
+    argument: the index of each image's modality in that list [B], or one number for all. The component that returns it
+    must declare `protocol={"modality"}`, otherwise stages do not pass modalities.
     """
 
     modalities: tuple[str, ...] = ()
@@ -84,24 +83,24 @@ class Embedder(nn.Module):
             self.spec[key] = {"backbone": value.spec} if isinstance(value, Backbone) else value
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Normalised images to features [B, D]; how they are compared is the evaluator's choice."""
+        """Normalised images to features [B, D]; the evaluator chooses the distance."""
         raise NotImplementedError
 
 
 class SplitEmbedder(Embedder):
-    """Base of embedders that take all pictures at once, as files, and not by batches of pixels."""
+    """Base of embedders that take all images at once, as files, instead of batches of pixels."""
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
-        """Raises ReidbenchError: there is no network here."""
-        raise ReidbenchError(f"{type(self).__name__} embeds whole sets of pictures and has no network for single ones")
+        """Raises ReidbenchError, since the embedder has no network."""
+        raise ReidbenchError(f"{type(self).__name__} embeds whole sets of images and has no network for single images")
 
     def embed_split(self, ctx: EmbedContext[Any]) -> np.ndarray:
-        """Features [N, D] of `ctx.images` in their order. How they are compared is the evaluator's choice."""
+        """Features [N, D] of `ctx.images` in their order. The evaluator chooses the distance."""
         raise NotImplementedError
 
 
 class BNNeck(nn.Module):
-    """Batch norm between the triplet's and the classifier's feature, its bias held at 0 (Luo et al., BoT, 2019)."""
+    """Batch norm between the triplet's and the classifier's feature, with a bias fixed at 0 (Luo et al., BoT, 2019)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -114,7 +113,7 @@ class BNNeck(nn.Module):
 
 
 class BackboneEmbedder(Embedder):
-    """A backbone's pooled vector, with `neck` after a BNNeck. Serves most methods.
+    """A backbone's pooled vector, with `neck` after a BNNeck. Used by most methods.
 
     `pool` is "backbone", or "gem" or "gem-fixed" for the generalised mean of its map (`pooling.py`).
     """
@@ -126,7 +125,7 @@ class BackboneEmbedder(Embedder):
         neck: bool = False,
         pool: str = "backbone",
     ) -> None:
-        # The default is not in the spec, since a subclass of a plugin may have no such argument.
+        # The default is not in the spec, since a plugin's subclass may lack the argument.
         own = {} if pool == "backbone" else {"pool": pool}
         super().__init__(backbone=backbone, preprocess=preprocess, neck=neck, **own)
         self.backbone = backbone
@@ -135,11 +134,11 @@ class BackboneEmbedder(Embedder):
 
     @property
     def pool_name(self) -> str:
-        """What `pool` was."""
+        """The value of `pool`."""
         return str(self.spec.get("pool", "backbone"))
 
     def pooled(self, features: Features) -> torch.Tensor:
-        """What the backbone answered to vectors [B, dim]."""
+        """Backbone output to vectors [B, dim]."""
         vector: torch.Tensor = features.vector if self.pool is None else self.pool(features.map)
         return vector
 

@@ -1,4 +1,4 @@
-"""Small networks that methods put on a backbone: projections, reductions, the dropped block."""
+"""Small networks on top of a backbone: projections, reductions, and batch drop-block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from .backbone import Backbone
 
-Start = Literal["small", "fan-out"]  # what a classifier's weights are drawn from
+Start = Literal["small", "fan-out"]  # distribution of a classifier's initial weights
 CLASSIFIER_STD = 0.001  # small, so that the first cross-entropy is log C
 
 
@@ -23,9 +23,9 @@ def identity_heads(
     generator: torch.Generator | None = None,
     start: Start = "small",
 ) -> list[nn.Linear]:
-    """A classifier for vectors [B, D] of each length D: weights of N(0, 0.001), from `generator` if given, bias 0.
+    """A classifier for vectors [B, D] per length D: weights of N(0, 0.001), from `generator` if given, bias 0.
 
-    With `start` "fan-out" their variance is 2 / classes (He et al.), 0.052 squared at 751 classes.
+    With `start` "fan-out" their variance is 2 / classes (He et al.), a deviation of 0.052 at 751 classes.
     """
     heads = [nn.Linear(dim, classes, bias=bias) for dim in dims]
     for head in heads:
@@ -39,10 +39,10 @@ def identity_heads(
 
 
 class ProjectionHead(nn.Sequential):
-    """MoCo's head: [B, inputs] to [B, outputs], by two layers (`mlp`, MoCo v2) or one (`linear`, MoCo).
+    """MoCo's head: [B, inputs] to [B, outputs], with two layers (`mlp`, MoCo v2) or one (`linear`, MoCo).
 
-    With `norm` a batch norm stands before the head and after its first layer: without them a small network that
-    starts from random weights stays at chance for thousands of steps.
+    With `norm` a batch norm precedes the head and follows its first layer: without them, a small network with random
+    initial weights stays at chance for thousands of steps.
     """
 
     def __init__(self, inputs: int, outputs: int, *, mlp: bool = True, norm: bool = False) -> None:
@@ -56,7 +56,7 @@ class ProjectionHead(nn.Sequential):
 
 
 class Encoder(nn.Module):
-    """Backbone and projection head: images [B, 3, H, W] to unit vectors [B, D]. The backbone is what is kept."""
+    """Backbone and projection head: images [B, 3, H, W] to unit vectors [B, D]. Only the backbone is kept."""
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
         self.head = head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit vectors in float32, whatever the precision of the network."""
+        """Unit vectors in float32, for any precision of the network."""
         return F.normalize(self.head(self.backbone(images).vector).float(), dim=1)
 
 
@@ -80,14 +80,14 @@ class Reduction(nn.Module):
             nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """[B, inputs, 1, 1] to [B, outputs], none of it negative."""
+        """[B, inputs, 1, 1] to [B, outputs], non-negative."""
         return F.relu(self.norm(self.convolution(pooled))).flatten(1)
 
 
 class BatchDrop(nn.Module):
-    """Sets one rectangle to 0, the same for all images and channels of a batch, in training only (Dai et al., BDB).
+    """Set one rectangle to 0, the same for all images and channels of a batch, in training only (Dai et al., BDB).
 
-    `height` and `width` are shares of the map; nothing is rescaled. The place comes from `generator`.
+    `height` and `width` are shares of the map; nothing is rescaled. `generator` draws the position.
     """
 
     def __init__(self, height: float, width: float) -> None:
@@ -97,7 +97,7 @@ class BatchDrop(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """[B, C, h, w] to the same shape; what it was given in evaluation."""
+        """[B, C, h, w] to the same shape; the identity in evaluation."""
         if not self.training:
             return maps
         rows, columns = maps.shape[2:]

@@ -1,4 +1,4 @@
-"""Embedders that treat images by their modality, such as visible and infrared ones."""
+"""Embedders that depend on the modality of images, such as visible and infrared."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .embedder import Embedder
 def modality_numbers(
     embedder: Embedder, words: Sequence[str] | None, where: str = "images", cure: str = ""
 ) -> np.ndarray | None:
-    """The place [N] of each image's word in `embedder.modalities`; None for an embedder that takes no modality.
+    """Index [N] of each image's word in `embedder.modalities`; None for an embedder that takes no modality.
 
-    `where` names the images in errors, and `cure` is what to do where they have no modality. Raises ReidbenchError
-    where `words` is None, and for a word that the embedder does not know.
+    `where` names the images in errors, and `cure` is the fix if they have no modality. Raises ReidbenchError if `words`
+    is None, and for a word that the embedder does not support.
     """
     known = embedder.modalities
     if not known:
@@ -38,16 +38,16 @@ def modality_numbers(
 
 
 class OneModality(Embedder):
-    """An embedder that takes modalities, for images that are all of one of them: it takes images alone.
+    """Wraps an embedder with modalities for images that all have one modality, so that it takes images only.
 
-    Raises ReidbenchError for a modality that the embedder does not know.
+    Raises ReidbenchError for a modality that the embedder does not support.
     """
 
     def __init__(self, embedder: Embedder, modality: str) -> None:
         super().__init__(preprocess=embedder.preprocess)
         numbers = modality_numbers(embedder, [modality])
         if numbers is None:
-            raise ReidbenchError(f"{type(embedder).__name__} takes no modality, and {shown(modality)} is given")
+            raise ReidbenchError(f"{type(embedder).__name__} takes no modality, but {shown(modality)} is given")
         self.embedder = embedder
         self.number = int(numbers[0])
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from reidbench.errors import ReidbenchError
 
-EPS = 1e-6  # the least value of a map that counts: x^p has no finite gradient in p at 0
+EPS = 1e-6  # lower bound on a map's values: x^p has no finite gradient in p at 0
 
 
 def generalised_mean(
@@ -16,7 +16,7 @@ def generalised_mean(
 ) -> torch.Tensor:
     """Maps [B, C, h, w] to [B, C, rows, columns]: mean(max(x, eps)^p)^(1/p) in each cell, in float32 or finer.
 
-    p = 1 is the average of positive maps, and a large p comes near the maximum.
+    p = 1 is the average of positive maps; a large p approaches the maximum.
     """
     values = maps if maps.dtype == torch.float64 else maps.float()
     powers = values.clamp(min=eps).pow(exponent)
@@ -44,10 +44,10 @@ class GeM(nn.Module):
 
 
 def pooling(name: str) -> GeM | None:
-    """The layer of a method's parameter `pool`: "gem", "gem-fixed", or None for "backbone", which pools by itself.
+    """Layer for a method's parameter `pool`: "gem", "gem-fixed", or None for "backbone", which pools itself.
 
     Raises ReidbenchError for another name.
     """
     if name not in ("backbone", "gem", "gem-fixed"):
-        raise ReidbenchError(f"there is no pooling {name!r} (known: backbone, gem, gem-fixed)")
+        raise ReidbenchError(f"unknown pooling {name!r}; choose backbone, gem or gem-fixed")
     return None if name == "backbone" else GeM(learned=name == "gem")

@@ -1,4 +1,4 @@
-"""Batch norm in parts, on one device what several do, which makes shuffle-BN work; and over several as on one."""
+"""Batch norm over parts of a batch, which emulates several devices for shuffle-BN, and over all devices jointly."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class _Split(Norm):
-    """In training each of `splits` consecutive parts of the batch is normalised by its own statistics.
+    """Batch norm that normalises each of `splits` consecutive parts of the batch separately, in training.
 
-    The running statistics become the mean of what each part would have made of them, so that evaluation and
-    state-dict names are those of ordinary batch norm.
+    The running statistics become the mean of the parts' updates, so that evaluation and state-dict names are those of
+    ordinary batch norm.
     """
 
     splits: int = 1
@@ -54,10 +54,10 @@ class SplitBatchNorm2d(_Split, nn.BatchNorm2d):
 
 
 def split_batch_norm(network: Module, splits: int) -> Module:
-    """Give every batch norm of `network` that many parts, in place; weights, buffers and names stay."""
+    """Split every batch norm of `network` into `splits` parts, in place; weights, buffers and names are unchanged."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            # The class alone differs: parameters, buffers and hooks stay the very objects that they are.
+            # Only the class changes: parameters, buffers and hooks stay the same objects.
             module.__class__ = SplitBatchNorm2d if isinstance(module, nn.BatchNorm2d) else SplitBatchNorm1d
             assert isinstance(module, _Split)
             module.splits = splits
@@ -65,17 +65,17 @@ def split_batch_norm(network: Module, splits: int) -> Module:
 
 
 class _Joined(Norm):
-    """In training normalised by the statistics of all devices' shares, which are of equal size."""
+    """Batch norm with the statistics of all devices' shares, of equal size, in training."""
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """[B, C, ...], this device's share, to the same shape. Computed in float32, given back as it came."""
+        """[B, C, ...], this device's share, to the same shape. Computes in float32, returns the input's type."""
         if not self.training:
             return super().forward(maps)
         values = maps.float()
         dims = [0, *range(2, values.ndim)]
         shares = gather(torch.stack([values.mean(dims), values.var(dims, correction=0)])[None])  # [ranks, 2, C]
         mean = shares[:, 0].mean(0)
-        # The variance of equal parts together: the mean of theirs and the variance of their means.
+        # The variance of equal parts together is the mean of their variances plus the variance of their means.
         variance = shares[:, 1].mean(0) + (shares[:, 0] - mean).square().mean(0)
         self._remember(mean.detach(), variance.detach(), len(shares) * values.numel() // values.shape[1])
         shape = (1, -1, *[1] * (values.ndim - 2))
@@ -107,9 +107,9 @@ JOINED: dict[type[nn.Module], type[Norm]] = {nn.BatchNorm1d: JoinedBatchNorm1d, 
 
 
 def join_batch_norm(network: Module) -> Module:
-    """Let every batch norm of `network` see the whole batch of all devices, in place; nothing changes on one.
+    """Make every batch norm of `network` use the whole batch of all devices, in place; no effect on one device.
 
-    Raises ReidbenchError for a batch norm of another class, whose own ways would be lost.
+    Raises ReidbenchError for a subclass of batch norm, whose behaviour would be lost.
     """
     if this_share().ranks == 1:
         return network
@@ -123,7 +123,7 @@ def join_batch_norm(network: Module) -> Module:
 
 
 def part_batch_norm(network: Module) -> Module:
-    """Undo `join_batch_norm`, in place: each batch norm sees what it is given."""
+    """Undo `join_batch_norm`, in place: each batch norm uses its own share."""
     plain: dict[type[nn.Module], type[nn.Module]] = {joined: norm for norm, joined in JOINED.items()}
     for module in network.modules():
         if type(module) in plain:
@@ -132,10 +132,10 @@ def part_batch_norm(network: Module) -> Module:
 
 
 def batch_norm_in_parts(network: Module, splits: int) -> Module:
-    """Batch norm that sees the whole batch of all devices in `splits` parts, in place.
+    """Make batch norm use the whole batch of all devices in `splits` parts, in place.
 
-    Each device has splits / devices parts of its own share; with one part for all, statistics are joined. Raises
-    ReidbenchError when the parts cannot be divided among the devices.
+    Each device has splits / devices parts of its share; a single part joins statistics. Raises ReidbenchError if the
+    parts cannot be divided among the devices.
     """
     ranks = this_share().ranks
     if splits == 1 and ranks > 1:
@@ -149,9 +149,9 @@ def batch_norm_in_parts(network: Module, splits: int) -> Module:
 
 @torch.no_grad()
 def reestimate_batch_norm(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Replace all running statistics by the plain average over `batches` [B, 3, H, W]; the mode is left as it was.
+    """Replace all running statistics by the plain average over `batches` [B, 3, H, W]; the mode is restored.
 
-    Pre-training passes views, patches and originals through the same batch norm, whose running statistics then
+    Pre-training passes views, patches and unaugmented images through the same batch norm, whose running statistics then
     fit none of them.
     """
     norms = [module for module in network.modules() if isinstance(module, Norm)]

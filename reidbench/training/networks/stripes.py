@@ -1,4 +1,4 @@
-"""Parts of a feature map: grids of equal cells, and stripes whose borders follow what the channels saw."""
+"""Parts of a feature map: grids of equal cells, and stripes with borders that depend on channel maxima."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from torch import nn
 
 
 def grid_vectors(maps: torch.Tensor, rows: int, columns: int, pool: str = "max") -> list[torch.Tensor]:
-    """Maps [B, C, h, w] to rows x columns vectors [B, C, 1, 1], row by row. Cells may differ by a pixel in size."""
+    """Maps [B, C, h, w] to rows x columns vectors [B, C, 1, 1], row by row. Cell sizes may differ by a pixel."""
     pooled = (F.adaptive_max_pool2d if pool == "max" else F.adaptive_avg_pool2d)(maps, (rows, columns))
     return [pooled[:, :, y : y + 1, x : x + 1] for y in range(rows) for x in range(columns)]
 
 
 @torch.no_grad()
 def balanced_borders(maps: torch.Tensor, stripes: int) -> torch.Tensor:
-    """Rows [B, stripes + 1] at which stripes begin (and the last one ends), equally rich in channel maxima.
+    """Rows [B, stripes + 1] at which stripes begin (and the last one ends), with equally many channel maxima.
 
-    For each image: in which row lies the maximum of each channel, how many lie in each row, and cuts where this
-    histogram reaches 1/stripes, 2/stripes, ... of its mass (RMGL's ABP). A channel that is the same everywhere, as a
-    dead one is, has no maximum; without any, stripes are of equal height. Every stripe keeps one row at least. Raises
-    ValueError for more stripes than rows.
+    For each image: finds the row of each channel's maximum, counts maxima per row, and cuts where this histogram
+    reaches 1/stripes, 2/stripes, ... of its mass (RMGL's ABP). A constant channel, such as a dead one, has no maximum;
+    without any maximum, stripes have equal height. Every stripe has at least one row. Raises ValueError for more
+    stripes than rows.
     """
     batch, _, height, width = maps.shape
     if stripes > height:
-        raise ValueError(f"{stripes} stripes need as many rows, the map has {height}")
+        raise ValueError(f"{stripes} stripes require at least as many rows, the map has {height}")
     flat = maps.flatten(2)
     counted = (flat.amax(2) > flat.amin(2))[:, :, None]
     histogram = (F.one_hot(flat.argmax(2) // width, height) * counted).sum(1)
@@ -40,7 +40,7 @@ def balanced_borders(maps: torch.Tensor, stripes: int) -> torch.Tensor:
 
 
 def balanced_vectors(maps: torch.Tensor, stripes: int, pool: str = "max") -> list[torch.Tensor]:
-    """Maps [B, C, h, w] to one vector [B, C, 1, 1] for each of the stripes of `balanced_borders`, from the top."""
+    """Maps [B, C, h, w] to one vector [B, C, 1, 1] per stripe of `balanced_borders`, from the top."""
     borders = balanced_borders(maps, stripes)
     rows = torch.arange(maps.shape[2], device=maps.device)
     vectors = []
@@ -56,9 +56,9 @@ def balanced_vectors(maps: torch.Tensor, stripes: int, pool: str = "max") -> lis
 
 
 class Apart(nn.Module):
-    """A part of a network that sees one horizontal stripe at a time (RMGL's RP): no layer looks over a border.
+    """Apply a part of a network to each horizontal stripe separately (RMGL's RP): no layer crosses a border.
 
-    The stripes of an intermediate map are processed one after the other and put together again.
+    The stripes of an intermediate map are processed one after the other and concatenated.
     """
 
     def __init__(self, inner: nn.Module, stripes: int) -> None:
@@ -67,10 +67,10 @@ class Apart(nn.Module):
         self.stripes = stripes
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps [B, C, h, w] to the maps that the inner part makes of them, joined by height.
+        """Maps [B, C, h, w] to the inner part's maps of each stripe, joined by height.
 
         Raises ValueError for more stripes than rows.
         """
         if self.stripes > maps.shape[2]:
-            raise ValueError(f"{self.stripes} stripes need as many rows, the map has {maps.shape[2]}")
+            raise ValueError(f"{self.stripes} stripes require at least as many rows, the map has {maps.shape[2]}")
         return torch.cat([self.inner(stripe) for stripe in maps.tensor_split(self.stripes, dim=2)], dim=2)

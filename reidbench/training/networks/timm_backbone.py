@@ -1,4 +1,4 @@
-"""Any network of timm as a backbone: what it can do is found out by running it on the meta device, without numbers."""
+"""Any timm network as a backbone; its capabilities are found by running it on the meta device, without weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from . import torchvision_compat  # noqa: F401 - before timm
 from .backbone import Backbone, Features
 from .branching import set_stride
 
-# What the files of timm's models call the function that brings a released file to the network's names and sizes.
+# Names, in timm's model files, of the function that converts a released file to the network's names and sizes.
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained", "pretrained_filter_fn")
-STAGES = 4  # that methods with branches cut a network into
+STAGES = 4  # that methods with branches split a network into
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one run found out: length of the vector, capabilities, names of the stem's children and of the stages."""
+    """Result of a trial run: length of the vector, capabilities, names of the stem's children and of the stages."""
 
     dim: int
     capabilities: frozenset[str]
@@ -39,10 +39,10 @@ class Found:
 
 
 class TimmBackbone(Backbone):
-    """A network of timm without its classifier. Tensors have timm's names behind `network.`.
+    """A timm network without its classifier. Tensors have timm's names after `network.`.
 
-    The vector is what timm gives its classifier. The map is the one before pooling, from tokens those of the patches;
-    where it has other channels than the vector, or there is none, it is one cell: the vector.
+    The vector is the input of timm's classifier. The map is the one before pooling, or of the patch tokens; if its
+    channels differ from the vector's, or there is no map, it is one cell: the vector.
     """
 
     def __init__(self, network: nn.Module, found: Found) -> None:
@@ -53,12 +53,12 @@ class TimmBackbone(Backbone):
 
     @property
     def stem(self) -> nn.Module:
-        """Everything before the first stage, of a network with stages."""
+        """The layers before the first stage, for a network with stages."""
         return nn.Sequential(*(self.network.get_submodule(name) for name in self.found.stem))
 
     @property
     def stages(self) -> list[nn.Module]:
-        """The four stages of a network that has them."""
+        """The four stages, for a network with stages."""
         return [self.network.get_submodule(name) for name in self.found.stages]
 
     def forward(self, images: torch.Tensor) -> Features:
@@ -70,13 +70,13 @@ class TimmBackbone(Backbone):
 
 
 def _run(network: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What stands before the pooling, and the vector [B, C] behind it."""
+    """Features before pooling, and the vector [B, C] after it."""
     inner = network.forward_features(images)
     return inner, network.forward_head(inner, pre_logits=True)
 
 
 def _map(network: Any, inner: torch.Tensor) -> torch.Tensor | None:
-    """What stands before the pooling as a map [B, C, h, w]; None where it has no places."""
+    """Features before pooling as a map [B, C, h, w]; None if they have no spatial positions."""
     if inner.ndim == 4:
         return inner.permute(0, 3, 1, 2) if getattr(network, "output_fmt", "") == "NHWC" else inner
     grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
@@ -88,9 +88,9 @@ def _map(network: Any, inner: torch.Tensor) -> torch.Tensor | None:
 
 # ---------------------------------------------------------------------- by name
 def configuration(name: str) -> Any:
-    """timm's own words about a model: pixel statistics, size, where its weights are.
+    """timm's configuration of a model: pixel statistics, size, location of the weights.
 
-    Raises ReidbenchError for a name that timm does not know, with the nearest.
+    Raises ReidbenchError for a name unknown to timm, with the nearest known one.
     """
     import difflib
 
@@ -108,10 +108,10 @@ def configuration(name: str) -> Any:
 
 
 def build(name: str, size: Size, args: Any = None) -> TimmBackbone:
-    """A network with random weights for images of this size, which models with a fixed input are built for.
+    """Build a network with random weights for images of this size, which models with a fixed input depend on.
 
-    `args` are further arguments of timm's, as a repository's config.json may have them. Raises ReidbenchError for an
-    unknown name and for images that the network cannot take.
+    `args` are further timm arguments, as in a repository's config.json. Raises ReidbenchError for an unknown name and
+    for an image size that the network does not support.
     """
     given = dict(args or {})
     found = _looked_at(name, size, given)
@@ -123,7 +123,7 @@ def build(name: str, size: Size, args: Any = None) -> TimmBackbone:
 
 @lru_cache
 def capabilities_of(name: str) -> frozenset[str]:
-    """What a model offers, at the size that it was made for. Raises ReidbenchError for an unknown name."""
+    """Capabilities of a model at its native image size. Raises ReidbenchError for an unknown name."""
     _, height, width = configuration(name).input_size
     return _looked_at(name, (height, width), {}).capabilities
 
@@ -137,7 +137,7 @@ def _made(name: str, size: Size, args: dict[str, Any]) -> nn.Module:
 
 
 def _looked_at(name: str, size: Size, args: dict[str, Any]) -> Found:
-    """Build without numbers and run once."""
+    """Build on the meta device and run once."""
     configuration(name)
     try:
         with torch.device("meta"):
@@ -148,26 +148,28 @@ def _looked_at(name: str, size: Size, args: dict[str, Any]) -> Found:
     except Exception as error:  # noqa: BLE001 - models of timm raise many kinds for a size that they cannot take
         why = " ".join(str(error).split()) or type(error).__name__
         raise ReidbenchError(
-            f"timm's {name} cannot take images of {size[0]}x{size[1]}: {shown(why)[:200]}; write another `image_size`"
+            f"timm's {name} cannot take images of {size[0]}x{size[1]}: {shown(why)[:200]}; set another `image_size`"
         ) from None
     if not (isinstance(inner, torch.Tensor) and isinstance(vector, torch.Tensor) and vector.ndim == 2):
-        raise ReidbenchError(f"timm's {name} gives no single vector of an image: it cannot be a backbone")
+        raise ReidbenchError(f"timm's {name} does not return a single vector per image, so it cannot be a backbone")
     if 0 in inner.shape:
-        raise ReidbenchError(f"timm's {name} has nothing left of images of {size[0]}x{size[1]}: write larger ones")
+        raise ReidbenchError(
+            f"timm's {name} reduces images of {size[0]}x{size[1]} to nothing: set a larger `image_size`"
+        )
     found = Found(vector.shape[1], batch_norm_of(network))
     same = _map(network, inner) is inner and inner.shape[1] == vector.shape[1]
     return _with_stages(found, watch, network, images, inner) if same else found
 
 
 def batch_norm_of(network: nn.Module) -> frozenset[str]:
-    """ "bn" where every batch norm is torch's own, whose class can be exchanged; one with an activation cannot."""
+    """ "bn" if every batch norm is torch's own, whose class can be replaced; one with an activation cannot."""
     norms = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
     plain = norms and all(type(one) in (nn.BatchNorm1d, nn.BatchNorm2d) for one in norms)
     return frozenset({"bn"} if plain else ())
 
 
 class _Watch:
-    """Which children of a network were called with what, and which tensors a ReLU gave."""
+    """Records the inputs of a network's children, and the outputs of ReLUs."""
 
     def __init__(self, network: nn.Module) -> None:
         self.calls: list[tuple[str, tuple[Any, ...], Any]] = []
@@ -188,10 +190,10 @@ class _Watch:
 
 
 def _with_stages(found: Found, watch: _Watch, network: Any, images: Any, inner: Any) -> Found:
-    """With "stages" where the children are a chain from the images to a map of positive values, ending in four stages.
+    """Add "stages" if the children are a chain from the images to a map of positive values, ending in four stages.
 
-    Tensors are compared by identity: a child must be given the very tensor that the one before it gave. The last stage
-    must work with strides of 1 and of 2, between which methods choose.
+    Tensors are compared by identity: a child must receive exactly the output of the previous one. The last stage must
+    work with strides of 1 and of 2, between which methods choose.
     """
     chain: list[str] = []
     last = before = images
@@ -209,7 +211,7 @@ def _with_stages(found: Found, watch: _Watch, network: Any, images: Any, inner: 
 
 
 def _takes_strides(stage: nn.Module, maps: torch.Tensor) -> bool:
-    """Whether the stride of a stage can be set, tried on the meta device; a pooled shortcut has a stride of its own."""
+    """Whether the stride of a stage can be set, tested on the meta device; a pooled shortcut has a fixed stride."""
     for stride in (1, 2):
         other = copy.deepcopy(stage)
         try:
@@ -224,7 +226,7 @@ def _takes_strides(stage: nn.Module, maps: torch.Tensor) -> bool:
 
 # ---------------------------------------------------------------------- weights
 def load_file(backbone: TimmBackbone, file: Path, classifier: Sequence[str] | str | None) -> None:
-    """All tensors of a network from a released file but its classifier; positions are resized as timm does.
+    """Load all tensors of a network from a released file except its classifier; positions are resized as in timm.
 
     Raises ReidbenchError for a file that lacks a tensor, or that is not safe to read.
     """
@@ -234,16 +236,16 @@ def load_file(backbone: TimmBackbone, file: Path, classifier: Sequence[str] | st
     if brings := next((source[name] for name in FILTERS if name in source), None):
         try:
             state = _brought(brings, state, network)
-        except Exception as error:  # noqa: BLE001 - the function expects the names of its own model
+        except Exception as error:  # noqa: BLE001 - the function expects the names of that model
             why = " ".join(str(error).split()) or type(error).__name__
-            raise ReidbenchError(f"{where} is no file of this network: {shown(why)[:200]}") from None
+            raise ReidbenchError(f"{where} is not a file of this network: {shown(why)[:200]}") from None
     left_out = [classifier] if isinstance(classifier, str) else list(classifier or ())
     kept = {name: one for name, one in state.items() if name.rpartition(".")[0] not in left_out}
     load_weights(network, kept, where=where, exactly=True)
 
 
 def _brought(function: Any, state: Any, network: nn.Module) -> dict[str, torch.Tensor]:
-    """timm's functions take a state, and most of them the network too."""
+    """Call timm's conversion function, which takes a state and in most cases the network."""
     import inspect
 
     both = len(inspect.signature(function).parameters) > 1

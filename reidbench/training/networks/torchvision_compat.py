@@ -1,12 +1,12 @@
-"""Lets `import torchvision` work where its compiled operators do not load.
+"""Make `import torchvision` work if its compiled operators do not load.
 
-A torchvision wheel built for another torch (typically a CUDA build beside a CPU torch) cannot load its compiled
-operators, and its import then stops with "operator torchvision::nms does not exist", because it registers shape
-functions for operators that were never defined. Defining the two operator schemas first makes everything work
-that needs no compiled operator: models, transforms, weights. `torchvision.ops.nms` and the decoders of
-`torchvision.io` stay unavailable; images are decoded with Pillow.
+A torchvision wheel built for another torch (typically a CUDA build with a CPU torch) cannot load its compiled
+operators, and its import then fails with "operator torchvision::nms does not exist", because it registers shape
+functions for undefined operators. Defining the two operator schemas first enables everything that needs no compiled
+operator: models, transforms, weights. `torchvision.ops.nms` and the decoders of `torchvision.io` stay unavailable;
+images are decoded with Pillow.
 
-Import this module before torchvision, or before anything that imports it (timm).
+Import this module before torchvision, or before any package that imports it (timm).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _libraries: list[torch.library.Library] = []  # definitions live as long as thei
 
 
 def prepare() -> bool:
-    """Define the missing schemas. Returns whether anything was missing; a second call changes nothing."""
+    """Define the missing schemas. Returns whether any was missing; a second call has no effect."""
     if _libraries:
         return True
     if _compiled_operators_load():
@@ -37,13 +37,13 @@ def prepare() -> bool:
 
 
 def _compiled_operators_load() -> bool:
-    """Try what torchvision itself tries: loading its extension, found without importing the package."""
+    """Load torchvision's extension as torchvision does, found without importing the package."""
     from importlib.util import find_spec
     from pathlib import Path
 
     spec = find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
-        return True  # not installed: the import itself will say so
+        return True  # not installed: the import itself raises
     for folder in spec.submodule_search_locations:
         for extension in sorted(Path(folder).glob("_C*.so")):
             try:

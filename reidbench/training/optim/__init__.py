@@ -1,4 +1,4 @@
-"""Losses, schedules, the step of optimisers and the loop over epochs.
+"""Losses, schedules, optimiser steps and the loop over epochs.
 
-Imports training's devices and the contexts of components. Begin with `loop.py`.
+Imports the devices of training and the contexts of components. Begin with `loop.py`.
 """

@@ -1,4 +1,4 @@
-"""The cosine schedule of vision transformers: warm-up and floor are absolute rates, alike for all groups."""
+"""Cosine schedule of vision transformers: warm-up and floor are absolute rates, equal for all groups."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ def warmup_cosine(
 ) -> LambdaLR:
     """Linear warm-up, then the cosine as if it had run from epoch 0; stepped once per epoch.
 
-    With B the rate that a group was made with, W = round(warmup * epochs), s = warmup_factor * lr and
-    m = floor_factor * lr, epoch t = 0, 1, ... has s + (B - s) t / W before W, and from W on
-    m + (B - m) (1 + cos(pi t / epochs)) / 2. Since s and m are rates of their own, groups with another B start alike
-    and end nearly alike; and the rate drops at W, where the cosine has already fallen. Both are timm's
-    `CosineLRScheduler` without `warmup_prefix`.
+    With B the initial rate of a group, W = round(warmup * epochs), s = warmup_factor * lr and m = floor_factor * lr,
+    epoch t = 0, 1, ... has s + (B - s) t / W before W, and from W on m + (B - m) (1 + cos(pi t / epochs)) / 2. Since s
+    and m do not depend on B, groups with another B start at the same rate and end at nearly the same; and the rate
+    drops at W, where the cosine has already fallen. Both match timm's `CosineLRScheduler` without `warmup_prefix`.
     """
     warm = round(warmup * epochs)
     start, floor = warmup_factor * lr, floor_factor * lr

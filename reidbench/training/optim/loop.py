@@ -1,4 +1,4 @@
-"""The epochs of a training: what is restored, stepped, averaged, logged and saved."""
+"""The epoch loop of a training: restore, step, average, log and save."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .update import Update
 
 
 class Means:
-    """Means of named numbers, each over the steps that gave it. `number` is the type that they are summed in."""
+    """Means of named values, each over the steps that reported it. `number` is the data type of the sums."""
 
     def __init__(self, number: Callable[[float], Any] = float) -> None:
         self.number = number
@@ -26,7 +26,7 @@ class Means:
         self._sums: dict[str, Any] = {}
 
     def add(self, values: Mapping[str, torch.Tensor | float]) -> None:
-        """The numbers of one step."""
+        """Add the values of one step."""
         self.steps += 1
         for name, value in values.items():
             value = float(value.detach() if isinstance(value, torch.Tensor) else value)
@@ -34,16 +34,16 @@ class Means:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def values(self) -> dict[str, float]:
-        """The means by name; of a name that no step gave there is none."""
+        """The means by name, without names that no step reported."""
         return {name: float(total / self.number(self.counts[name])) for name, total in self._sums.items()}
 
 
 class Loop:
-    """The epochs of a training that goes on from its last checkpoint and logs one line after each epoch.
+    """Epoch loop that resumes from its last checkpoint and logs one line after each epoch.
 
-    `networks` are placed on the stage's device and put into training mode, `optimisers` step together, `schedule` steps
-    after each epoch; `others` are all else that a killed run needs in order to go on: generators, memories. Each epoch
-    logs the means of what its steps gave, the first optimiser's rate and the number of steps.
+    `networks` are moved to the stage's device and set to training mode, `optimisers` step together, `schedule` steps
+    after each epoch; `others` is the rest of the state that resuming requires: generators, memories. Each epoch
+    logs the means of its steps' values, the first optimiser's learning rate and the number of steps.
 
         loop = Loop(ctx, params.epochs, {"network": network}, {"optimiser": optimiser}, order=order)
         for _ in loop.epochs():
@@ -69,13 +69,13 @@ class Loop:
         for network in networks.values():
             ctx.fabric.to_device(network)
         self.update = Update(ctx.fabric, *optimisers.values())
-        self.facts: dict[str, float] = {}  # further numbers for the log's next line
-        self.stopped = False  # set in an epoch: it is the last
+        self.facts: dict[str, float] = {}  # further values for the next log line
+        self.stopped = False  # set during an epoch to make it the last
         self.done = 0  # epochs
         self.means = Means(number)
 
     def epochs(self) -> Iterator[int]:
-        """The epochs that are still to run, counted from 0."""
+        """Yield the remaining epochs, counted from 0."""
         for epoch in self.ctx.checkpoint.epochs(self.total, **self.state):
             for network in self.networks.values():
                 network.train()
@@ -90,11 +90,11 @@ class Loop:
                 return
 
     def precision(self) -> AbstractContextManager[Any]:
-        """Where networks run; losses are computed outside, on their outputs turned to float32."""
+        """Context in which networks run; losses are computed outside, on their outputs converted to float32."""
         return self.update.precision()
 
     def step(self, values: Mapping[str, torch.Tensor], before: Callable[[], None] = lambda: None) -> None:
-        """One step by `values["loss"]`, in whose middle, with gradients, `before` runs; all values are for the log."""
+        """Step by the gradient of `values["loss"]`; `before` runs between backward and step; all values are logged."""
         self.update.backward(values["loss"])
         before()
         self.update.step()
@@ -103,10 +103,10 @@ class Loop:
     def step_in_parts(
         self, parts: Iterable[tuple[float, Mapping[str, torch.Tensor]]], before: Callable[[], None] = lambda: None
     ) -> None:
-        """One step by a batch that is computed in parts, to save memory: as `step` by the mean of their values.
+        """Step by a batch computed in parts, to save memory: as `step` with the mean of the parts' values.
 
-        `parts` gives for each part its share of the batch, and its values; the shares sum to 1. A part's graph is
-        freed before the next is asked for.
+        `parts` yields each part's share of the batch and its values; the shares sum to 1. A part's graph is freed
+        before the next part is requested.
         """
         means: dict[str, float] = {}
 

@@ -10,7 +10,7 @@ from torch import nn
 
 
 class LabelSmoothingCrossEntropy(nn.Module):
-    """Cross-entropy against (1 - eps) one-hot + eps / C: the share is spread over all C classes (BoT, BDB)."""
+    """Cross-entropy against (1 - eps) one-hot + eps / C: eps is spread over all C classes (BoT, BDB)."""
 
     def __init__(self, smoothing: float = 0.1) -> None:
         super().__init__()
@@ -22,20 +22,20 @@ class LabelSmoothingCrossEntropy(nn.Module):
 
 
 def euclidean_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """[A, D] and [B, D] to [A, B]; equal rows are 1e-6 apart, which keeps the root's gradient finite."""
+    """Euclidean distances [A, B] of [A, D] and [B, D]; at least 1e-6, which keeps the root's gradient finite."""
     squares = first.pow(2).sum(1, keepdim=True) + second.pow(2).sum(1)[None] - 2 * first @ second.t()
     return squares.clamp_min(1e-12).sqrt()
 
 
 def cosine_distances(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """[A, D] and [B, D] to [A, B]: 1 - cosine, from 0 to 2."""
+    """Cosine distances [A, B] of [A, D] and [B, D]: 1 - cosine, from 0 to 2."""
     return 1 - F.normalize(first, dim=1) @ F.normalize(second, dim=1).t()
 
 
 class BatchHardTriplet(nn.Module):
-    """For each image the farthest of its own identity against the nearest of another (Hermans et al., 2017).
+    """Batch-hard triplet loss: farthest image of the same identity against nearest of another (Hermans et al., 2017).
 
-    With `margin` the hinge max(0, margin + d_ap - d_an), with None the soft form log(1 + exp(d_ap - d_an)).
+    With `margin` the hinge max(0, margin + d_ap - d_an), with None the soft margin log(1 + exp(d_ap - d_an)).
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class BatchHardTriplet(nn.Module):
         self.distances = distances
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """features [B, D], not normalised, and labels [B], of two or more identities, to a scalar.
+        """Unnormalised features [B, D] and labels [B], of at least two identities, to a scalar.
 
         In float32, also under autocast: distances are small differences of large squares.
         """

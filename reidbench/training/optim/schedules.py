@@ -1,4 +1,4 @@
-"""Learning rates over epochs."""
+"""Learning rate schedules over epochs."""
 
 from __future__ import annotations
 

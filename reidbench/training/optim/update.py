@@ -1,4 +1,4 @@
-"""A step of optimisers under the precision that the matrix file asks for, on as many devices."""
+"""Optimiser steps in the precision and on the devices that the matrix file selects."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from reidbench.training.devices import average_gradients
 
 
 def trained(*networks: nn.Module) -> list[nn.Parameter]:
-    """The parameters that ask for a gradient, for an optimiser."""
+    """The parameters that require a gradient, for an optimiser."""
     return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
 
 
 class Update:
     """Optimisers that step together through a Lightning Fabric.
 
-    Networks run inside `with update.precision():`, which computes in bfloat16 or float16 where the fabric says so;
-    losses are computed outside it, on features turned to float32. On several devices the gradients of all are averaged:
-    a loss is the mean over this device's share of the batch, or one of the whole batch (`reidbench.training.gather`).
+    Networks run inside `with update.precision():`, which computes in bfloat16 or float16 if the fabric is configured
+    so; losses are computed outside it, on features converted to float32. On several devices the gradients are averaged:
+    a loss is the mean over this device's share of the batch, or a loss of the whole batch
+    (`reidbench.training.gather`).
     """
 
     def __init__(self, fabric: Any, *optimisers: torch.optim.Optimizer) -> None:
@@ -30,18 +31,18 @@ class Update:
         self.optimisers = [fabric.setup_optimizers(optimiser) for optimiser in optimisers]
 
     def precision(self) -> AbstractContextManager[Any]:
-        """Where networks run: nothing changes under `32-true`."""
+        """Context in which networks run; no effect under `32-true`."""
         context: AbstractContextManager[Any] = self.fabric.autocast()
         return context
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Gradients of `loss` alone, averaged over devices; float16's are scaled until the step."""
+        """Compute the gradients of `loss` only, averaged over devices; in float16 they are scaled until the step."""
         self.accumulate([loss])
 
     def accumulate(self, losses: Iterable[torch.Tensor]) -> None:
-        """Gradients of the sum of `losses`, as `backward` gives them of one.
+        """Compute the gradients of the sum of `losses`, as `backward` does for one.
 
-        Each is taken back before the next is asked for, so that no more than one graph is held.
+        Runs backward for each loss before requesting the next, so that at most one graph is in memory.
         """
         for optimiser in self.optimisers:
             optimiser.zero_grad()
@@ -52,16 +53,16 @@ class Update:
         )
 
     def clip(self, network: nn.Module, norm: float) -> None:
-        """Scale the gradients of `network` together down to `norm`; float16's are divided by their scale first."""
+        """Clip the total gradient norm of `network` to `norm`; in float16 the gradients are unscaled first."""
         self.fabric.clip_gradients(network, self.optimisers[0], max_norm=norm, error_if_nonfinite=False)
 
     def step(self) -> None:
-        """Each optimiser steps once."""
+        """Step each optimiser once."""
         for optimiser in self.optimisers:
             optimiser.step()
 
     def __call__(self, loss: torch.Tensor) -> float:
-        """Backward and step; returns the loss as a number."""
+        """Run backward and step; return the loss as a number."""
         self.backward(loss)
         self.step()
         return float(loss.detach())

@@ -1,4 +1,4 @@
-"""Train an embedder on labelled identities: the loop, the losses and the checks that supervised methods share.
+"""Train an embedder on labelled identities: the loop, losses and checks of supervised methods.
 
-Imports training's networks, batches and optimisation, and data. Begin with `fit.py`.
+Imports the networks, batches and optimisation of training, and data. Begin with `fit.py`.
 """

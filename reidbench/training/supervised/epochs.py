@@ -1,4 +1,4 @@
-"""Which epoch of a training is kept, and when it stops: by mAP on images that are held out, never on test images."""
+"""Select the epoch to keep, and stop early, by mAP on held-out images, never on test images."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Pairs = Sequence[tuple[Split, Split]]
 
 
 class EpochChoice:
-    """Looks at the embedder after an epoch; what it has seen is part of the checkpoint.
+    """Evaluates the embedder after an epoch; its state is part of the checkpoint.
 
-    The value of an epoch is mAP by the default rules, the mean over the sources. Features that rank nothing (not
-    finite, of length 0, or all equal) count 0. Of equal values the earlier epoch is kept.
+    The value of an epoch is mAP by the default rules, averaged over the sources. Features that rank nothing (not
+    finite, of length 0, or all equal) count as 0. Of equal values the earlier epoch is kept.
     """
 
     def __init__(self, ctx: Context[Any], embedder: Embedder, params: EpochParams, validation: Pairs) -> None:
@@ -36,7 +36,7 @@ class EpochChoice:
         self.weights: dict[str, torch.Tensor] = {}
 
     def look(self, loop: Loop, epoch: int) -> None:
-        """Measure the embedder where this epoch, from 0, is one to look at; stops the loop that gains no more."""
+        """Evaluate the embedder if this epoch, from 0, is due; stop the loop if there is no more gain."""
         if (epoch + 1) % self.params.validate_every and epoch + 1 < loop.total:
             return
         value = self.measured()
@@ -50,7 +50,7 @@ class EpochChoice:
         loop.stopped = 0 < self.params.patience <= epoch - self.epoch
 
     def settle(self, loop: Loop) -> None:
-        """Give the embedder the weights of the best epoch, where it is to be kept, and note what was done."""
+        """Restore the best epoch's weights if it is to be kept, and note the result."""
         if self.weights:
             self.embedder.load_state_dict(self.weights)
         best = f"epoch {self.epoch + 1} with {100 * self.value:.1f} % mAP on validation, of {self.looks} that it saw"
@@ -59,7 +59,7 @@ class EpochChoice:
         self.ctx.note(f"{done} and kept {kept}; the best was {best}")
 
     def measured(self) -> float:
-        """The mAP of the embedder as it is, on all devices that of the first."""
+        """mAP of the embedder; on several devices that of the first."""
         value = float(np.mean([self._of_one(query, gallery) for query, gallery in self.validation]))
         return float(states_of_all(value)[0]) if this_share().ranks > 1 else value
 
@@ -73,24 +73,24 @@ class EpochChoice:
         return 0.0 if found.nothing_ranked else found.mAP
 
     def state_dict(self) -> dict[str, Any]:
-        """What a training that goes on must know."""
+        """State for resuming."""
         return {name: getattr(self, name) for name in ("value", "epoch", "looks", "weights")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore the output of `state_dict`."""
         for name, value in state.items():
             setattr(self, name, value)
 
 
 def epoch_choice(ctx: Context[Any], embedder: Embedder) -> EpochChoice | None:
-    """The choice that the parameters of a fine-tuner ask for, for `fit`; None where they ask for none.
+    """EpochChoice requested by the parameters of a fine-tuner, for `fit`; None if not requested.
 
-    Raises ReidbenchError where there is nothing to choose on.
+    Raises ReidbenchError if there are no validation images.
     """
     params = ctx.params
     if not isinstance(params, EpochParams) or not params.looks:
         return None
     validation: Pairs = getattr(ctx, "validation", ())
     if not validation:
-        raise ReidbenchError("choose_epoch and patience need validation images: `validate: {identities: 0.2}`")
+        raise ReidbenchError("choose_epoch and patience require validation images: add `validate: {identities: 0.2}`")
     return EpochChoice(ctx, embedder, params, validation)

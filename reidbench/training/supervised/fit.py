@@ -1,4 +1,4 @@
-"""The loop over identity batches, and what it needs of a source."""
+"""Training loop over identity batches, and checks of its source."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Vectors = list[torch.Tensor]
 
 
 def labelled_source(ctx: FinetuneContext[Params] | AdaptContext[Params], name: str, kind: str = "source") -> Split:
-    """The source of the component `name`. Raises DataError when it has fewer than two identities."""
+    """Source of the component `name`. Raises DataError if it has fewer than two identities."""
     if ctx.source is None or ctx.source.num_pids < 2:
-        raise DataError(f"{name} needs a {kind} of two or more identities")
+        raise DataError(f"{name} needs a {kind} with at least two identities")
     return ctx.source
 
 
@@ -38,18 +38,19 @@ def fit(
     accumulate: int = 1,
     choice: EpochChoice | None = None,
 ) -> None:
-    """Train by `losses(vectors(images, indices), labels)`, of which "loss" counts and all are logged.
+    """Train by `losses(vectors(images, indices), labels)`: minimises "loss" and logs all values.
 
-    `batches` gives (images [B, 3, H, W], indices [B]), `labels` [N] are classes from 0 by index. Networks run in the
+    `batches` yields (images [B, 3, H, W], indices [B]), `labels` [N] are classes from 0 by index. Networks run in the
     stage's precision, losses get float32; on several devices each gets the vectors [ranks x B, D] of the whole batch.
 
     With `accumulate: N` a batch of images grouped by identity is computed in N parts of whole identities, one after the
-    other, and their gradients make one step, so that the memory of one part is enough. A mean over images, such as a
-    cross-entropy, has the gradient that the whole batch gives it. Triplets and all else that compares images sees those
-    of one part, and so does batch norm, whose running statistics move N times a step. Raises ReidbenchError for a batch
-    that has no two identities for each part.
+    other, whose gradients give one step, so that only one part must fit into memory. A mean over images, such as a
+    cross-entropy, has the gradient of the whole batch. Triplets and other comparisons of images use one part at a time,
+    and so does batch norm, whose running statistics are updated N times per step. Raises ReidbenchError for a batch
+    with fewer than two identities per part.
 
-    With a `choice` the embedder is measured on validation images after epochs, and ends as that of the chosen one.
+    With a `choice` the embedder is evaluated on validation images after epochs, and ends with the weights of the chosen
+    one.
     """
     if choice is not None:
         loop.state["choice"] = choice
@@ -79,15 +80,15 @@ def fit(
 
 
 def identity_parts(labels: np.ndarray, parts: int) -> list[np.ndarray]:
-    """Where in a batch's labels [B], grouped by identity, the images of each part are; of N parts every Nth identity.
+    """Positions of each part's images in a batch's labels [B], grouped by identity; of N parts every Nth identity.
 
-    So a part has the same identities however many devices share the batch. Raises ReidbenchError where a part would
-    have fewer than two identities; and on several devices, where this one's share cannot be divided evenly.
+    A part has the same identities for any number of devices. Raises ReidbenchError if a part would have fewer than two
+    identities, and on several devices, if this device's share cannot be divided evenly.
     """
     groups = np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels)) + 1)
     if len(groups) < 2 * parts:
         raise ReidbenchError(
-            f"a batch of {len(groups)} identities cannot be computed in {parts} parts of two or more: "
+            f"a batch of {len(groups)} identities cannot be split into {parts} parts of two or more: "
             f"set `accumulate` to {max(1, len(groups) // 2)} or less"
         )
     ranks = this_share().ranks

@@ -1,4 +1,4 @@
-"""Losses of an embedder with one vector or several: a classifier on each, and a batch-hard triplet."""
+"""Losses of an embedder with one or several vectors: a classifier for each, and a batch-hard triplet loss."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from reidbench.training.optim.losses import BatchHardTriplet, LabelSmoothingCros
 
 
 class IdentityLosses(nn.Module):
-    """A classifier for each of several vectors, of lengths `dims`, and a triplet loss; the caller weighs and joins.
+    """A classifier for each of several vectors, of lengths `dims`, and a triplet loss; the caller weights and sums
+    them.
 
-    `start` says what the classifiers' weights are drawn from: see `identity_heads`.
+    `start` is the distribution of the classifiers' initial weights: see `identity_heads`.
     """
 
     def __init__(
@@ -34,13 +35,13 @@ class IdentityLosses(nn.Module):
         self.triplet = BatchHardTriplet(margin, distances)
 
     def logits(self, vectors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Vectors [B, D], one for each classifier, to logits [B, classes]."""
+        """Vectors [B, D], one per classifier, to logits [B, classes]."""
         return [classifier(vector) for classifier, vector in zip(self.classifiers, vectors, strict=True)]
 
     def cross_entropies(self, logits: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """One cross-entropy for each vector's logits [B, classes]: [vectors]."""
+        """Cross-entropy of each vector's logits [B, classes], as [vectors]."""
         return torch.stack([self.cross_entropy(one, labels) for one in logits])
 
     def triplets(self, vectors: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """One triplet loss for each vector [B, D]: [vectors]."""
+        """Triplet loss of each vector [B, D], as [vectors]."""
         return torch.stack([self.triplet(vector, labels) for vector in vectors])

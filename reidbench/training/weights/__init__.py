@@ -1,4 +1,4 @@
-"""Read weights of other projects and write ours: names, layouts, what fits.
+"""Read weights of other projects and write reidbench's own: names, layouts and matching.
 
-Imports files and training's networks. Begin with `resnets.py`.
+Imports files and the networks of training. Begin with `resnets.py`.
 """

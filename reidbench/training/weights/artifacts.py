@@ -25,22 +25,22 @@ BuildBackbone = Callable[[dict[str, Any]], Backbone]
 
 
 def save_backbone(folder: Path, backbone: Backbone) -> None:
-    """Write `backbone.json` and `backbone.safetensors`. Raises ReidbenchError for something else than a backbone."""
+    """Write `backbone.json` and `backbone.safetensors`. Raises ReidbenchError for anything but a backbone."""
     if not isinstance(backbone, Backbone) or not hasattr(backbone, "spec"):
         raise ReidbenchError(f"a pretrainer must return the backbone to keep, got {type(backbone).__name__}")
-    (folder / "backbone.json").write_text(json.dumps(describe(backbone)))  # which is also a sidecar of the weights
+    (folder / "backbone.json").write_text(json.dumps(describe(backbone)))  # also serves as a sidecar of the weights
     _save(backbone, folder / "backbone.safetensors")
 
 
 def load_backbone(folder: Path, build: BuildBackbone, own: OwnNetwork | None = None) -> Backbone:
-    """Rebuild what `save_backbone` wrote, or give its weights to a step's own network.
+    """Rebuild a network saved by `save_backbone`, or load its weights into a step's own network.
 
-    Raises ReidbenchError for files that are something else, and for weights that do not fit.
+    Raises ReidbenchError for invalid files, and for weights that do not fit.
     """
     with _rebuilding(folder, "backbone"):
         described = json.loads((folder / "backbone.json").read_text())
         backbone = build(dict(own.described) if own else described)
-        for name in described.keys() & {"mean", "std"}:  # the pixels that the weights were trained on
+        for name in described.keys() & {"mean", "std"}:  # pixel statistics that the weights were trained with
             setattr(backbone, name, tuple(described[name]))
         state = load_file(folder / "backbone.safetensors")
         if own:
@@ -51,13 +51,13 @@ def load_backbone(folder: Path, build: BuildBackbone, own: OwnNetwork | None = N
 
 
 def _grids(before: dict[str, Any], now: Backbone, build: BuildBackbone) -> tuple[Grid, Grid] | None:
-    """The grids of patches that the described network had and that the built one has; None where it has none."""
+    """Patch grids of the described network and of the built one; None if either has none."""
     return grids_of(build(before), now) if hasattr(now, "grid") else None
 
 
 @contextmanager
 def _rebuilding(folder: Path, what: str) -> Iterator[None]:
-    """Whatever a foreign spec or foreign weights make a constructor raise becomes one sentence."""
+    """Convert any error of a constructor, from a foreign spec or foreign weights, to one sentence."""
     try:
         yield
     except ReidbenchError:
@@ -68,7 +68,7 @@ def _rebuilding(folder: Path, what: str) -> Iterator[None]:
 
 
 def save_embedder(folder: Path, embedder: Embedder) -> None:
-    """Write `embedder.json` and `embedder.safetensors`. Raises ReidbenchError for something else than an embedder."""
+    """Write `embedder.json` and `embedder.safetensors`. Raises ReidbenchError for anything but an embedder."""
     if not isinstance(embedder, Embedder):
         raise ReidbenchError(f"the stage must return an Embedder, got {type(embedder).__name__}")
     name = f"{type(embedder).__module__}:{type(embedder).__qualname__}"
@@ -79,11 +79,12 @@ def save_embedder(folder: Path, embedder: Embedder) -> None:
 def load_embedder(
     folder: Path, build: BuildBackbone, packages: Mapping[str, str], own: OwnNetwork | None = None
 ) -> Embedder:
-    """Rebuild what `save_embedder` wrote; its class must come from one of `packages`, those of loaded plugins.
+    """Rebuild an embedder saved by `save_embedder`; its class must come from one of `packages`, those of loaded
+    plugins.
 
-    With a step's own network its weights go into that, and its pictures come to that step's size. Raises ReidbenchError
-    for another package, for something that is no Embedder, which is not called, for files that are something else, and
-    for weights that do not fit.
+    With a step's own network, the weights are loaded into it, and images get that step's size. Raises ReidbenchError
+    for another package, a class that is not an Embedder (which is not called), invalid files, and weights that do not
+    fit.
     """
     with _rebuilding(folder, "embedder"):
         described = json.loads((folder / "embedder.json").read_text())
@@ -106,11 +107,11 @@ def load_embedder(
 def _embedder_class(name: str, packages: Mapping[str, str]) -> type[Embedder]:
     package = name.partition(":")[0].partition(".")[0]
     if package not in packages:
-        raise ReidbenchError(f"embedder {shown(name)} comes from {shown(package)}, which is no loaded plugin")
+        raise ReidbenchError(f"embedder {shown(name)} comes from {shown(package)}, which is not a loaded plugin")
     found = load_attribute(name)
-    # A store from elsewhere may name any function of these packages, and some of them write files.
+    # A foreign store may name any function of these packages, and some of them write files.
     if not (isinstance(found, type) and issubclass(found, Embedder)):
-        raise ReidbenchError(f"embedder {shown(name)} is no Embedder")
+        raise ReidbenchError(f"embedder {shown(name)} is not an Embedder")
     return found
 
 
@@ -121,7 +122,7 @@ def _is_backbone(value: Any) -> bool:
 def _rebuilt(
     described: dict[str, Any], pixels: Mapping[str, Any], build: BuildBackbone, own: OwnNetwork | None
 ) -> Backbone:
-    """The backbone of an embedder, with the pixel statistics of that, for further training."""
+    """Backbone of an embedder, with the embedder's pixel statistics, for further training."""
     backbone = build(dict(own.described) if own else described)
     backbone.mean, backbone.std = tuple(pixels["mean"]), tuple(pixels["std"])
     return backbone

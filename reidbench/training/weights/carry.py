@@ -1,4 +1,4 @@
-"""Weights carried from one step to the next, whose network may be another one: by name and shape, nothing left out."""
+"""Load the weights of one step into the next step's network by name and shape, completely."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from .transformers import POSITIONS, Grid, resize_positions
 
 @dataclass(frozen=True)
 class OwnNetwork:
-    """The network that a step builds for itself, in place of the one that the step before saved."""
+    """Network that a step builds itself, instead of the previous step's saved network."""
 
     described: Mapping[str, Any]  # `use`, `params` and `image_size`
     size: ImageSize
-    before: str  # the label of the step before
+    before: str  # the label of the previous step
 
 
 def carry(state: State, network: nn.Module, grids: tuple[Grid, Grid] | None, own: OwnNetwork) -> None:
-    """Copy the tensors of the step before into `network`, position embeddings from the first grid onto the second.
+    """Copy the previous step's tensors into `network`, resampling position embeddings from the first grid to the
+    second.
 
-    Raises ReidbenchError, which names tensors that are missing, left over or of another shape, and changes nothing.
+    Raises ReidbenchError, naming tensors that are missing, left over or of another shape, and changes nothing.
     """
     expected = network.state_dict()
     if grids:
@@ -42,7 +43,7 @@ def carry(state: State, network: nn.Module, grids: tuple[Grid, Grid] | None, own
 
 
 def grids_of(before: Backbone, now: Backbone) -> tuple[Grid, Grid] | None:
-    """The grids of patches of two networks; None unless both have one."""
+    """Patch grids of two networks; None unless both have one."""
     found = [cast(Grid, network.grid) for network in (before, now) if hasattr(network, "grid")]
     return (found[0], found[1]) if len(found) == 2 else None
 

@@ -1,4 +1,4 @@
-"""Whether a file's tensors are a network's: every way of reading their names, what each leaves out, what is wrong."""
+"""Match a file's tensors with a network's: candidate readings of names, leftovers of each, and errors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from reidbench.files.names import shown
 from .files import DEEPEST, State
 from .layouts import READ, Layout, variants
 
-ENOUGH = 0.9  # of the backbone's tensors; a checkpoint whose names nobody knew matches none, and trains from scratch
+# share of the backbone's tensors; a checkpoint with unknown names would match none, and training start from scratch
+ENOUGH = 0.9
 MOST = 3  # names in a sentence
-COUNTER = "num_batches_tracked"  # older checkpoints have none, and nothing depends on it
-HEADS = ("fc.", "classifier.", "head.")  # what a whole network has behind the backbone, under the same prefix
-WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")  # prefixes of modules that hold the network
+COUNTER = "num_batches_tracked"  # absent in older checkpoints; nothing depends on it
+HEADS = ("fc.", "classifier.", "head.")  # a whole network's layers after the backbone, under the same prefix
+WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")  # prefixes of modules that contain the network
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a file: names of the backbone that were loaded or not found, names of the file left over.
+    """Result of loading a file: names of the backbone that were loaded or not found, and unused names of the file.
 
     `missing` are all tensors of the backbone that were not loaded; `reshaped` are sentences about those of them that
-    the file has in another shape; `foreign` are names of the file inside the backbone's own parts, which lack them.
+    have another shape in the file; `foreign` are names of the file inside the backbone's own parts, which lack them.
     """
 
     layout: str
@@ -36,7 +37,7 @@ class LoadReport:
 
     @property
     def share(self) -> float:
-        """Matched tensors of the backbone's, counters aside."""
+        """Share of the backbone's tensors that matched, without counters."""
         return len(self.matched) / max(len(self.matched) + len(self.missing), 1)
 
     def __str__(self) -> str:
@@ -44,7 +45,7 @@ class LoadReport:
         return f"{text}, {len(self.unexpected)} of the file unexpected"
 
     def notes(self, file: str) -> list[str]:
-        """Sentences for the table about weights that were loaded in part; none where every tensor was."""
+        """Notes for the table about partly loaded weights; none if every tensor was loaded."""
         told = []
         if self.missing:
             total = len(self.matched) + len(self.missing)
@@ -61,21 +62,21 @@ class LoadReport:
 
 
 def first_names(names: Sequence[str]) -> str:
-    """The first names of a list, and that there are more."""
+    """The first names of a list, with ", ..." if there are more."""
     return ", ".join(map(shown, names[:MOST])) + (", ..." if len(names) > MOST else "")
 
 
 def other_shapes(reshaped: Sequence[str]) -> str:
-    """The part of a sentence about tensors of another shape."""
+    """Part of a sentence about tensors of another shape."""
     more = f" and {len(reshaped) - MOST} more" if len(reshaped) > MOST else ""
     return f"; other shape: {'; '.join(reshaped[:MOST])}{more}" if reshaped else ""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One way to read a file: the network's name -> the file's, for tensors of equal and of another shape.
+    """One reading of a file: the network's names -> the file's, for tensors of equal and of another shape.
 
-    `foreign` has torchvision's names for those of the file that the network does not have, by the file's.
+    `foreign` maps names in the file to torchvision's names that the network does not have.
     """
 
     layout: str
@@ -85,7 +86,7 @@ class Fit:
 
 
 def fits(state: State, expected: Mapping[str, torch.Tensor], layout: str) -> Iterator[Fit]:
-    """All ways to read a file: plain names before others, fewer prefixes taken off before more."""
+    """Yield all readings of a file: plain names before others, fewer removed prefixes before more."""
     candidates = list(READ) if layout == "auto" else variants(layout)
     for names in _unwrapped(list(state)):
         for name in candidates:
@@ -93,7 +94,7 @@ def fits(state: State, expected: Mapping[str, torch.Tensor], layout: str) -> Ite
 
 
 def _unwrapped(full: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The file's names -> the same without none, one, two, ... of the wrappers' prefixes, while they stay apart."""
+    """Yield maps from the file's names to names without zero, one, two, ... wrapper prefixes, while unique."""
     names = {name: name for name in full}
     for _ in range(DEEPEST):
         yield names
@@ -104,7 +105,7 @@ def _unwrapped(full: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def without_prefix(name: str, prefixes: Sequence[str] = WRAPPERS) -> str:
-    """A name without the first of the prefixes that it has."""
+    """A name without the first matching prefix."""
     prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     return name.removeprefix(prefix)
 
@@ -112,7 +113,7 @@ def without_prefix(name: str, prefixes: Sequence[str] = WRAPPERS) -> str:
 def _fit(
     title: str, layout: Layout, names: Mapping[str, str], state: State, expected: Mapping[str, torch.Tensor]
 ) -> Fit:
-    """A layout tried on a file; where several of its names stand for one tensor, the first pair that fits wins."""
+    """Try a layout on a file; if several of its names mean one tensor, the first pair that fits is used."""
     ranks = {theirs: rank for rank, (theirs, _) in enumerate(layout.pairs)}
     found: dict[str, tuple[int, str]] = {}
     fit = Fit(title, {}, {}, {})
@@ -151,7 +152,7 @@ def report_of(fit: Fit, state: State, expected: Mapping[str, torch.Tensor]) -> L
 
 
 def _inside(fit: Fit, flat: str, parts: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a tensor belongs in the network by its name: in a part of it, or under the prefix of all its names."""
+    """Whether a tensor belongs to the network by its name: in a part of it, or under the common prefix of its names."""
     prefixed = all(theirs for theirs, _ in READ[fit.layout].pairs)
     return bool(_place(flat, parts)) or (prefixed and not flat.startswith(HEADS))
 
@@ -168,19 +169,19 @@ def _parts(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _place(flat: str, parts: Mapping[str, Sequence[str]]) -> str:
-    """The innermost part of the network in which a tensor belongs by its name, or ""."""
+    """Innermost part of the network that a tensor belongs to by its name, or ""."""
     around = flat.split(".")[:-1]
     return next((part for end in range(len(around), 0, -1) if (part := ".".join(around[:end])) in parts), "")
 
 
 def wrong_with(fit: Fit, report: LoadReport, state: State, expected: Mapping[str, torch.Tensor]) -> str:
-    """Why a file must not be taken for the network's, even in part, or ""."""
+    """Reason why a file must not be loaded into the network, even partly, or ""."""
     if not state:
         return "the file has no tensors by name"
     if report.share < ENOUGH:
         examples = f"missing {first_names(report.missing)}; the file has {first_names(list(state))}"
         hints = f"{other_shapes(report.reshaped)}{_prefix_hint(report, state, expected)}"
-        return f"too little of it fits the backbone; {report} ({examples}){hints}"
+        return f"too few of its tensors fit the backbone; {report} ({examples}){hints}"
     gone = _gone(report, expected)
     if gone:
         names = f"{', '.join(gone)}{_candidates(gone[0], report, state, expected)}{other_shapes(report.reshaped)}"
@@ -192,21 +193,21 @@ def wrong_with(fit: Fit, report: LoadReport, state: State, expected: Mapping[str
 
 
 def incomplete(report: LoadReport) -> str:
-    """Why a file is not exactly the network's, or ""."""
+    """Reason why a file is not exactly the network's, or ""."""
     count, total = len(report.missing), len(report.matched) + len(report.missing)
     if count:
         first = f"{count} of {total} tensors are missing or of another shape: {first_names(report.missing)}"
         left = f"; left over in the file: {first_names(report.unexpected)}" if report.unexpected else ""
         return f"{first}{left}{other_shapes(report.reshaped)}"
     if report.foreign:
-        return (
-            f"{len(report.foreign)} tensors belong inside a network that this one is not: {first_names(report.foreign)}"
-        )
+        return f"{len(report.foreign)} tensors belong to a different network:  {first_names(report.foreign)}"
     return ""
 
 
 def _gone(report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """The first layer (a stem, a patch embedding) if it was not found; parts, and layers beside it, if nothing was."""
+    """The first layer (a stem, a patch embedding) if it was not found; also parts and adjacent layers that are all
+    missing.
+    """
     missing = set(report.missing)
     first = _first_layer(expected)
     gone = [first] if first in missing else []
@@ -221,7 +222,7 @@ def _gone(report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]
 
 
 def _beside(first: str, names: Sequence[str]) -> dict[str, list[str]]:
-    """Layers that stand beside the first one, such as a stem's batch norm -> their tensors."""
+    """Layers next to the first one, such as a stem's batch norm -> their tensors."""
     stem = first.rpartition(".")[0]
     layers: dict[str, list[str]] = {}
     for name in names:
@@ -232,7 +233,7 @@ def _beside(first: str, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _first_layer(expected: Mapping[str, torch.Tensor]) -> str:
-    """The name of the first convolution, or without one of the first matrix."""
+    """Name of the first convolution, or without one, of the first matrix."""
     for least in (4, 2):
         for name, tensor in expected.items():
             if tensor.ndim >= least:
@@ -241,15 +242,15 @@ def _first_layer(expected: Mapping[str, torch.Tensor]) -> str:
 
 
 def _candidates(missing: str, report: LoadReport, state: State, expected: Mapping[str, torch.Tensor]) -> str:
-    """Tensors of the file that were left over and have the shape of the one that is missing."""
+    """Unused tensors of the file with the shape of the missing one."""
     shape = expected[missing].shape if missing in expected else None
     found = [name for name in report.unexpected if state[name].shape == shape]
-    hint = f" (of its shape and left over in the file: {first_names(found)}; rename it there if it is the same)"
+    hint = f" (of the same shape and unused in the file: {first_names(found)}; if it is the tensor, rename it there)"
     return hint if found else ""
 
 
 def _deeper(fit: Fit, report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """Numbered blocks of the file beside those of the network."""
+    """Numbered blocks of the file that the network does not have."""
     parts = _parts(list(expected))
     found: dict[str, None] = {}
     for name in report.foreign:
@@ -262,7 +263,7 @@ def _deeper(fit: Fit, report: LoadReport, expected: Mapping[str, torch.Tensor]) 
 
 
 def _prefix_hint(report: LoadReport, state: State, expected: Mapping[str, torch.Tensor]) -> str:
-    """What to do about a file of which nothing fits because the names of its networks begin with another word."""
+    """Suggestion for a file that does not match because its names start with another prefix."""
     first = _first_layer(expected)
     if not first or first in report.matched:
         return ""
@@ -270,5 +271,5 @@ def _prefix_hint(report: LoadReport, state: State, expected: Mapping[str, torch.
     ends = [name.removesuffix(first) for name in state if name.endswith(f".{first}")]
     prefixes = [end for end in ends if sum(f"{end}{name}" in state for name in report.missing) >= enough]
     if len(prefixes) > 1:
-        return f"; it contains several networks, under the prefixes {first_names(prefixes)}: save one of them alone"
+        return f"; it contains several networks, under the prefixes {first_names(prefixes)}: save only one of them"
     return f"; its names begin with {shown(prefixes[0])!r}: save them without it" if prefixes else ""

@@ -1,4 +1,4 @@
-"""Whose names a checkpoint uses: the names of a ResNet's tensors in other projects, and torchvision's for them."""
+"""Names of checkpoint tensors: those of a ResNet in other projects, and torchvision's equivalents."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """Whose names: (their prefix, torchvision's) pairs, the key that holds the state, a prefix of every name.
+    """A project's naming: (their prefix, torchvision's) pairs, the key of the state, a prefix of every name.
 
-    When several of their names stand for one of torchvision's, the first pair is read and all are written.
-    `domains` says that batch norm comes in a pair for source and target, of which the target's is read.
+    If several of their names mean one of torchvision's, the first pair is read and all are written. `domains` means
+    that batch norm comes in a pair for source and target; the target's is read.
     """
 
     pairs: Pairs
@@ -81,10 +81,10 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def _flat_mobilenet() -> Pairs:
-    """MobileNetV2 as its first ports to PyTorch: a block's layers in one row, where torchvision groups them."""
+    """MobileNetV2 as in its first PyTorch ports: a block's layers in one sequence, which torchvision groups."""
     pairs: list[tuple[str, str]] = [("features.0.", "features.0."), ("features.18.", "features.18.")]
     whole = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
-    first = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}  # which does not expand
+    first = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}  # which has no expansion
     for block in range(1, 18):
         stem = f"features.{block}.conv."
         layers = first if block == 1 else whole
@@ -92,17 +92,17 @@ def _flat_mobilenet() -> Pairs:
     return tuple(pairs)
 
 
-# What `auto` reads too: names of networks that are no ResNets.
+# Also read by `auto`: names of networks other than ResNets.
 READ: Mapping[str, Layout] = {**LAYOUTS, "mobilenet-v2": Layout(_flat_mobilenet())}
 
 
 def variants(layout: str) -> list[str]:
-    """A layout and its spellings: `mgn` is also `mgn-backbone` and `mgn-fast-reid`."""
+    """A layout and its variants: `mgn` is also `mgn-backbone` and `mgn-fast-reid`."""
     return [name for name in LAYOUTS if name == layout or name.startswith(f"{layout}-")]
 
 
 def to_layout(flat: Mapping[str, torch.Tensor], layout: str) -> dict[str, Any]:
-    """Flat torchvision names as the dictionary that another project's checkpoint is."""
+    """Convert flat torchvision names to the dictionary of another project's checkpoint."""
     chosen = LAYOUTS[layout]
     state = {name: tensor for key, tensor in flat.items() for name in chosen.names(key)}
     return {chosen.container: state, "epoch": 0} if chosen.container else dict(state)

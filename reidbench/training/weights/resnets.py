@@ -1,7 +1,7 @@
-"""Weights of other projects in and ours out: whose names they use, what matched, and a sidecar with the pixels.
+"""Import and export of weights: naming of other projects, match reports, and a sidecar with pixel statistics.
 
-Read are checkpoints of MoCo, LUPerson, torchvision, timm, BoT, BDB, MGN, fast-reid, torchreid, SpCL, of Lightning and
-of plain scripts; written are flat torchvision names as safetensors. Nothing of a file is run.
+Reads checkpoints of MoCo, LUPerson, torchvision, timm, BoT, BDB, MGN, fast-reid, torchreid, SpCL, Lightning and plain
+scripts; writes flat torchvision names as safetensors. Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .fit import LoadReport, fits, incomplete, report_of, wrong_with
 def load_weights(
     backbone: nn.Module, state: State, *, layout: str = "auto", where: str = "weights", exactly: bool = False
 ) -> LoadReport:
-    """Copy what matches by name and shape into `backbone`; `auto` takes the layout that matches most.
+    """Copy tensors that match by name and shape into `backbone`; `auto` selects the layout with the most matches.
 
-    Raises ReidbenchError, which names what is missing, and changes nothing, when less than 90 % of the backbone's
-    tensors matched; when its first layer or the whole of a block is missing; when the file has blocks that the
-    backbone lacks; and for numbers that are not finite. With `exactly`, any tensor that is missing, or that belongs
-    inside the backbone and has no place there, is an error.
+    Raises ReidbenchError, which names the missing tensors, and changes nothing, if less than 90 % of the backbone's
+    tensors matched; if its first layer or a whole block is missing; if the file has blocks that the backbone lacks; and
+    for numbers that are not finite. With `exactly`, any missing tensor, and any tensor inside the backbone that it does
+    not have, is an error.
     """
     expected = backbone.state_dict()
-    fit = max(fits(state, expected, layout), key=lambda fit: len(fit.found))  # of equals the first
+    fit = max(fits(state, expected, layout), key=lambda fit: len(fit.found))  # the first of equals
     report = report_of(fit, state, expected)
     if wrong := (incomplete(report) if exactly else "") or wrong_with(fit, report, state, expected):
         raise ReidbenchError(f"{shown(where)}: {wrong}")
@@ -43,7 +43,7 @@ def load_weights(
 
 
 def write_weights(file: Path, backbone: Backbone, **facts: Any) -> None:
-    """Write `file` (.safetensors), flat torchvision names without a classifier, and beside it the same name .json.
+    """Write `file` (.safetensors), with flat torchvision names and no classifier, and a .json file of the same name.
 
     The sidecar has the backbone's spec (with its image size), pixel mean and std, and `facts`.
     """
@@ -53,5 +53,5 @@ def write_weights(file: Path, backbone: Backbone, **facts: Any) -> None:
 
 
 def describe(backbone: Backbone) -> dict[str, Any]:
-    """What a sidecar says: the spec that rebuilds the backbone, and the pixels that it was trained on."""
+    """Contents of a sidecar: the spec that rebuilds the backbone, and its pixel statistics."""
     return {**getattr(backbone, "spec", {}), "mean": list(backbone.mean), "std": list(backbone.std)}

@@ -1,8 +1,7 @@
-"""Transformer weights in and out: the checkpoints of DINO, TransReID-SSL, TransReID and ClusterContrast.
+"""Import and export of transformer weights: checkpoints of DINO, TransReID-SSL, TransReID and ClusterContrast.
 
-Read strictly: after the containers and prefixes of these projects are taken off and their heads left out, names and
-shapes must be the backbone's, all of them, where their own loaders train on with a random stem. Nothing of a file is
-run.
+Reading is strict: after removing the containers, prefixes and heads of these projects, all names and shapes must match
+the backbone; their own loaders would train on with a random stem. Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from .resnets import write_weights
 POSITIONS = "pos_embed"
 Grid = tuple[int, int]  # rows and columns of patches
 _PREFIXES = (*WRAPPERS, "backbone.", "base.")
-# What these projects put beside or behind the backbone. TransReID's side embedding belongs to its cameras.
-_CAMERAS = "sie_embed"  # added to each token, so without it the features are others
+# Tensors of these projects next to or after the backbone. TransReID's side embedding belongs to its cameras.
+_CAMERAS = "sie_embed"  # added to each token, so features without it differ
 _BESIDE = re.compile(rf"(head[^.]*|fc|classifier|bottleneck|{_CAMERAS}|pre_logits)(\.|$)")
-# torch's weight norm, as it was named when DINO's checkpoints were written and as it is now
+# torch's weight norm names, at the time of DINO's checkpoints and today
 _WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
 def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, ...]]:
-    """Whose layout it is, the backbone's tensors by flat names, and the names that were left out.
+    """Return the layout, the backbone's tensors by flat names, and the names that were left out.
 
-    Of DINO's full checkpoint this is the teacher. Raises ReidbenchError if two tensors get one name, or one is no
+    Of DINO's full checkpoint this is the teacher. Raises ReidbenchError if two tensors get one name, or one is not a
     plain array.
     """
     layout = "dino" if "teacher" in content else "cluster-contrast" if "state_dict" in content else ""
@@ -69,24 +68,26 @@ def _flat(name: str) -> str:
 def grid_from_ratio(patches: int, hw_ratio: int) -> Grid:
     """Rows and columns of `patches` by TransReID's rule: h = int(sqrt(patches * hw_ratio)), w = h // hw_ratio.
 
-    2 for weights of 256x128, 1 for ImageNet's. Raises ReidbenchError if that is no grid of so many patches.
+    2 for weights of 256x128, 1 for ImageNet's. Raises ReidbenchError if the patches do not form such a grid.
     """
     rows = int(math.sqrt(patches * hw_ratio))
     grid = (rows, rows // hw_ratio)
     if grid[0] * grid[1] != patches:
-        raise ReidbenchError(f"{patches} patches are no grid with a height of {hw_ratio} widths: give source_grid")
+        raise ReidbenchError(
+            f"{patches} patches do not form a grid with a height of {hw_ratio} widths: set source_grid"
+        )
     return grid
 
 
 def resize_positions(positions: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
-    """Position embedding [1, 1+HW, D] of the grid `source` for the grid `target`; the CLS position is kept.
+    """Resample the position embedding [1, 1+HW, D] from grid `source` to grid `target`; the CLS position is kept.
 
-    Bilinear without antialiasing, as TransReID and ClusterContrast do when they load. For an equal grid the answer
-    is the tensor itself. Raises ReidbenchError unless `source` has as many patches as there are positions.
+    Bilinear without antialiasing, as in the loaders of TransReID and ClusterContrast. For an equal grid returns the
+    same tensor. Raises ReidbenchError unless `source` has as many patches as there are positions.
     """
     if positions.shape[1] != 1 + source[0] * source[1]:
         patches = positions.shape[1] - 1
-        raise ReidbenchError(f"source_grid {source[0]}x{source[1]} does not hold the {patches} positions of the file")
+        raise ReidbenchError(f"source_grid {source[0]}x{source[1]} does not match the {patches} positions of the file")
     if source == target:
         return positions
     field = positions[:, 1:].float().reshape(1, *source, -1).permute(0, 3, 1, 2)
@@ -102,11 +103,11 @@ def load_transformer(
     hw_ratio: int | None = None,
     where: str = "weights",
 ) -> LoadReport:
-    """Copy all of the backbone's tensors out of a checkpoint's `content`; `unexpected` are the heads left out.
+    """Copy all of the backbone's tensors from a checkpoint's `content`; `unexpected` are the heads left out.
 
-    `source_grid` or `hw_ratio` says which grid the file's positions have; it must be given where their number is
-    not the backbone's. Raises ReidbenchError, and changes nothing, unless every tensor is there in its shape and
-    no other is.
+    `source_grid` or `hw_ratio` is the grid of the file's positions; one is required if their number differs from the
+    backbone's. Raises ReidbenchError, and changes nothing, unless every tensor is present with its shape and no others
+    are.
     """
     try:
         layout, state, beside = backbone_state(content)
@@ -129,23 +130,23 @@ def _fitted(
     if positions.ndim != 3 or positions.shape[0] != 1 or positions.shape[1] < 2:
         raise ReidbenchError(f"positions must have the shape [1, 1 + patches, dim], not {list(positions.shape)}")
     if source is not None and hw_ratio is not None:
-        raise ReidbenchError("give source_grid or hw_ratio, not both")
+        raise ReidbenchError("set source_grid or hw_ratio, not both")
     if hw_ratio is not None:
         source = grid_from_ratio(positions.shape[1] - 1, hw_ratio)
     if source is not None:
         return resize_positions(positions, source, cast(Grid, backbone.grid))
     if positions.shape[1] != expected.shape[1]:
         patches, side = positions.shape[1] - 1, math.isqrt(positions.shape[1] - 1)
-        square = f" (of a square picture [{side}, {side}])" if side * side == patches else ""
+        square = f" (of a square image [{side}, {side}])" if side * side == patches else ""
         raise ReidbenchError(
             f"the file has positions for {patches} patches, the backbone for {expected.shape[1] - 1}: "
-            f"give source_grid, the rows and columns of the file's{square}"
+            f"set source_grid to the rows and columns of the file's{square}"
         )
     return positions
 
 
 def _differences(state: State, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """What a strict load would stumble over, each kind with its first example."""
+    """Differences that a strict load would report, each kind with its first example."""
     missing = [name for name in expected if name not in state]
     unexpected = [name for name in state if name not in expected]
     reshaped = [name for name in expected if name in state and state[name].shape != expected[name].shape]
@@ -164,14 +165,14 @@ def _differences(state: State, expected: Mapping[str, torch.Tensor]) -> list[str
 
 
 def _stem(names: Mapping[str, Any]) -> str:
-    """The value of the backbones' parameter `stem` that has these names."""
+    """Value of the backbones' parameter `stem` that has these names."""
     if "patch_embed.conv.1.IN.weight" in names:
         return "ics"
     return "conv" if "patch_embed.conv.0.weight" in names else "patchify"
 
 
 def read_head(content: Mapping[str, Any], network: str = "teacher") -> State:
-    """The projection head of DINO's full checkpoint by the names of its module, weight norm's by today's.
+    """Projection head of DINO's full checkpoint by its module's names, with weight norm's current names.
 
     `network` is teacher or student. Raises ReidbenchError if the checkpoint has no such head.
     """
@@ -180,7 +181,7 @@ def read_head(content: Mapping[str, Any], network: str = "teacher") -> State:
     heads = {_flat(str(name)): tensor for name, tensor in tensors if isinstance(tensor, torch.Tensor)}
     found = {name.removeprefix("head."): tensor for name, tensor in heads.items() if name.startswith("head.")}
     if not found:
-        raise ReidbenchError(f"the checkpoint has no head of a {network}: only DINO's full checkpoints have")
+        raise ReidbenchError(f"the checkpoint has no {network} head: only DINO's full checkpoints have one")
     return {_renamed(name, _WEIGHT_NORM): tensor for name, tensor in found.items()}
 
 
@@ -192,13 +193,13 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 
 
 def to_head(head: Mapping[str, torch.Tensor]) -> State:
-    """A projection head by DINO's names: `head.mlp.*`, `head.last_layer.weight_g` (K, 1) and `weight_v` (K, D)."""
+    """Projection head by DINO's names: `head.mlp.*`, `head.last_layer.weight_g` (K, 1) and `weight_v` (K, D)."""
     old = {new: old for old, new in _WEIGHT_NORM.items()}
     return {f"head.{_renamed(name, old)}": tensor for name, tensor in head.items()}
 
 
 def to_converted(flat: Mapping[str, torch.Tensor]) -> State:
-    """The flat backbone that TransReID-SSL's converter makes of a teacher; the released names."""
+    """Flat backbone as converted from a teacher by TransReID-SSL's converter; the released names."""
     return dict(flat)
 
 
@@ -213,8 +214,8 @@ def to_dino(
 ) -> dict[str, Any]:
     """DINO's `checkpoint.pth` without optimiser and scaler: flat backbones, the `heads` of student and teacher.
 
-    `center` is [1, K]. A teacher with batch norm is wrapped for several processes there: its names get `module.`
-    too. `arguments` become `args`.
+    `center` is [1, K]. DINO wraps a teacher with batch norm for several processes: its names also get `module.`.
+    `arguments` become `args`.
     """
     wrapped = "module." if _stem(teacher) != "patchify" else ""
     networks = {"student": (student, "module.", heads[0]), "teacher": (teacher, wrapped, heads[1])}
@@ -232,7 +233,7 @@ def to_transreid(
 ) -> State:
     """TransReID's `transformer_120.pth`: backbone, BNNeck (its five tensors) and classifier [identities, D].
 
-    The original network carries an ImageNet classifier that it never uses, `base.fc`: zeros here.
+    The original network has an unused ImageNet classifier, `base.fc`: zeros here.
     """
     dim = classifier.shape[1]
     return {
@@ -254,10 +255,10 @@ def to_cluster_contrast(
 
 
 def write_transformer(file: Path, backbone: Backbone, *, epochs: int, list_id: str | None = None) -> None:
-    """Write `file` (.safetensors), the released flat names, and beside it the same name .json.
+    """Write `file` (.safetensors), with the released flat names, and a .json file of the same name.
 
-    The sidecar has arch, img_size, grid, hw_ratio, norm (pixel mean and std), stem, epochs, the id of the image
-    list that was trained on, and what `describe` says of any backbone.
+    The sidecar has arch, img_size, grid, hw_ratio, norm (pixel mean and std), stem, epochs, the id of the image list
+    used for training, and the fields of `describe`.
     """
     state = backbone.state_dict()
     height, width = backbone.spec["image_size"]

@@ -134,7 +134,7 @@ def test_a_change_between_two_hashes_starts_the_minute_again(
         found += hashes(folder, "a")
     right = [hashlib.sha256(data * 10).hexdigest() for data in (b"1", b"2", b"3", b"3")]
     assert found[:4] == right
-    assert found[4] == right[3]  # numbers equal for more than a minute: no clock stands still for so long
+    assert found[4] == right[3]  # equal numbers for more than a minute: no clock stops for that long
 
 
 @pytest.mark.usefixtures("settled")
@@ -197,7 +197,7 @@ def test_a_cache_that_cannot_be_written_is_named_once(
     assert hashes(folder) == hashes(folder)
     assert len(read) == 6
     said = capsys.readouterr().err
-    assert said.count("cannot be written") == 1
+    assert said.count("is not writable") == 1
     assert "data sets are hashed again at every start" in said
 
 
@@ -255,7 +255,7 @@ def test_parts_and_lists_of_files(folder: Path) -> None:
     rewrite(folder / "sub/x", b"y")
     assert fingerprint_paths(folder, ["a", "gone", "sub/x"]) != listed
     os.mkfifo(folder / "pipe")
-    with pytest.raises(DataError, match="pipe: cannot be read: no ordinary file"):
+    with pytest.raises(DataError, match="pipe: cannot be read: not a regular file"):
         fingerprint_paths(folder, ["a", "pipe"])
     with pytest.raises(DataError, match="gone: cannot be read: No such file"):
         fingerprint_file(folder / "gone")

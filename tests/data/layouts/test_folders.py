@@ -58,7 +58,7 @@ def test_junk_is_not_trained_on(folder: Path) -> None:
     picture(folder / "bounding_box_train" / "-1_c1s1_000401_03.jpg")
     dataset = read_market_folder(folder, rule=MARKET1501)
     assert dataset.train.pids.tolist() == [2, 2, 7]
-    assert "train: 1 images left out, they are junk (pid -1)" in dataset.notes
+    assert "train: 1 images left out: junk (pid -1)" in dataset.notes
 
 
 def own(root: Path, *names: str) -> Path:
@@ -74,7 +74,7 @@ def test_cameras_count_from_0_where_one_is_0(cameras: tuple[int, ...], camids: l
     dataset = read_market_folder(root)
     for split in dataset.parts().values():
         assert sorted(split.camids.tolist()) == camids
-    assert ("cameras are numbered from 0 here (c0): each number is a camera of its own" in dataset.notes) == (
+    assert ("cameras are numbered from 0 here (c0): each number is a separate camera" in dataset.notes) == (
         0 in cameras
     )
 
@@ -119,11 +119,11 @@ def test_what_nobody_reads_is_named_with_its_reason(folder: Path) -> None:
     assert dataset.query is not None
     assert len(dataset.query) == 2
     told = "\n".join(note for note in dataset.notes if note.startswith("query"))
-    assert "1 files left out, pictures of a kind that is not read (convert them to PNG or JPEG): 0003_" in told
+    assert "1 files left out, images of an unsupported format (convert them to PNG or JPEG): 0003_" in told
     assert "4 files left out, their names do not match" in told
     assert "0004/" in told
-    assert "1 files left out, hidden pictures" in told
-    assert "2 pictures share a name but for the ending" in told
+    assert "1 files left out, hidden images" in told
+    assert "2 images share a name except for the extension" in told
     assert "._0001" not in told
 
 

@@ -95,7 +95,7 @@ def test_queries_of_a_person(cameras: tuple[int, ...], queries: int) -> None:
     labels = labelled([*paths, *other])
     assert sum(path.startswith("a") for path in of(labels, "query")) == queries
     assert len(of(labels, "query")) == queries + 2
-    alone = "1 test persons are seen by one camera only: no query asks for them, their pictures are in the gallery: a"
+    alone = "1 test persons are seen by one camera only: they have no query, and their images are in the gallery: a"
     assert (alone in labels.notes) == (queries == 0)
 
 
@@ -127,7 +127,7 @@ def test_without_cameras_one_picture_of_each_person_is_the_query() -> None:
     assert len(of(labels, "query")) == 1
     assert of(labels, "query")[0].startswith("a")
     assert labels.notes == (
-        "1 test persons have one picture only: no query asks for them, their pictures are in the gallery: b",
+        "1 test persons have one image only: they have no query, and their images are in the gallery: b",
         "the pattern has no {camid}: cameras are unknown, and the camera rule does not apply",
     )
 
@@ -140,8 +140,8 @@ def test_junk_and_distractors_are_in_the_gallery_and_never_trained_on() -> None:
     assert {part for _, pid, _, part in labels.rows if pid <= 0} == {"gallery"}
     train = labelled(paths, split="train", distractors="none")
     assert {pid for _, pid, _, _ in train.rows} == {4, 5}
-    assert "8 pictures of nobody (junk or distractors) are left out, since nothing is tested" in train.notes
-    with pytest.raises(DataError, match="distractors 'nobody': no picture names such a person"):
+    assert "8 images of junk or distractors are left out, since nothing is tested" in train.notes
+    with pytest.raises(DataError, match="distractors 'nobody': no image has this person"):
         labelled(paths, distractors="nobody")
 
 
@@ -151,7 +151,7 @@ def test_cameras_of_several_fields_and_a_note_where_one_could_be_several() -> No
     merged = labelled(paths, pattern)
     assert merged.cameras == {"1": 1, "2": 2}
     assert merged.notes == (
-        "camera 1 is one camera, though {store} is A and B; where these are different cameras say --camera "
+        "camera 1 is one camera, though {store} is A and B; if these are different cameras, use --camera "
         "'{store}-{camid}'",
     )
     apart = labelled(paths, pattern, camera="{store}-{camid}")
@@ -162,14 +162,14 @@ def test_person_zero_is_a_person_with_a_note() -> None:
     labels = labelled([f"{person}_{camera}_0.jpg" for person in ("00", "01") for camera in (1, 2)])
     assert labels.persons == {"00": 1, "01": 2}
     assert labels.notes == (
-        "person 00 is a person like the others, number 1; where it is nobody who is asked for, say --distractors 00",
+        "person 00 is an ordinary person with pid 1; if it means distractors, use --distractors 00",
     )
 
 
 @pytest.mark.parametrize(
     ("pattern", "more", "words"),
     [
-        ("{name}_{camid}.jpg", {}, "no field {pid}, which tells the person"),
+        ("{name}_{camid}.jpg", {}, "no field {pid}, which is the person"),
         ("{pid}_{camid}.jpg", {"camera": "{store}"}, "camera {store}: the pattern has no field {store}"),
         ("{pid}_{camid}.jpg", {"camera": "store"}, "store: expected fields of the pattern"),
     ],
@@ -180,7 +180,7 @@ def test_rules_that_cannot_be(pattern: str, more: dict[str, str], words: str) ->
 
 
 def test_nobody_to_ask_for() -> None:
-    with pytest.raises(DataError, match="none of the 2 test persons is seen by two cameras, so that there is no query"):
+    with pytest.raises(DataError, match="none of the 2 test persons is seen by two cameras, so there are no queries"):
         labelled(["a_1_1.jpg", "a_1_2.jpg", "b_2_1.jpg"])
-    with pytest.raises(DataError, match="no picture shows a person"):
+    with pytest.raises(DataError, match="no image shows a person"):
         labelled(["-1_1_1.jpg"])

@@ -50,21 +50,21 @@ def test_a_pool_has_only_train_rows(tmp_path: Path) -> None:
         (HEADER + "a.jpg,1,0,train,,inf\n", "time 'inf'"),
         (HEADER + "a.jpg,1,0,train,,\n./a.jpg,1,0,train,,\n", ":3: ./a.jpg appears twice in train"),
         ("path;pid;split\n", "separates columns with ';', not with commas"),
-        (HEADER + "a.jpg,1,0,val,,\n", ":2: split 'val' is none of"),
+        (HEADER + "a.jpg,1,0,val,,\n", ":2: split 'val' is not one of"),
         (HEADER + "../a.jpg,1,0,train,,\n", "must be relative and stay inside"),
         (HEADER + "/a.jpg,1,0,train,,\n", "must be relative and stay inside"),
         (HEADER + "a.jpg,-2,0,train,,\n", "negative"),
         (HEADER + "a.jpg,1,0,train,,soon\n", "time 'soon'"),
         (HEADER + "a.jpg,1,0,train,,\na.jpg,1,0,train,,\n", ":3: a.jpg appears twice in train"),
-        (HEADER + "a.jpg,1,0\n", ":2: this line has another number of columns"),
+        (HEADER + "a.jpg,1,0\n", ":2: this line does not have as many columns"),
         (HEADER + "a.jpg,1,0,query,,\n", "split=query but none with split=gallery"),
-        (HEADER, "no image: a manifest has one line for each"),
+        (HEADER, "no images; add one line per image"),
         (HEADER + "a.jpg,1,0,train,,\nb.jpg,1,0,query,,\n", "split=query but none with split=gallery"),
         ("", "is empty"),
         ("path, pid, split\n", ":1: columns missing pid, split; unknown ' pid', ' split'"),
-        ("path, pid, split\n", "write the names in small letters, without spaces around them"),
-        ("Path,PID,Split\n", "write the names in small letters"),
-        (",path,pid,split\n", "a column without a name is in it, as tables write their row numbers: leave it out"),
+        ("path, pid, split\n", "write the names in lower case, without spaces around them"),
+        ("Path,PID,Split\n", "write the names in lower case"),
+        (",path,pid,split\n", "it has a column without a name, such as row numbers: remove it"),
     ],
 )
 def test_mistakes(text: str, words: str, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_junk_persons_from_0_and_overlap_are_noted(tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     file.write_text(HEADER + ROWS + "f.jpg,0,0,train,,\ng.jpg,2,1,train,,\n")
     notes = read_manifest(file).notes
-    assert notes[0] == "train: 1 images left out, they are junk (pid -1)"
+    assert notes[0] == "train: 1 images left out: junk (pid -1)"
     assert notes[1].startswith("train: pid 0 (1 images) is trained on as a person")
     assert notes[2].startswith("1 persons are in train and in the test: pid 2")
     assert read_manifest(file).faults == notes[2:]
@@ -129,15 +129,15 @@ def test_all_mistakes_are_told_at_once_by_line_and_further_ones_are_counted(tmp_
         read_manifest(file)
     assert [problem.removeprefix(f"{file}:").partition(" (")[0] for problem in caught.value.problems] == [
         "2: pid 'x' is not a whole number: write it with the digits 0 to 9 only, like 12",
-        "4: split 'val' is none of train, query, gallery",
+        "4: split 'val' is not one of train, query, gallery",
         "4: path '/c.jpg' must be relative and stay inside the root",
         "4: camid 'y' is not a whole number: write it with the digits 0 to 9 only, like 12",
         "4: time 'soon' is not a decimal number of seconds: write it like 12.5",
         "5: b.jpg appears twice in train",
-        "6: this line has another number of columns than the first",
+        "6: this line does not have as many columns as the first",
     ]
     file.write_bytes((HEADER + "".join(f"{n}.jpg,x,0,train,,\n" for n in range(25))).replace("\n", "\r\n").encode())
     with pytest.raises(DataErrors) as caught:
         read_manifest(file)
     assert [problem.split(":")[1] for problem in caught.value.problems[:20]] == [str(line) for line in range(2, 22)]
-    assert caught.value.problems[20:] == (f"{file}: 5 more mistakes of this kind",)
+    assert caught.value.problems[20:] == (f"{file}: 5 more mistakes",)

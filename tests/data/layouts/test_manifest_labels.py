@@ -19,7 +19,7 @@ def read(folder: Path, *rows: str, header: str = HEADER) -> Dataset:
 
 
 def mistakes(folder: Path, *rows: str) -> list[str]:
-    """What is wrong, without the file's name."""
+    """The mistakes, without the file's name."""
     with pytest.raises(DataErrors) as caught:
         read(folder, *rows)
     return [problem.removeprefix(f"{folder / 'data.csv'}:") for problem in caught.value.problems]
@@ -55,13 +55,13 @@ def test_a_column_may_be_there_alone_and_empty_cells_are_unknown(tmp_path: Path)
     [
         ("x,,,", "clothes 'x' is not a whole number: write it with the digits 0 to 9 only, like 12"),
         ("1.0,,,", "clothes '1.0' is not a whole number: write it with the digits 0 to 9 only, like 12"),
-        ("-2,,,", "clothes -2 is negative (only -1 may be: unknown; or leave the cell empty)"),
-        (f"{2**60},,,", f"clothes {2**60} is beyond 2^53"),
-        (",,-3,", "tracklet -3 is negative (only -1 may be: unknown; or leave the cell empty)"),
+        ("-2,,,", "clothes -2 is negative: write -1 or leave the cell empty if it is unknown"),
+        (f"{2**60},,,", f"clothes {2**60} is larger than 2^53"),
+        (",,-3,", "tracklet -3 is negative: write -1 or leave the cell empty if it is unknown"),
         (",,T1,", "tracklet 'T1' is not a whole number: write it with the digits 0 to 9 only, like 12"),
-        (",Visible,,", "modality 'Visible' is not a word in small letters: write visible, infrared or thermal"),
-        (",visible ,,", "modality 'visible ' is not a word in small letters: write visible, infrared or thermal"),
-        (",1,,", "modality '1' is not a word in small letters: write visible, infrared or thermal"),
+        (",Visible,,", "modality 'Visible' is not a lower-case word: write visible, infrared or thermal"),
+        (",visible ,,", "modality 'visible ' is not a lower-case word: write visible, infrared or thermal"),
+        (",1,,", "modality '1' is not a lower-case word: write visible, infrared or thermal"),
         (
             ",,,bag",
             "attributes: 'bag' is not a name and a value: write name=value;name=value, such as bag=yes;hair=long",
@@ -71,7 +71,7 @@ def test_a_column_may_be_there_alone_and_empty_cells_are_unknown(tmp_path: Path)
         (",,,bag=yes;", "attributes: '' is not a name and a value"),
         (",,,bag=yes; hair=long", "attributes: ' hair=long' is not a name and a value"),
         (",,,bag=a=b", "attributes: 'bag=a=b' is not a name and a value"),
-        (",,,bag=yes;bag=no", "attributes: 'bag' comes twice: give each attribute one value"),
+        (",,,bag=yes;bag=no", "attributes: 'bag' occurs twice: give each attribute one value"),
     ],
 )
 def test_a_wrong_cell_gets_one_sentence(cells: str, sentence: str, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_wrong_cell_gets_one_sentence(cells: str, sentence: str, tmp_path: Pat
     assert told.startswith(f"3: {sentence}")
 
 
-WHOLE = ": images of one tracklet are of one person in one outfit, by one camera and in one split"
+WHOLE = ": images of one tracklet show one person in one outfit, in one camera and split"
 CURE = "; give others other numbers"
 
 
@@ -107,8 +107,8 @@ def test_a_tracklet_of_query_and_gallery_is_whole_in_both(tmp_path: Path) -> Non
     rows = [f"{name}.jpg,1,{part},0,,,7," for part in ("query", "gallery") for name in "ab"]
     assert read(tmp_path, *rows).query is not None
     assert mistakes(tmp_path, *rows[:3]) == [
-        "2: tracklet 7 has 2 images in query and 1 in gallery, and not the same ones: put all its images into one of "
-        "them, or all into both"
+        "2: tracklet 7 has 2 images in query and 1 in gallery, and they are not the same images: put all its images "
+        "into one of them, or all into both"
     ]
     assert len(mistakes(tmp_path, rows[0], rows[3])) == 1  # as many, but others
 
@@ -123,7 +123,7 @@ def test_images_without_a_label_among_others_are_noted(tmp_path: Path) -> None:
     assert notes == (
         "gallery: 1 of 2 images have no clothes (empty or -1), first b.jpg: no rule about clothes applies to them",
         "gallery: 1 of 2 images have no modality (empty), first b.jpg: no rule about modalities applies to them",
-        "gallery: 1 of 2 images have no tracklet (empty or -1), first b.jpg: they stay alone where tracklets are "
+        "gallery: 1 of 2 images have no tracklet (empty or -1), first b.jpg: they stay single when tracklets are "
         "pooled",
         "gallery: 2 of 2 images have no attributes (empty), first b.jpg: they are unknown",
     )

@@ -29,7 +29,7 @@ def test_test_persons_are_others_than_those_of_train_unless_numbers_are_one() ->
     assert found.labels().tolist() == [0, 1, 2, 3, 2, 3]
     assert notes == (
         "left out of training: 2 images without an identity (junk or distractors)",
-        "left out of training: 1 image that another part has too",
+        "left out of training: 1 image that another part also has",
     )
     assert all_images(PARTS, one_numbering=True)[0].pids.tolist() == [1, 3, 1, 2, 1, 2]
 

@@ -64,20 +64,20 @@ CASES = {  # cameras of the images of one person -> how many queries can be had
     "one image": ([0], 0),
     "one camera": ([0, 0, 0], 0),
     "two cameras, an image each: the other is its match": ([0, 1], 1),
-    "one image beside several": ([0, 1, 1], 1),
-    "several beside several": ([0, 0, 1, 1], 2),
+    "one image and several": ([0, 1, 1], 1),
+    "several and several": ([0, 0, 1, 1], 2),
     "two single images and a camera with several": ([0, 1, 2, 2], 2),
     "three single images": ([0, 1, 2], 2),
     "no cameras": ([-1, -1, -1], 1),
     "no camera, one image": ([-1], 0),
-    "a known camera beside an unknown one": ([-1, 0], 1),
+    "a known camera and an unknown one": ([-1, 0], 1),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("seed", range(4))
 def test_every_query_has_a_match_from_another_camera(case: str, seed: int) -> None:
-    """And each person has as many queries as the table says, whatever the draw."""
+    """Each person has as many queries as in the table, for any draw."""
     camids, count = CASES[case]
     sure = [(pid, camid) for pid in (1, 2, 3, 4) for camid in (0, 1, 0, 1)]
     given = dataset(*sure, *[(5, camid) for camid in camids], *[(6, camid) for camid in camids])
@@ -139,7 +139,7 @@ def test_all_counts_are_noted() -> None:
     assert found.notes == (
         "a note",
         "held out for validation: 4 of 6 identities, 11 of 19 images; 4 are queries and 7 gallery",
-        "2 of the 4 held-out identities have no query, since one camera alone sees them",
+        "2 of the 4 held-out identities have no query, since only one camera sees them",
     )
 
 
@@ -159,9 +159,9 @@ def test_a_subset_is_drawn_before_a_part_of_it_is_held_out() -> None:
 @pytest.mark.parametrize(
     ("rows", "identities", "words"),
     [
-        (people(6, 1, 4), 2, "some: 0 of the 8 held-out images can be a query"),
-        (people(5, 2, 2), 4, "some has 5 identities to train on, of which validation would hold out 4: 2 or more must"),
-        (people(3, 2, 2), 0.5, "some has 3 identities to train on, of which validation would hold out 2"),
+        (people(6, 1, 4), 2, "some: 0 of the 8 held-out images can be queries"),
+        (people(5, 2, 2), 4, "some has 5 identities to train on, and validation would hold out 4: at least 2 must"),
+        (people(3, 2, 2), 0.5, "some has 3 identities to train on, and validation would hold out 2"),
         ([(0, 0)] * 9, 0.2, "some has 0 identities to train on"),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_shipped_part_is_the_query_and_train_the_gallery() -> None:
     assert query.paths == ("0.png", "1.png", "2.png")
     assert train.paths == gallery.paths == given.train.paths
     assert found.notes[1:] == (
-        "validation: 3 images of the validation part are queries, the 4 of train gallery",
+        "validation: 3 images of the validation part are queries, 4 train images gallery",
         "2 of 5 images of the validation part are left out: train has no image of the person from another camera",
     )
     assert found.validation is None
@@ -196,5 +196,5 @@ def test_no_shipped_part_is_one_sentence() -> None:
     with pytest.raises(DataError, match="some ships no validation part"):
         hold_out(dataset(*people(4, 2, 2)), {"queries": "validation"})
     strangers = dataset(*people(4, 2, 2), validation=split((8, 0), (9, 1)))
-    with pytest.raises(DataError, match="0 of the 2 images of its validation part show a person whom another camera"):
+    with pytest.raises(DataError, match="0 of the 2 images of its validation part show a person that another camera"):
         hold_out(strangers, {"queries": "validation"})

@@ -95,7 +95,7 @@ def test_a_preprocess_keeps_filters_through_json_and_says_nothing_of_defaults() 
 
 def test_fast_pictures_refuse_another_filter(market: Path) -> None:
     train = read_market_folder(market, name="tiny").train
-    with pytest.raises(ReidbenchError, match="fast pictures are resized bilinear, not bicubic"):
+    with pytest.raises(ReidbenchError, match="fast: true supports only bilinear resizing, not bicubic"):
         Feed(train, Preprocess(ImageSize(SIZE, resize="bicubic")), Augment(), fast=True)
 
 

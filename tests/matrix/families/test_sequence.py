@@ -46,7 +46,7 @@ def test_each_step_goes_on_from_the_one_before_and_sees_its_own_set_only(
     assert line(plan, "life: a->a") == steps[:1]
     for target in ("a", "b", "c"):
         assert line(plan, f"life: a>b->{target}") == steps
-    assert sum(stage.kind == "finetune" for stage in plan.stages.values()) == 2  # whatever is tested
+    assert sum(stage.kind == "finetune" for stage in plan.stages.values()) == 2  # for any tested set
     labels = [stage.label for stage in plan.stages.values() if stage.kind == "finetune"]
     assert labels == ["finetune bot [a, seed 0]", "finetune bot [a>b, seed 0]"]
 
@@ -100,7 +100,7 @@ def test_a_program_of_its_own_cannot_go_on(matrix: Callable[..., Path], registry
     methods = f"{{m: {{finetune: {program}}}, floor: {{finetune: colour-histogram}}}}"
     plan = planned(matrix, registry, methods)
     reasons = {row.task: row.reason for row in plan.rows if row.method == "m"}
-    sentence = "command does not go on from the network of the data set before, as a sequence asks of it"
+    sentence = "command cannot start from the network of the previous data set, which a sequence needs"
     assert reasons == {"life: a->a": "", **dict.fromkeys([f"life: a>b->{name}" for name in "abc"], sentence)}
     assert not any(row.reason for row in plan.rows if row.method == "floor")  # it trains nothing
 
@@ -135,5 +135,5 @@ def test_a_step_without_labels_cannot_have_all_images(matrix: Callable[..., Path
     data = reader.read(matrix(data=WORLDS, tasks=LIFE), registry).data
     refs = (DataRef("a", images="all"),)
     Needs(data).check_parts("source", refs, "train", hidden=False)
-    with pytest.raises(NotApplicable, match="`images: all` of a is for training with labels, and a step here is given"):
+    with pytest.raises(NotApplicable, match="`images: all` of a is for training with labels, but a step here gets"):
         Needs(data).check_parts("split", refs, "train", hidden=True)

@@ -35,7 +35,7 @@ def evaluate(ctx):
 
 @pytest.fixture
 def claiming(matrix: Callable[..., Path], market: Path, registry: Registry) -> Callable[..., Benchmark]:
-    """What is read of a file with these claims (YAML)."""
+    """Claims read from a file with this YAML."""
     data = f"{{tiny: {{use: market-folder, root: {market}}}, twin: {{use: market-folder, root: {market}}}}}"
 
     def read(claims: str, rule: str = "", tasks: str = TASKS, **parts: str) -> Benchmark:
@@ -110,53 +110,55 @@ FAULTS = {
     "{say: '', better: bot, than: colours, on: tiny}": "claims.0.say: must be text, not empty text",
     "{say: A, on: tiny}": "claims.0: needs `better: ROW` with `than: ROW`, `equal: [ROWS]` or `order: [ROWS]`",
     BETTER + ", order: [bot, colours]}": "claims.0: needs one of `better: ROW`",
-    "{say: A, better: bot, on: tiny}": "claims.0: needs `than: ROW`, what the better row is compared with",
+    "{say: A, better: bot, on: tiny}": "claims.0: needs `than: ROW`, the row that the better one is compared with",
     "{say: A, better: bott, than: colours, on: tiny}": (
-        "claims.0.better: no row is named 'bott'; did you mean 'bot'? (known: colours, bot, untrained)"
+        "claims.0.better: unknown row 'bott'; did you mean 'bot'? (known: colours, bot, untrained)"
     ),
     "{say: A, better: [bot], than: colours, on: tiny}": "claims.0.better: must be the name of a row, not a list",
     "{say: A, better: bot, than: 3, on: tiny}": "claims.0.than: must be the name of a row, not 3; put it in quotes",
-    "{say: A, better: bot, than: bot, on: tiny}": "claims.0.than: the row 'bot' is there already",
-    "{say: A, equal: bot, margin: 1, on: tiny}": "claims.0.equal: must be a list of two rows or more, not text",
-    "{say: A, equal: [bot], margin: 1, on: tiny}": "claims.0.equal: must be a list of two rows or more, not ['bot']",
-    "{say: A, order: [], on: tiny}": "claims.0.order: must be a list of two rows or more, not an empty list",
-    "{say: A, order: [bot, colors], on: tiny}": "claims.0.order.1: no row is named 'colors'; did you mean 'colours'?",
+    "{say: A, better: bot, than: bot, on: tiny}": "claims.0.than: the row 'bot' is repeated",
+    "{say: A, equal: bot, margin: 1, on: tiny}": "claims.0.equal: must be a list of two or more rows, not text",
+    "{say: A, equal: [bot], margin: 1, on: tiny}": "claims.0.equal: must be a list of two or more rows, not ['bot']",
+    "{say: A, order: [], on: tiny}": "claims.0.order: must be a list of two or more rows, not an empty list",
+    "{say: A, order: [bot, colors], on: tiny}": "claims.0.order.1: unknown row 'colors'; did you mean 'colours'?",
     "{say: A, order: [bot, colours], than: untrained, on: tiny}": "claims.0.than: belongs to `better:`",
     "{say: A, equal: [bot, colours], on: tiny}": "claims.0: needs `margin:` above 0, in points",
     "{say: A, equal: [bot, colours], margin: 0, on: tiny}": "claims.0.margin: must be above 0, not 0",
-    "{say: A, equal: [bot, colours], margin: 2, effect: 2, on: tiny}": "claims.0.effect: is what a difference must ",
+    "{say: A, equal: [bot, colours], margin: 2, effect: 2, on: tiny}": (
+        "claims.0.effect: is the smallest relevant difference; "
+    ),
     BETTER + ", margin: -1}": "claims.0.margin: must be at least 0, not -1",
     BETTER + ", margin: yes}": "claims.0.margin: must be a number, not yes (which YAML reads as true)",
     BETTER + ", margin: .nan}": "'.nan' is not a finite number",
     BETTER + ", margin: 0.02}": (
-        "claims.0.margin: is in points, and must be at least 0.1, not 0.02; write 2 for 2 points"
+        "claims.0.margin: is in points and must be at least 0.1, not 0.02; write 2 for 2 points"
     ),
-    BETTER + ", margin: 100}": "claims.0.margin: must be below 100, the most by which two values of mAP ",
+    BETTER + ", margin: 100}": "claims.0.margin: must be below 100, the largest difference of two values of mAP",
     BETTER + ", effect: 0}": "claims.0.effect: must be above 0, not 0",
     BETTER + ", published: 3.1}": "claims.0.published: must be text, not 3.1",
-    BETTER + ", published: {effect: 3.1}}": "claims.0.published: needs `source:`; words alone may stand as text",
+    BETTER + ", published: {effect: 3.1}}": "claims.0.published: needs `source:`; write plain text for words alone",
     BETTER + ", published: {source: Table 5}}": "claims.0.published: needs `effect:`",
     BETTER + ", published: {effect: -1, source: T}}": "claims.0.published.effect: must be above 0",
     BETTER + ", published: {effect: 0.031, source: T}}": "claims.0.published.effect: is in points",
     "{say: A, order: [bot, colours], on: tiny, published: {effect: 2, source: T}}": (
-        "claims.0.published.effect: is of two rows; say in words what is published of `order:`"
+        "claims.0.published.effect: compares two rows; describe in text what is published for `order:`"
     ),
-    BETTER + ", metric: map}": "claims.0.metric: no metric of the file's evaluators is named 'map'; did you ",
-    BETTER + ", by: cosin}": "claims.0.by: no evaluator is named 'cosin'; did you mean 'cosine'?",
+    BETTER + ", metric: map}": "claims.0.metric: unknown metric of the file's evaluators 'map'; did you ",
+    BETTER + ", by: cosin}": "claims.0.by: unknown evaluator 'cosin'; did you mean 'cosine'?",
     BETTER + ", by: k-reciprocal}": (
-        "claims.0: no evaluator gives mAP on all of its tasks: k-reciprocal does not judge tiny; name fewer by `on:`"
+        "claims.0: no evaluator gives mAP on all of its tasks: k-reciprocal does not judge tiny; list fewer in `on:`"
     ),
     "{say: A, better: bot, than: colours}": "claims.0: no evaluator gives mAP on all of its tasks: cosine does ",
     "{say: A, better: bot, than: colours, on: tinny}": (
-        "claims.0.on: no task is named 'tinny'; did you mean 'tiny'? (known: tiny, again, reranked, "
+        "claims.0.on: unknown task 'tinny'; did you mean 'tiny'? (known: tiny, again, reranked, "
     ),
-    "{say: A, better: bot, than: colours, on: [tiny, 3]}": "claims.0.on.1: no task is named 3",
-    "{say: A, better: bot, than: colours, on: [tiny, tiny]}": "claims.0.on.1: the task 'tiny' is there already",
+    "{say: A, better: bot, than: colours, on: [tiny, 3]}": "claims.0.on.1: unknown task 3",
+    "{say: A, better: bot, than: colours, on: [tiny, tiny]}": "claims.0.on.1: the task 'tiny' is repeated",
     "{say: A, better: bot, than: colours, on: []}": "claims.0.on: must be a task or a list of tasks, not an empty list",
     BETTER + ", why: 3}": "claims.0.why: must be text, not 3",
     BETTER + ", becuase: x}": "claims.0.becuase: unknown key",
     BETTER + "}, {say: A, better: colours, than: bot, on: tiny}": (
-        "claims.1.say: another claim says 'A'; word one differently"
+        "claims.1.say: another claim says 'A'; reword one of them"
     ),
 }  # fmt: skip
 
@@ -175,7 +177,7 @@ RULES = {
     "{alpha: 0}": "claim_rule.alpha: must be above 0 and below 0.5, not 0",
     "{alpha: 5}": "claim_rule.alpha: must be above 0 and below 0.5, not 5",
     "{alpha: five}": "claim_rule.alpha: must be a number, not 'five'",
-    "{effect: 0.03}": "claim_rule.effect: is in points (3 is 3 % mAP), and must be at least 0.1, not 0.03",
+    "{effect: 0.03}": "claim_rule.effect: is in points (3 is 3 % mAP) and must be at least 0.1, not 0.03",
     "{effects: 3}": "claim_rule.effects: unknown key; did you mean 'effect'?",
     "[3]": "claim_rule: must be a map (key: value), not a list",
 }
@@ -190,14 +192,14 @@ def test_a_rule_that_is_none(rule: str, claiming: Callable[..., Benchmark]) -> N
 
 
 def test_a_rule_without_claims_judges_nothing(matrix: Callable[..., Path], registry: Registry) -> None:
-    with pytest.raises(ConfigError, match="claim_rule: judges nothing: the file has no `claims:`"):
+    with pytest.raises(ConfigError, match="claim_rule: has no effect: the file has no `claims:`"):
         reader.read(matrix(claim_rule="{alpha: 0.05}"), registry)
 
 
 def test_several_evaluators_need_a_choice(claiming: Callable[..., Benchmark]) -> None:
     with pytest.raises(ConfigError) as caught:
         claiming(BETTER + "}", evaluate="[cosine, k-reciprocal]")
-    assert "several evaluators give mAP: choose one by `by:`, cosine or k-reciprocal" in caught.value.problems[0]
+    assert "several evaluators give mAP: choose one with `by:`, cosine or k-reciprocal" in caught.value.problems[0]
 
 
 def test_a_metric_that_is_not_in_percent_has_an_effect_of_its_own(
@@ -214,7 +216,7 @@ def test_a_metric_that_is_not_in_percent_has_an_effect_of_its_own(
     def read(claims: str) -> Benchmark:
         return reader.read(matrix(methods=METHODS, evaluate="ranks", claims=f"[{claims}]"), registry)
 
-    with pytest.raises(ConfigError, match=r"needs `effect:`, the least difference that counts: median-rank is in rank"):
+    with pytest.raises(ConfigError, match=r"needs `effect:`, the smallest relevant difference: median-rank is in rank"):
         read(claim + "}")
     with pytest.raises(ConfigError, match="needs `metric:`, one of median-rank: no evaluator gives mAP"):
         read("{say: A, better: bot, than: colours}")

@@ -50,8 +50,8 @@ def test_all_tasks_of_a_family_have_the_evaluators_of_its_entry(
 
 
 WRONG = {
-    "{a: {target: tiny, evaluate: []}}": "tasks.a.evaluate: is empty, so that no row would have a number",
-    "{a: {target: tiny, evaluate: cosin}}": "tasks.a.evaluate: no evaluator named 'cosin'",
+    "{a: {target: tiny, evaluate: []}}": "tasks.a.evaluate: is empty, so no row would have a number",
+    "{a: {target: tiny, evaluate: cosin}}": "tasks.a.evaluate: unknown evaluator 'cosin'",
     "{a: {target: tiny, evaluate: [cosine, cosine]}}": "tasks.a.evaluate.1: evaluator cosine appears twice",
     "{a: {target: tiny, evaluate: {use: cosine, tie: x}}}": "tasks.a.evaluate.tie: evaluator cosine has no such param",
 }
@@ -65,7 +65,7 @@ def test_mistakes(tasks: str, matrix: Write, registry: Registry) -> None:
 
 
 def test_evaluators_of_the_file_that_no_task_uses_are_a_mistake(matrix: Write, registry: Registry) -> None:
-    with pytest.raises(ConfigError, match="evaluate: is used by no task, since each has an `evaluate` of its own"):
+    with pytest.raises(ConfigError, match="evaluate: has no effect, since each task has its own `evaluate`"):
         reader.read(matrix(tasks=f"{{a: {EUCLIDEAN}}}", evaluate="cosine"), registry)
 
 
@@ -85,7 +85,7 @@ def test_two_presets_with_equal_rules_are_named_both(matrix: Write, registry: Re
         reader.read(matrix(tasks=f"{{a: {{target: tiny, evaluate: {pair}}}}}", evaluate=""), registry)
     (problem,) = error.value.problems
     names = "evaluators cosine(vc-clothes-general) and cosine(ltcc-general)"
-    assert problem.endswith(f"tasks.a.evaluate.1: {names} have equal rules, so equal numbers: leave one out")
+    assert problem.endswith(f"tasks.a.evaluate.1: {names} have equal rules and so give equal numbers: remove one")
 
 
 def test_what_is_written_beside_a_preset_is_in_the_name(matrix: Write, registry: Registry) -> None:

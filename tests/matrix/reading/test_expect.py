@@ -40,7 +40,7 @@ def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def expecting(matrix: Callable[..., Path], market_root: Path, known: Registry) -> Callable[..., tuple[Expected, ...]]:
-    """What is read of a file whose `expect:` is this YAML."""
+    """Expected rows read from a file with this `expect:` YAML."""
     sets = {
         "real": f'use: market1501, root: {market_root}, check: "off"',
         "crowd": f'use: market1501, root: {market_root}, check: "off", distractors: true',
@@ -92,7 +92,7 @@ def test_components_that_are_nested_or_earlier_count(expecting: Callable[..., tu
 
 
 def test_data_sets_must_be_the_same_but_for_their_parameters(expecting: Callable[..., tuple[Expected, ...]]) -> None:
-    """Other parameters are told with the difference, where no row is published for these."""
+    """Other parameters are reported as a difference, if no row is published for these."""
     for task in ("few", "all", "crowd"):
         (found,) = expecting(f"{{made: {{{task}: baseline}}}}")
         assert found.numbers[0].task == "market1501"
@@ -106,12 +106,12 @@ OLD = "row 'Made, small, 32x16, old rule', source 'paper, Table 1', component ma
 ACROSS = "row 'Made, across', source 'paper, Table"
 WRONG = {
     "made": ["must be a map (key: value), not text"],
-    "{mde: {real: baseline}}": ["expect.mde: no method named 'mde'; did you mean 'made'? (known: made, parts, moved"],
-    "{made: {reel: baseline}}": ["expect.made.reel: no task named 'reel'; did you mean 'real'? (known: real, few"],
+    "{mde: {real: baseline}}": ["expect.mde: unknown method 'mde'; did you mean 'made'? (known: made, parts, moved"],
+    "{made: {reel: baseline}}": ["expect.made.reel: unknown task 'reel'; did you mean 'real'? (known: real, few"],
     "{made: baseline}": ["expect.made: must be a map (key: value), not text"],
     "{made: {real: 3}}": ["expect.made.real: must be a published row, or a map with `row: ROW`, not 3; put it in quot"],
     "{made: {real: }}": ["expect.made.real: must be a published row, or a map with `row: ROW`, not nothing"],
-    "{made: {real: {source: README}}}": ["expect.made.real: needs `row:` with the paper's name of the row"],
+    "{made: {real: {source: README}}}": ["expect.made.real: needs `row:`, the name of the row in the paper"],
     "{made: {real: {row: 3}}}": ["expect.made.real.row: must be text, not 3; put it in quotes"],
     "{made: {real: {row: baseline, sauce: a}}}": ["expect.made.real.sauce: unknown key; did you mean 'source'?"],
     "{made: {real: basline}}": [
@@ -126,8 +126,8 @@ WRONG = {
     "{made: {drawn: baseline}}": ["'baseline' is published for market1501; this cell is synthetic"],
     "{made: {drawn: any}}": ["nothing of this method is published for synthetic, only for market1501, "],
     "{bot: {real: baseline}}": ["no component of this method has published numbers"],
-    '{made: {real: "256x128, full"}}': ["several rows fit", f"{FULL}'paper, Table 1', ", f"; {FULL}'README', "],
-    '{made: {real: {row: "old rule", source: README}}}': [f"'old rule': no such row; there is: {OLD}"],
+    '{made: {real: "256x128, full"}}': ["several rows match", f"{FULL}'paper, Table 1', ", f"; {FULL}'README', "],
+    '{made: {real: {row: "old rule", source: README}}}': [f"'old rule': no row matches; available: {OLD}"],
     "{moved: {across: across}}": [f": {ACROSS} 2', component moved, ", f"; {ACROSS} 1', component made, "],
 }
 

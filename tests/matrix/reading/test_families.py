@@ -118,62 +118,62 @@ def test_protocol_1_takes_a_list_of_splits(
     lists = ", ".join(f"{name}: [{name}, {name}-1]" for name in ("prid", "grid", "viper", "ilids"))
     assert len(read(f"{{p: {{protocol: dg-1, data: {{{lists}}}}}}}", data)) == 8
     (wrong,) = problems("{p: {protocol: dg-1, data: {viper: [viper, viper-1]}}}", data)
-    assert "as many splits of each target (prid 1, grid 1, viper 2, ilids 1)" in wrong
+    assert "the same number of splits for each target (prid 1, grid 1, viper 2, ilids 1)" in wrong
 
 
 @pytest.mark.parametrize(
     ("tasks", "sentence"),
     [
-        ("{t: {leave-one-out: [a]}}", "tasks.t.leave-one-out: needs 2 or more data sets, not 1"),
+        ("{t: {leave-one-out: [a]}}", "tasks.t.leave-one-out: needs at least 2 data sets, not 1"),
         ("{t: {leave-one-out: a}}", "tasks.t.leave-one-out: must be a list of data sets, not text"),
         ("{t: {all-pairs: [a, a]}}", "tasks.t.all-pairs: a data set appears twice"),
-        ("{t: {all-pairs: [a, d]}}", "tasks.t.all-pairs.1: no data set named 'd' under `data` (known: a, b, c)"),
+        ("{t: {all-pairs: [a, d]}}", "tasks.t.all-pairs.1: unknown data set 'd' (known, under `data`: a, b, c)"),
         ("{t: {sources: [a, b], targets: [a, c]}}",
-         "tasks.t.targets: 'a' is among the sources, 'c' is not: a mean over both says nothing of either; make them "
+         "tasks.t.targets: 'a' is a source and 'c' is not: a mean over seen and unseen is meaningless; make them "
          "two families"),
         ("{t: {sources: [a]}}", "tasks.t: needs `targets:`"),
         ("{t: {sources: [a], targets: [{use: c, identities: 0.5}]}}",
-         "tasks.t.targets: `identities` chooses by labels: it is for source and auxiliary only"),
+         "tasks.t.targets: `identities` selects by labels: use it for source and auxiliary only"),
         ("{t: {sources: [{use: a, images: all}], targets: [a]}}",
-         "tasks.t: `images: all` of 'a' has the test images of the target 'a'"),
+         "tasks.t: `images: all` of 'a' includes the test images of the target 'a'"),
         ("{t: {source: {use: a, images: all}, target: a}}",
-         "tasks.t: `images: all` of 'a' has the test images of the target 'a'"),
+         "tasks.t: `images: all` of 'a' includes the test images of the target 'a'"),
         ("{t: {source: b, auxiliary: {use: a, images: all}, target: a}}",
-         "tasks.t: `images: all` of 'a' has the test images of the target 'a'"),
+         "tasks.t: `images: all` of 'a' includes the test images of the target 'a'"),
         ("{t: {source: {use: a, images: everything}, target: b}}",
          "tasks.t.source.images: must be train or all, not 'everything'"),
         ("{t: {source: a, target: b, pool: {use: c, images: all}}}",
-         "tasks.t.pool: `images` adds labelled images: it is for source and auxiliary only"),
-        ("{t: {sequence: [a]}}", "tasks.t.sequence: needs 2 or more data sets, not 1"),
+         "tasks.t.pool: `images` adds labelled images: use it for source and auxiliary only"),
+        ("{t: {sequence: [a]}}", "tasks.t.sequence: needs at least 2 data sets, not 1"),
         ("{t: {sequence: [a, b, a]}}", "tasks.t.sequence: a data set appears twice"),
-        ("{t: {sequence: [a, b], unseen: [b]}}", "tasks.t.unseen: 'b' is in the sequence, and so it is seen"),
+        ("{t: {sequence: [a, b], unseen: [b]}}", "tasks.t.unseen: 'b' is in the sequence and therefore seen"),
         ("{t: {sequence: [a, b], adapt_on: test}}",
-         "tasks.t.adapt_on: must be train: a sequence goes on from one set's train images"),
+         "tasks.t.adapt_on: must be train: a sequence trains on the train images of each data set"),
         ("{t: {sequence: [{use: a, images: all}, b]}}",
-         "tasks.t: `images: all` of 'a' has the test images of the target 'a'"),
+         "tasks.t: `images: all` of 'a' includes the test images of the target 'a'"),
         ("{t: {leave-one-out: [a, b], sequence: [a, b]}}",
-         "tasks.t: is 2 families at once, `leave-one-out` and `sequence`: make them entries of their own"),
+         "tasks.t: combines 2 families, `leave-one-out` and `sequence`: write one entry for each"),
         ("{t: {leave-one-out: [a, b], target: c}}",
          "tasks.t.target: unknown key (known: leave-one-out, pool, auxiliary, adapt_on, validate, evaluate)"),
         ("{t: {leave-one-out: [a, b], validate: {data: b}}}",
-         "tasks.t.validate.data: 'b' is in a task of this family already; name a data set that no task uses"),
+         "tasks.t.validate.data: 'b' is already used in a task of this family; name a data set that no task uses"),
         ("{t: {protocol: dg-4}}",
-         "tasks.t.protocol: no protocol is named 'dg-4'; did you mean 'dg-3'? (known: dg-1, dg-2, dg-3; `reidbench "
-         "show protocol NAME` says what each is)"),
+         "tasks.t.protocol: unknown protocol 'dg-4'; did you mean 'dg-3'? (known: dg-1, dg-2, dg-3; `reidbench "
+         "show protocol NAME` describes each)"),
         ("{t: {protocol: dg-2, data: {market1501: a, msmt17: b, cuhk03: c}}}",
          "tasks.t.data: dg-2 needs cuhk-sysu: give `data: {cuhk-sysu: NAME}` with names of `data`"),
         ("{t: {protocol: dg-2, data: {market1501: a, msmt17: b, cuhk03: c, cuhk-sysu: a}}}",
-         "tasks.t.data: 'a' stands for two data sets of the protocol"),
+         "tasks.t.data: 'a' is used for two data sets of the protocol"),
         ("{t: {protocol: dg-2, data: {market1501: {use: a, identities: 2}, msmt17: b, cuhk03: c, cuhk-sysu: [a, b]}}}",
-         "tasks.t.data.market1501: must be the name of a data set: the protocol says which images count"),
+         "tasks.t.data.market1501: must be the name of a data set: the protocol determines the images"),
         ("{t: {protocol: dg-2, data: {market1501: a, msmt17: b, cuhk03: c, cuhk-sysu: [a, b]}}}",
          "tasks.t.data.cuhk-sysu: must be one data set"),
         ("{t: {protocol: dg-2, data: {market1501: a, msmt17: b, cuhk03: c, cuhk-sysu: a, duke: b}}}",
          "tasks.t.data.duke: unknown key (known: market1501, msmt17, cuhk03, cuhk-sysu)"),
         ("{t: {all-pairs: [a, b]}, 't: a->b': {source: a, target: b}}",
-         "tasks.t: a->b: the task 't: a->b' is there already; rename one"),
+         "tasks.t: a->b: the task 't: a->b' already exists; rename one"),
         ("{t: {all-pairs: [a, b]}, 't: mean': {source: a, target: b}}",
-         "tasks.t: mean: is the name of a number of the family 't'; rename the task"),
+         "tasks.t: mean: is the name of a summary of the family 't'; rename the task"),
         ("{t: {leave_one_out: [a, b]}}", "tasks.t.leave_one_out: unknown key; did you mean 'leave-one-out'? (known: "
          "source, target, pool, auxiliary, adapt_on, validate, evaluate, leave-one-out, all-pairs, sources, sequence, "
          "protocol)"),
@@ -195,4 +195,4 @@ def test_a_list_that_stands_for_too_many_tasks(problems: Callable[..., list[str]
     names = [f"s{number}" for number in range(101)]
     data = "{" + ", ".join(f"{name}: {{use: synthetic}}" for name in names) + "}"
     found = problems(f"{{t: {{all-pairs: [{', '.join(names)}]}}}}", data)
-    assert found == ["tasks.t.all-pairs: names 101 data sets; more than 100 are for several files"]
+    assert found == ["tasks.t.all-pairs: lists 101 data sets, more than 100; split them into several files"]

@@ -96,11 +96,17 @@ def test_missing_files_are_one_sentence(planned: Read, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "sentences"),
     [
-        ("{features: there.npz, finetune: none}", ["methods.m.finetune: cannot stand beside `features`, only uses, "]),
-        ("{features: there.npz, flip_test: true}", ["methods.m.flip_test: cannot stand beside `features`"]),
+        (
+            "{features: there.npz, finetune: none}",
+            ["methods.m.finetune: cannot be combined with `features`; only uses, "],
+        ),
+        ("{features: there.npz, flip_test: true}", ["methods.m.flip_test: cannot be combined with `features`"]),
         ("{features: 3}", ["methods.m.features: must be a path, not a number"]),
         ("{features: ''}", ["methods.m.features: must be a path, not empty"]),
-        ("{features: 'there-{sed}.npz'}", ["methods.m.features: no placeholder {sed}; did you mean 'seed'? (known: "]),
+        (
+            "{features: 'there-{sed}.npz'}",
+            ["methods.m.features: unknown placeholder {sed}; did you mean 'seed'? (known: "],
+        ),
         ("{features: {query: there.npz}}", ["methods.m.features: needs `query:` and `gallery:`, or one file for both"]),
         (
             "{features: {queries: there.npz, gallery: there.npz}}",
@@ -114,8 +120,8 @@ def test_missing_files_are_one_sentence(planned: Read, tmp_path: Path) -> None:
         ("{features: there.npz, uses: target labels}", ["unknown word; did you mean 'target-labels'?"]),
         ("{features: there.npz, uses: [3]}", ["methods.m.uses: 3: must be text, not a number"]),
         ("{features: '${NOT_SET}/x.npz'}", ["the environment variable NOT_SET is not set; export NOT_SET=FILE"]),
-        ("{finetune: none, uses: [pool]}", ["methods.m.uses: declares what a row of `features` used"]),
-        ("{features: pipe.npz}", ["methods.m.features: ", "pipe.npz: cannot be read: no ordinary file"]),
+        ("{finetune: none, uses: [pool]}", ["methods.m.uses: is for rows with `features`"]),
+        ("{features: pipe.npz}", ["methods.m.features: ", "pipe.npz: cannot be read: not a regular file"]),
     ],
 )
 def test_mistakes(planned: Read, tmp_path: Path, method: str, sentences: list[str]) -> None:

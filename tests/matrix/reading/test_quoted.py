@@ -32,7 +32,7 @@ def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quoting(matrix: Callable[..., Path], market_root: Path, known: Registry) -> Callable[..., tuple[Published, ...]]:
-    """What is read of a file whose `published:` is this YAML, from line 8 on."""
+    """Numbers read from a file with this `published:` YAML, from line 8 on."""
     data = f'{{real: {{use: market1501, root: {market_root}, check: "off"}}, drawn: {{use: synthetic, world: plaza}}}}'
     tasks = "{real: {source: real, target: real}, across: {source: drawn, target: real}, alone: {target: real}}"
 
@@ -70,20 +70,18 @@ def test_a_number_is_read_as_it_is_written(quoting: Callable[..., tuple[Publishe
 def test_every_mistake_is_named_with_its_line(quoting: Callable[..., tuple[Published, ...]]) -> None:
     known = "known: mAP, mINP, cmc1, cmc5, cmc10, cmc20, score"
     wrong = {
-        entry(task="rael"): "task: no task is named 'rael'; did you mean 'real'? (known: real, across, alone)",
-        entry(
-            metric="map"
-        ): f"metric: no metric of the file's evaluators is named 'map'; did you mean 'mAP'? ({known})",
-        entry(metric="Rank-5"): "metric: no metric of the file's evaluators is named 'Rank-5'; did you mean 'cmc5'? "
+        entry(task="rael"): "task: unknown task 'rael'; did you mean 'real'? (known: real, across, alone)",
+        entry(metric="map"): f"metric: unknown metric of the file's evaluators 'map'; did you mean 'mAP'? ({known})",
+        entry(metric="Rank-5"): "metric: unknown metric of the file's evaluators 'Rank-5'; did you mean 'cmc5'? "
         f"({known})",
-        entry(metric="speed"): f"metric: no metric of the file's evaluators is named 'speed' ({known})",
+        entry(metric="speed"): f"metric: unknown metric of the file's evaluators 'speed' ({known})",
         entry(value=69.3): "value: must be a fraction, at least 0 and at most 1, not 69.3: write 0.693",
         entry(value=-0.5): "value: must be a fraction, at least 0 and at most 1, not -0.5",
         entry(value=2000): "value: must be a fraction, at least 0 and at most 1, not 2000",
         entry(value="69.3%"): "value: must be a number, not '69.3%'",
         entry(value="true"): "value: must be a number, not true",
         entry(value="null"): "value: must be a number, not nothing",
-        entry(ap="stp"): "ap: no rule of average precision is named 'stp'; did you mean 'step'? "
+        entry(ap="stp"): "ap: unknown rule of average precision 'stp'; did you mean 'step'? "
         "(known: step, trapezoid, unknown)",
         entry(ap=None): "needs `ap:`",
         entry(source=None, value=None): "needs `value:` and `source:`",
@@ -94,7 +92,7 @@ def test_every_mistake_is_named_with_its_line(quoting: Callable[..., tuple[Publi
             rwo="x"
         ): "rwo: unknown key; did you mean 'row'? (known: row, task, metric, value, ap, source, note, rules)",
         entry(rules="3"): "rules: must be a list of words of the protocol column, like [across modalities]",
-        entry(rules="[AP step]"): "rules: 'AP step' is the AP rule, which is given as ap",
+        entry(rules="[AP step]"): "rules: 'AP step' is the AP rule, which belongs in ap",
         "5": "must be a map (key: value), not a number",
     }
     found = problems(quoting, list(wrong))
@@ -120,7 +118,7 @@ def test_the_whole_must_be_a_list(quoting: Callable[..., object], text: str, wha
 def test_the_same_number_twice_is_a_mistake(quoting: Callable[..., object]) -> None:
     """A line that was copied, and whose metric was forgotten; another source is another number."""
     again = problems(quoting, [entry(), entry(source="README"), entry(value=0.7), entry()])
-    sentence = "mAP of this row, task and source is there already"
+    sentence = "mAP of this row, task and source already exists"
     assert again == [f"{9 + number}: published.{number}: {sentence}" for number in (2, 3)]
 
 
@@ -133,7 +131,7 @@ def test_a_value_is_in_the_unit_that_the_evaluator_declares(quoting: Callable[..
         "9: published.0.value: must be at least 0, not -1"
     ]
     assert problems(quoting, [entry()], evaluate="timed") == [
-        "9: published.0.metric: no metric of the file's evaluators is named 'mAP' (known: speed)"
+        "9: published.0.metric: unknown metric of the file's evaluators 'mAP' (known: speed)"
     ]
 
 
@@ -174,15 +172,15 @@ def test_a_paper_that_two_components_have_is_shown_once(quoting: Callable[..., t
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ("{component: bott}", "component: no component with published numbers is named 'bott'; did you mean 'bot'?"),
-        ("{component: cosine}", "component: no component with published numbers is named 'cosine'; did you mean"),
+        ("{component: bott}", "component: unknown component with published numbers 'bott'; did you mean 'bot'?"),
+        ("{component: cosine}", "component: unknown component with published numbers 'cosine'; did you mean"),
         ("{component: 3}", "component: must be text, not 3; put it in quotes if it is text"),
-        ("{component: bot, kind: adapter}", "kind: no kind is named 'adapter' (known: finetuner)"),
+        ("{component: bot, kind: adapter}", "kind: unknown kind 'adapter' (known: finetuner)"),
         ("{component: bot, value: 1}", "value: unknown key"),
         ("{component: bot, row: standard baselin}", "with row 'standard baselin'; did you mean 'standard baseline'?"),
-        ("{component: bot, source: x}", "with source 'x' that may stand beside measured ones: name its `row:` (`reid"),
-        ("{component: gcl}", "gcl has no published number that may stand beside measured ones: name its `row:`"),
-        ("{component: hhl}", "nothing of hhl is published for market1501, synthetic->market1501, only"),
+        ("{component: bot, source: x}", "with source 'x' comparable with measured ones: add `row:` (`reid"),
+        ("{component: gcl}", "gcl has no published number comparable with measured ones: add `row:`"),
+        ("{component: hhl}", "hhl has no published numbers for market1501, synthetic->market1501, only"),
     ],
 )
 def test_a_component_that_cannot_be_meant_is_a_sentence(

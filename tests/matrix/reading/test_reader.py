@@ -75,11 +75,11 @@ def test_all_problems_at_once(matrix: Callable[..., Path], registry: Registry) -
     for words in (
         "titel: unknown key; did you mean 'title'?",
         "a seed appears twice",
-        "no data set named 'nowhere'",
+        "unknown data set 'nowhere'",
         "pools: unknown key; did you mean 'pool'?",
         "methods.m.finetune.epoch: finetuner bot has no such parameter; did you mean 'epochs'?",
-        "no finetuner named 'bott'; did you mean 'bot'?",
-        "no pretrainer named 'bot'; it is of kind finetuner",
+        "unknown finetuner 'bott'; did you mean 'bot'?",
+        "unknown pretrainer 'bot'; it is of kind finetuner",
         "methods.o: needs `finetune` or `adapt`",
     ):
         assert words in found, words
@@ -103,9 +103,9 @@ MALFORMED = {
         "a: &a [x,x,x,x,x,x,x,x,x]\n"
         + "".join(f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)),
         1,
-        "aliases stand for more than",
+        "aliases expand to more than",
     ),
-    "a key that is no word": ("title: t\nno: x\n", 2, "put it in quotes"),
+    "a key that is not a word": ("title: t\nno: x\n", 2, "put it in quotes"),
     "a name that is a number": ("data:\n  2: {use: synthetic}\n", 2, "the key '2' is read as 2; put it in quotes"),
     "a number twice": (
         "evaluate:\n  use: cosine\n  skip_cameras:\n    2: [1]\n    '2': [0]\n",
@@ -165,9 +165,9 @@ def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
     [
         ("seeds", "3", "must be a list of whole numbers"),
         ("seeds", "[]", "must be a list of whole numbers, like [0, 1, 2], not an empty list"),
-        ("seeds", "[-1]", "must be a whole number from 0"),
-        ("seeds", "[true]", "must be a whole number from 0"),
-        ("threads", "0", "must be a whole number from 1"),
+        ("seeds", "[-1]", "must be a whole number >= 0"),
+        ("seeds", "[true]", "must be a whole number >= 0"),
+        ("threads", "0", "must be a whole number >= 1"),
         ("precision", "8", "must be one of"),
         ("image_size", "[32]", "must be [height, width]"),
         ("resize", "nearest", "resize: must be one of bilinear, bicubic, not 'nearest'"),
@@ -177,9 +177,9 @@ def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
         ("tasks", "{t: {target: [tiny, tiny]}}", "must be one data set"),
         ("tasks", "{t: {target: tiny, adapt_on: val}}", "must be train or test"),
         ("tasks", "{t: {target: tiny, source: {use: tiny, identities: 1}}}", "must be a fraction up to 1.0"),
-        ("tasks", "{t: {target: {use: tiny, identities: 2}}}", "chooses by labels"),
+        ("tasks", "{t: {target: {use: tiny, identities: 2}}}", "selects by labels"),
         ("evaluate", "[cosine, cosine]", "appears twice"),
-        ("evaluate", "[]", "is empty, so that no row would have a number"),
+        ("evaluate", "[]", "is empty, so no row would have a number"),
         ("evaluate", "{}", "with the name of an evaluator"),
         ("methods", "{m: {finetune: [none, bot]}}", "takes one component, not a list"),
         ("methods", "{m: {finetune: {epochs: 3}}}", "needs `use:`"),
@@ -188,8 +188,8 @@ def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
         ("methods", "{m: {ensemble: [n]}}", "two or more methods"),
         ("methods", "{m: {finetune: none, flip_test: 1}}", "must be true or false, not 1"),
         ("flip_test", "often", "must be true or false, not 'often'"),
-        ("methods", "{m: {ensemble: [n, o]}}", "'n' is no other method"),
-        ("methods", "{m: {finetune: none, select: none}}", "there is no `pretrain`"),
+        ("methods", "{m: {ensemble: [n, o]}}", "'n' is not another method"),
+        ("methods", "{m: {finetune: none, select: none}}", "the row has no `pretrain`"),
         ("backbone", "", "no backbone"),
     ],
 )
@@ -221,14 +221,14 @@ def test_wrong_values(part: str, value: str, words: str, matrix: Callable[..., P
         ("seeds", "[]", "seeds: must be a list of whole numbers, like [0, 1, 2], not an empty list"),
         ("backbone", "{use: resnet18, last_stride: true}", "backbone.last_stride: must be one of 1, 2, not true"),
         ("backbone", "{use: resnet18, weights: 1e5}", "weights: must be text, not 1e5; put it in quotes"),
-        ("seeds", "[0, yes]", "seeds.1: must be a whole number from 0, not yes (which YAML reads as true)"),
-        ("seeds", "[2024-01-01]", "must be a whole number from 0, not '2024-01-01'"),
-        ("pretrain_seeds", "[1e1]", "pretrain_seeds.0: must be a whole number from 0, not 1e1"),
-        ("prepare_seed", "off", "must be a whole number from 0, not off (which YAML reads as false)"),
-        ("threads", "true", "must be a whole number from 1, not true"),
-        ("devices", "{pretrain: yes}", "devices.pretrain: must be a whole number from 1, not yes (which"),
+        ("seeds", "[0, yes]", "seeds.1: must be a whole number >= 0, not yes (which YAML reads as true)"),
+        ("seeds", "[2024-01-01]", "must be a whole number >= 0, not '2024-01-01'"),
+        ("pretrain_seeds", "[1e1]", "pretrain_seeds.0: must be a whole number >= 0, not 1e1"),
+        ("prepare_seed", "off", "must be a whole number >= 0, not off (which YAML reads as false)"),
+        ("threads", "true", "must be a whole number >= 1, not true"),
+        ("devices", "{pretrain: yes}", "devices.pretrain: must be a whole number >= 1, not yes (which"),
         ("image_size", "[on, 64]", "must be [height, width] in pixels from 8 to 4096, not [on (which YAML"),
-        ("tasks", "{t: {target: tiny, source: {use: tiny, identities: yes}}}", "from 2, not yes (which YAML reads"),
+        ("tasks", "{t: {target: tiny, source: {use: tiny, identities: yes}}}", ">= 2, not yes (which YAML reads"),
     ],
 )  # fmt: skip
 def test_true_and_text_are_no_numbers(
@@ -245,7 +245,7 @@ def test_a_wrong_value_of_set_names_the_setting(matrix: Callable[..., Path], reg
     assert found.startswith("--set 'methods.bot.finetune.epochs=on': methods.bot.finetune.epochs: must be a whole")
     assert found.endswith("not on (which YAML reads as true)")
     (found,) = problems(file, registry, "methods.bot.finetune.epochs=3", "seeds=[0, no]")
-    assert found.startswith("--set 'seeds=[0, no]': seeds.1: must be a whole number from 0, not no (which")
+    assert found.startswith("--set 'seeds=[0, no]': seeds.1: must be a whole number >= 0, not no (which")
     benchmark = reader.read(file, registry, ["methods.bot.finetune.epochs=3", "methods.bot.finetune.lr=1e-3"])
     assert benchmark.methods[0].steps[0][1].resolved["lr"] == 1e-3
 
@@ -261,4 +261,4 @@ def test_numbers_of_the_command_line_are_as_strict(value: str, matrix: Callable[
 
 def test_a_combination_that_is_there_already(matrix: Callable[..., Path], registry: Registry) -> None:
     file = matrix(methods="{none: {finetune: none}}", matrix="[{finetune: [none]}]")
-    assert "the combination 'none' is there already" in problems(file, registry)[0]
+    assert "the combination 'none' already exists" in problems(file, registry)[0]

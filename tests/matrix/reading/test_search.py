@@ -110,27 +110,27 @@ LR = "search: {finetune.lr: [1, 2]}"
 @pytest.mark.parametrize(
     ("step", "sentence"),
     [
-        ("search: {lr: 0.1}", "search.lr: must be a list of choices, or a range, .* or {int"),
-        ("search: {lr: {lg: [1, 2]}}", "must be a list of choices, or a range, .* not a map; did you mean 'log'"),
-        ("search: {lr: [0.1]}", r"search.lr: needs two choices or more, as in \[0.2, 0.3\]"),
+        ("search: {lr: 0.1}", "search.lr: must be a list of choices or a range, .* or {int"),
+        ("search: {lr: {lg: [1, 2]}}", "must be a list of choices or a range, .* not a map; did you mean 'log'"),
+        ("search: {lr: [0.1]}", r"search.lr: needs two or more choices, as in \[0.2, 0.3\]"),
         ("search: {lr: [0.1, 0.1]}", "search.lr: has the same choice twice"),
         ("search: {lr: {log: [0, 1]}}", r"search.lr.log: must be above 0 for a logarithmic range, not \[0, 1\]"),
-        ("search: {lr: {uniform: [1, 0.5]}}", "must begin with the lower of two different numbers, not"),
+        ("search: {lr: {uniform: [1, 0.5]}}", "must be two different numbers, the lower one first, not"),
         ("search: {lr: {uniform: [0.1, yes]}}", r"must be two numbers, \[LOW, HIGH\], not \[0.1, yes \(which YAML"),
         ("search: {epochs: {int: [1, 2.5]}}", r"must be two whole numbers, \[LOW, HIGH\], not \[1, 2.5\]"),
-        ("search: {}", "search: names no parameter"),
-        ("search: {lr: {uniform: [-1e308, 1e308]}}", "must not be so far apart"),
-        (f"search: {{lr: {list(range(1, 1002))}}}", "has 1001 choices; 1000 at most"),
+        ("search: {}", "search: must name a parameter"),
+        ("search: {lr: {uniform: [-1e308, 1e308]}}", "must have a finite difference"),
+        (f"search: {{lr: {list(range(1, 1002))}}}", "must have at most 1000 choices, not 1001"),
         ("search: [lr]", "search: must be a map"),
-        ("search: {lr: {log: [1e-3, 1]}}", "search: needs `trials:` beside it: how many are drawn"),
-        ("search: {lr: [1, 2]}, trials: 3", "trials: there are 2 combinations only: leave `trials` out for all"),
-        ("search: {lr: [1, 2]}, trials: 1, sampler: grid", "a grid runs all of its 2 combinations: leave `trials` out"),
-        ("search: {lr: {log: [1e-3, 1]}}, sampler: grid", "a grid has lists alone, and finetune.lr is a range"),
-        ("search: {lr: {log: [1e-3, 1]}}, trials: 0", "trials: must be a whole number from 1, not 0"),
-        ("search: {lr: {log: [1e-3, 1]}}, trials: 1001", "1001 trials of one search"),
+        ("search: {lr: {log: [1e-3, 1]}}", "search: needs `trials:` next to it, the number of trials to draw"),
+        ("search: {lr: [1, 2]}, trials: 3", "trials: must be at most the 2 combinations: omit `trials` to run all"),
+        ("search: {lr: [1, 2]}, trials: 1, sampler: grid", "grid runs all of its 2 combinations: omit `trials`"),
+        ("search: {lr: {log: [1e-3, 1]}}, sampler: grid", "grid needs lists, and finetune.lr is a range"),
+        ("search: {lr: {log: [1e-3, 1]}}, trials: 0", "trials: must be a whole number >= 1, not 0"),
+        ("search: {lr: {log: [1e-3, 1]}}, trials: 1001", "must be at most 1000 trials for one search, not 1001"),
         ("search: {lr: [1, 2]}, sampler: gird", "must be one of grid, random, tpe, not 'gird'; did you mean 'grid'"),
         ("search: {lr: [1, 2]}, search_seeds: 2", "search_seeds: 2 is more than the 1 of the file's `seeds`"),
-        ("search: {epochs: {int: [1, 2000]}}, sampler: random", "needs `trials:` beside it"),
+        ("search: {epochs: {int: [1, 2000]}}, sampler: random", "needs `trials:` next to it"),
         ("trials: 3", "finetuner bot has no such parameter"),
     ],
 )  # fmt: skip
@@ -147,18 +147,18 @@ def test_what_a_search_cannot_be(step: str, sentence: str, matrix: Matrix, regis
         ("{finetune: bot, search: {finetun.lr: [1, 2]}, select: oracle}", "the row has no `finetun`; did you mean"),
         ("{finetune: bot, search: {finetune.lrr: [1, 2]}, select: oracle}", "no such parameter; did you mean 'lr'"),
         ("{finetune: bot, search: {finetune.lr.x: [1, 2]}, select: oracle}", "lr: must be a number"),
-        ("{finetune: bot, adapt: [adabn], search: {adapt.passes: [1, 2]}}", "adapt is a list: name one"),
-        ("{finetune: bot, adapt: [adabn], search: {adapt.1.passes: [1, 2]}}", "adapt is a list: name one"),
-        ("{finetune: bot, search: {trials: [1, 2]}, select: oracle}", "trials: is a setting of the search itself"),
-        ("{finetune: bot, trials: 3}", "trials: is for a search: add `search:`"),
-        ("{finetune: bot, LR}", "needs `select:` beside it, by which trials are judged"),
+        ("{finetune: bot, adapt: [adabn], search: {adapt.passes: [1, 2]}}", "adapt is a list: select one"),
+        ("{finetune: bot, adapt: [adabn], search: {adapt.1.passes: [1, 2]}}", "adapt is a list: select one"),
+        ("{finetune: bot, search: {trials: [1, 2]}, select: oracle}", "trials: is a setting of the search"),
+        ("{finetune: bot, trials: 3}", "trials: is a search setting: add `search:`"),
+        ("{finetune: bot, LR}", "needs `select:` next to it, the way to select trials"),
         ("{finetune: bot, LR, select: source-vall}", "did you mean 'source-val'"),
         ("{finetune: bot, LR, select: {unsupervised: sillhouette}}", "did you mean 'silhouette'"),
-        ("{finetune: {use: bot, search: {lr: [1, 2]}}, LR, select: oracle}", "is searched already"),
-        ("{finetune: {use: bot, search: {lr: [1, 2]}, select: oracle}, select: oracle}", "select: is said twice"),
-        ("{finetune: bot, pretrain: moco-v2, LR, select: oracle}", "oracle is a selector"),
-        ("{ensemble: [a, b], LR, select: oracle}", "a row of `ensemble` trains nothing"),
-        ("{features: x.npz, LR, select: oracle}", "a row of `features` trains nothing"),
+        ("{finetune: {use: bot, search: {lr: [1, 2]}}, LR, select: oracle}", "is already searched"),
+        ("{finetune: {use: bot, search: {lr: [1, 2]}, select: oracle}, select: oracle}", "select: is given twice"),
+        ("{finetune: bot, pretrain: moco-v2, LR, select: oracle}", "oracle is both a selector and a way to "),
+        ("{ensemble: [a, b], LR, select: oracle}", "a row with `ensemble` trains nothing"),
+        ("{features: x.npz, LR, select: oracle}", "a row with `features` trains nothing"),
         ("{finetune: bot, LR, select: held-out-domain}", "held-out-domain` needs `validate: {data: NAME}`"),
     ],
 )  # fmt: skip
@@ -188,11 +188,11 @@ def test_each_value_is_held_against_its_component_at_its_own_line(
 
 
 def test_a_value_may_need_another_one_that_is_searched_too(matrix: Matrix, registry: Registry) -> None:
-    """bot looks at every second epoch only where it has patience: alone that is refused, beside it not."""
+    """bot looks at every second epoch only with patience: alone that is refused, together with patience not."""
     problems = refused(
         matrix, registry, "{m: {finetune: {use: bot, search: {validate_every: [1, 2]}, select: oracle}}}"
     )
-    assert "validate_every needs `choose_epoch: best` or `patience` above 0" in problems[0]
+    assert "validate_every requires `choose_epoch: best` or `patience` above 0" in problems[0]
     both = "{m: {finetune: {use: bot, search: {validate_every: [1, 2], patience: [0, 5]}, select: oracle}}}"
     found = searched(read(matrix, registry, both), "m (tuned)")
     with pytest.raises(ConfigError, match="validate_every needs"):
@@ -203,17 +203,17 @@ def test_a_value_may_need_another_one_that_is_searched_too(matrix: Matrix, regis
 def test_a_name_that_the_search_takes_is_a_clash(matrix: Matrix, registry: Registry) -> None:
     rows = "{m: {finetune: {use: bot, search: {lr: [1, 2]}, select: oracle}}, m (tuned): {finetune: none}}"
     (problem,) = refused(matrix, registry, rows)
-    assert "the row 'm (tuned)' is there already" in problem
+    assert "the row 'm (tuned)' already exists" in problem
 
 
 @pytest.mark.skipif(importlib.util.find_spec("optuna") is not None, reason="Optuna is installed")
 def test_without_optuna_a_sentence_names_the_extra(matrix: Matrix, registry: Registry) -> None:
     rows = "{m: {finetune: {use: bot, search: {lr: [1, 2]}, select: oracle, sampler: tpe, trials: 2}}}"
     (problem,) = refused(matrix, registry, rows)
-    assert "finetune.sampler: tpe is Optuna's, which is not installed: pip install 'reidbench[search]'" in problem
+    assert "finetune.sampler: tpe needs Optuna, which is not installed: run pip install 'reidbench[search]'" in problem
 
 
 def test_no_validation_and_no_metric_are_refused_before_anything_runs(matrix: Matrix, registry: Registry) -> None:
     rows = "{m: {finetune: {use: bot, search: {lr: [1, 2]}, select: source-val}}}"
     (problem,) = refused(matrix, registry, rows, validate="")
-    assert "`select: source-val` needs `validate: {identities: 0.2}`, of the file or a task, and no task has" in problem
+    assert "`select: source-val` needs `validate: {identities: 0.2}` of the file or a task, but no task has" in problem

@@ -37,21 +37,21 @@ WRONG = {
     "": "validate: must be a map",
     "yes": "validate: must be a map, ... not yes",
     "[identities]": "validate: must be a map",
-    "{}": "validate: must have one of identities, data, queries, as in",
-    "{identities: 0.2, data: third}": "validate: must have one of identities, data, queries",
+    "{}": "validate: must have exactly one of identities, data, queries, as in",
+    "{identities: 0.2, data: third}": "validate: must have exactly one of identities, data, queries",
     "{identites: 0.2}": "validate.identites: unknown key; did you mean 'identities'?",
-    "{identities: 0}": "validate.identities: must be a fraction below 1.0 or a whole number from 2, not 0",
-    "{identities: 1}": "validate.identities: must be a fraction below 1.0 or a whole number from 2, not 1",
-    "{identities: 1.0}": "validate.identities: must be a fraction below 1.0 or a whole number from 2, not 1.0",
+    "{identities: 0}": "validate.identities: must be a fraction below 1.0 or a whole number >= 2, not 0",
+    "{identities: 1}": "validate.identities: must be a fraction below 1.0 or a whole number >= 2, not 1",
+    "{identities: 1.0}": "validate.identities: must be a fraction below 1.0 or a whole number >= 2, not 1.0",
     "{identities: -0.1}": "validate.identities: must be a fraction",
     "{identities: yes}": "validate.identities: must be a fraction ... not yes",
     "{identities: some}": "validate.identities: must be a fraction",
     "{identities: }": "validate.identities: must be a fraction ... not nothing",
-    "{identities: 0.2, seed: -1}": "validate.seed: must be a whole number from 0, not -1",
-    "{data: third, seed: 1}": "validate.seed: draws held-out identities, and stands beside `identities` alone",
+    "{identities: 0.2, seed: -1}": "validate.seed: must be a whole number >= 0, not -1",
+    "{data: third, seed: 1}": "validate.seed: draws held-out identities and applies to `identities` only",
     "{data: thrid}": "validate.data: must be the name ... not 'thrid'; did you mean 'third'? (known: tiny, b, third",
     "{data: [third]}": "validate.data: must be the name of a data set under `data`",
-    "{queries: test}": "validate.queries: must be validation, the part that the data set ships, not 'test'",
+    "{queries: test}": "validate.queries: must be validation, the data set's own validation part, not 'test'",
 }
 
 
@@ -69,5 +69,7 @@ def test_mistakes(text: str, matrix: Write, registry: Registry) -> None:
 @pytest.mark.parametrize("name", ["tiny", "b"])
 def test_a_task_is_not_validated_on_its_own_data(name: str, matrix: Write, registry: Registry) -> None:
     tasks = f"{{t: {{source: tiny, target: b, validate: {{data: {name}}}}}}}"
-    with pytest.raises(ConfigError, match=f"tasks.t.validate.data: '{name}' is in this task already; name a data set"):
+    with pytest.raises(
+        ConfigError, match=f"tasks.t.validate.data: '{name}' is already used in this task; name a data set"
+    ):
         reader.read(matrix(data=DATA, tasks=tasks), registry)

@@ -96,7 +96,7 @@ def test_the_variance_of_crossed_seeds_is_never_too_small() -> None:
     ("groups", "weights"), [([], []), ([[[1.0]]], []), ([[1.0, 2.0]], [1.0]), ([[[]]], [1.0]), ([[[math.nan]]], [1.0])]
 )
 def test_what_is_no_difference_is_refused(groups: list[object], weights: list[float]) -> None:
-    with pytest.raises(MetricError, match="an effect needs"):
+    with pytest.raises(MetricError, match="an effect requires"):
         effect(groups, weights)
 
 

@@ -142,7 +142,7 @@ def test_errors() -> None:
     with pytest.raises(MetricError, match="distance='manhattan' is unknown"):
         nearest_neighbours(features, 1, "manhattan")
     features[3, 2] = np.nan
-    with pytest.raises(MetricError, match="features row 3 holds NaN"):
+    with pytest.raises(MetricError, match="features row 3 contains NaN"):
         nearest_neighbours(features, 1)
 
 

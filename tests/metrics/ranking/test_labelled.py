@@ -262,7 +262,7 @@ def test_identities_at_equal_distances(ties: Any, place: int) -> None:
 
 
 def test_pid_0_counts_as_one_identity_and_that_is_said() -> None:
-    """Two distractors stand before the true match: one identity, so the match is the second."""
+    """Two distractors come before the true match: one identity, so the match is the second."""
     query, gallery = line([0], [1], [9]), line([1, 2, 3], [0, 0, 1], [0, 0, 0])
     told = "CMC counts gallery pid 0, which marks distractors in some data sets, as one identity, of 2 rows"
     for pool in (None, "mean"):
@@ -282,19 +282,19 @@ def test_pid_0_counts_as_one_identity_and_that_is_said() -> None:
     ("rules", "query", "gallery", "told"),
     [
         ({"exclude": "same-clothes"}, {"clothes": [-1, -1]}, {"clothes": [0, -1]},
-         "exclude=same-clothes would do nothing: the clothes of every query image are unknown"),
+         "exclude=same-clothes would have no effect: the clothes of every query image are unknown"),
         ({"exclude": "different-clothes"}, {"clothes": [0, 1]}, {"clothes": [-1, -1]},
-         "exclude=different-clothes would do nothing: the clothes of every gallery image are unknown"),
+         "exclude=different-clothes would have no effect: the clothes of every gallery image are unknown"),
         ({"cross": "modality"}, {"modality": ["", ""]}, {"modality": ["visible", ""]},
-         "cross=modality would do nothing: the modality of every query image is unknown"),
+         "cross=modality would have no effect: the modality of every query image is unknown"),
         ({"cross": "modality", "gallery_cameras": [1]}, {"modality": ["", "visible"]}, {"modality": ["visible", ""]},
-         "cross=modality would do nothing: the modality of every gallery image is unknown"),
+         "cross=modality would have no effect: the modality of every gallery image is unknown"),
         ({"multi_query": True}, {"camids": [-1, -1]}, {},
-         "multi_query would do nothing: the camera of every query image is unknown"),
+         "multi_query would have no effect: the camera of every query image is unknown"),
         ({"shots": 1, "shots_per": "identity-and-camera"}, {}, {"camids": [-1, -1]},
-         "shots_per=identity-and-camera would do nothing: the camera of every gallery image is unknown"),
+         "shots_per=identity-and-camera would have no effect: the camera of every gallery image is unknown"),
         ({"pool": "max"}, {"tracklets": [-1, -1]}, {"tracklets": [-1, -1]},
-         "pool=max would do nothing: no image of query and gallery belongs to a tracklet"),
+         "pool=max would have no effect: no query or gallery image belongs to a tracklet"),
     ],
 )  # fmt: skip
 def test_rules_that_would_do_nothing(
@@ -307,7 +307,7 @@ def test_rules_that_would_do_nothing(
     ]
     with pytest.raises(MetricError) as error:
         refuse_idle(*changed, Rules(**rules))
-    assert str(error.value) == f"rule {told}; add the labels, or leave the rule out"
+    assert str(error.value) == f"rule {told}; add the labels, or remove the rule"
     known = {"clothes": [0, -1], "modality": ["", "visible"], "tracklets": [3, -1], "camids": [1, -1]}
     for side, change in ((0, query), (1, gallery)):
         good = {name: np.array(known[name]) for name in change}
@@ -322,7 +322,7 @@ def shot_gallery() -> tuple[Labelled, Labelled]:
 
 
 def places_of(seed: int, draws: int) -> list[int]:
-    """Where the true match stands in each draw: first if its image at 1 has the smaller number of the draw."""
+    """Rank of the true match in each draw: first if its image at 1 has the smaller number of the draw."""
     chance = [np.random.Generator(np.random.PCG64([seed, draw])).random(5) for draw in range(draws)]
     return [1 if numbers[0] < numbers[1] else 2 for numbers in chance]
 
@@ -450,7 +450,7 @@ def test_distractors_are_drawn_as_one_identity() -> None:
 def test_doubts_look_at_all_parts_and_draws() -> None:
     """All vectors equal. The query "a" meets pids 1 and 2, the query "b" its own pid 2 alone.
 
-    Drawn is one of the two images of pid 2: that of modality "b", or that of "a", beside which nobody is left.
+    One of the two images of pid 2 is drawn: that of modality "b", or that of "a", with which no other person is left.
     """
     query = line([1, 1], [1, 2], [0, 0], modality=["a", "b"])
     gallery = line([1, 1, 1], [1, 2, 2], [1, 1, 1], modality=["b", "b", "a"])
@@ -469,13 +469,13 @@ def test_doubts_look_at_all_parts_and_draws() -> None:
 def test_refusals_say_what_and_where() -> None:
     query, gallery = cameras_by_night()
     for rules, message in (
-        ({"exclude": ("same-clothes",)}, "needs query_clothes, which are not given"),
+        ({"exclude": ("same-clothes",)}, "requires query_clothes, which are missing"),
         ({"pool": "mean"}, "rule pool=mean needs query_tracklets"),
-        ({"query_cameras": (3,)}, "rule query_cameras: no query image is of camera 3; the cameras there are: 2, 5"),
-        ({"gallery_cameras": (0, 5)}, "no gallery image is of camera 5; the cameras there are: 0, 1, 2, 3"),
+        ({"query_cameras": (3,)}, "rule query_cameras: no query image is from camera 3; cameras with images: 2, 5"),
+        ({"gallery_cameras": (0, 5)}, "no gallery image is from camera 5; cameras with images: 0, 1, 2, 3"),
         ({"skip_cameras": {1: [1]}}, "rule skip_cameras: no query image is of camera 1"),
         ({"skip_cameras": {2: [9]}}, "rule skip_cameras: no gallery image is of camera 9"),
-        ({"distance": "given"}, "rule distance=given needs distances"),
+        ({"distance": "given"}, "rule distance=given requires distances"),
     ):
         with pytest.raises(MetricError, match=message):
             on_line(query, gallery, **rules)
@@ -511,14 +511,14 @@ def test_errors_name_images_not_rows() -> None:
     query = line([1, 1], [1, 1], [0, 1], tracklets=np.array([0, 1]))
     gallery = line([1, 2, np.nan], [1, 1, 1], [2, 3, 3], tracklets=np.array([0, 1, 1]))
     for rules in ({"gallery_cameras": (3,)}, {"pool": "mean"}, {"shots": 1}):
-        with pytest.raises(MetricError, match="gallery_features row 2 holds NaN"):
+        with pytest.raises(MetricError, match="gallery_features row 2 contains NaN"):
             rank_labelled(query, gallery, Rules(**rules))
     zero = line([1, 2, 0], [1, 1, 1], [2, 3, 3], tracklets=np.array([0, 1, 2]))
     with pytest.raises(MetricError, match="gallery_features row 2 is a zero vector"):
         rank_labelled(query, zero, Rules(gallery_cameras=(3,)))
     assert rank_labelled(query, zero, Rules(gallery_cameras=(2,))).mAP == 1
     cancelled = line([1, -1, 2], [1, 1, 1], [2, 2, 3], tracklets=np.array([0, 0, 1]))
-    with pytest.raises(MetricError, match="the mean of the gallery_features that are pooled with row 0 is a zero"):
+    with pytest.raises(MetricError, match="the mean of the gallery_features pooled with row 0 is a zero"):
         rank_labelled(query, cancelled, Rules(pool="mean"))
 
 

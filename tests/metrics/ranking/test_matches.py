@@ -1,4 +1,4 @@
-"""What is left out and why, and what is said about arrays that cannot be ranked."""
+"""Rows left out, with reasons, and errors for arrays that cannot be ranked."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ ONE = np.ones((1, 2)), [7], [1], np.ones((1, 2)), [7], [2]
 @pytest.mark.parametrize(
     ("at", "value", "message"),
     [
-        (0, np.array([[np.nan, 1]]), "query_features row 0 holds NaN or infinity"),
-        (3, np.array([[1, np.inf]]), "gallery_features row 0 holds NaN or infinity"),
+        (0, np.array([[np.nan, 1]]), "query_features row 0 contains NaN or infinity"),
+        (3, np.array([[1, np.inf]]), "gallery_features row 0 contains NaN or infinity"),
         (3, np.array([[1, 1e30]]), "gallery_features row 0 has length 1e\\+30"),
         (3, np.ones((2, 2)), "gallery_features has 2 rows but gallery_pids has 1 entries"),
         (3, np.ones((1, 3)), "query_features 2 but gallery_features 3 dimensions"),
         (0, np.ones(2), "query_features must have two dimensions"),
         (0, np.ones((1, 2), complex), "query_features must be real numbers, not complex128"),
-        (0, np.ones((1, 0)), "query_features has no dimension"),
+        (0, np.ones((1, 0)), "query_features has no values"),
         (1, [7.0], "query_pids must be integers, not float64"),
         (1, [[7]], "query_pids must have one dimension"),
-        (4, np.array([2**63], np.uint64), "gallery_pids holds 9223372036854775808, which does not fit"),
+        (4, np.array([2**63], np.uint64), "gallery_pids contains 9223372036854775808, which does not fit"),
         (2, [1, 2], "query_pids has 1 entries but query_camids has 2"),
-        (4, [8], "no query is valid.*query 0 \\(pid 7, camera 1\\): their pid is not in the gallery"),
+        (4, [8], "no query has a true match.*query 0 \\(pid 7, camera 1\\): their pid is not in the gallery"),
         (5, [1], "own camera only"),
     ],
 )
@@ -69,7 +69,7 @@ def test_errors_say_what_and_where(at: int, value: Any, message: str) -> None:
 def test_errors_of_empty_arrays_and_distances() -> None:
     with pytest.raises(MetricError, match="the gallery is empty"):
         rank(np.ones((1, 2)), [7], [1], np.ones((0, 2)), [], [])
-    with pytest.raises(MetricError, match="there is no query"):
+    with pytest.raises(MetricError, match="there are no queries"):
         rank_distances(np.ones((0, 1)), [], [], [7], [1])
     with pytest.raises(MetricError, match="distances has shape \\(1, 2\\)"):
         rank_distances(np.ones((1, 2)), [7], [1], [7], [2])
@@ -79,12 +79,12 @@ def test_errors_of_empty_arrays_and_distances() -> None:
         rank_distances(np.array([["a"]]), [7], [1], [7], [2])
     with pytest.raises(MetricError, match="max_rank=0"):
         rank_distances(np.ones((1, 1)), [7], [1], [7], [2], max_rank=0)
-    with pytest.raises(MetricError, match="rank needs cosine or euclidean"):
+    with pytest.raises(MetricError, match="rank requires cosine or euclidean"):
         rank(*ONE, Rules(distance="given"))
 
 
 def test_unknown_cameras_are_never_the_same() -> None:
-    """Camera -1: nothing is removed for it, whatever the other side has; known cameras follow their rule."""
+    """Camera -1: nothing is removed, for any camera of the other side; known cameras follow their rule."""
     features = np.eye(4, 6, dtype=np.float32)
     pids, camids = np.array([1, 1, 2, 2]), np.array([-1, -1, 3, 3])
     gallery = Labels.check(pids[:1], camids[:1], pids, camids)

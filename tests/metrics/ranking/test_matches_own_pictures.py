@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reidbench.metrics import MetricError, Rules, ScoreReport, rank, rank_blocks, rank_distances
 
 CAMERA = "their pid is in the gallery from their own camera only"
-CURE = "(to keep matches of the own camera: --no-camera, or `camera: none` in a matrix file)"
+CURE = "(to keep matches from the query's own camera, use --no-camera, or `camera: none` in a matrix file)"
 
 
 @st.composite
@@ -49,7 +49,7 @@ def test_as_if_the_row_were_not_in_the_gallery(scene: tuple[Any, ...], camera: A
         removed[1] += int(own_camera.sum()) if camera == "market1501" else 0
     given_images = {"query_images": images[0], "gallery_images": images[1]}
     if np.isnan(aps).all():
-        with pytest.raises(MetricError, match="no query is valid"):
+        with pytest.raises(MetricError, match="no query has a true match"):
             rank_distances(distances, *labels, rules, **given_images)
         return
     found = rank_distances(distances, *labels, rules, **given_images)
@@ -106,20 +106,20 @@ def test_reasons_name_the_own_picture() -> None:
 @pytest.mark.parametrize(
     ("gallery_pids", "gallery_camids", "end"),
     [
-        ([7, 7, 8], [1, 1, 1], f"{CAMERA}; so it is for all 2 queries {CURE}"),
+        ([7, 7, 8], [1, 1, 1], f"{CAMERA}; the same holds for all 2 queries {CURE}"),
         (
             [7, 7, 9],
             [1, 1, 1],
-            f"; of all 2 queries, 1 because {CAMERA}; 1 because their pid is not in the gallery {CURE}",
+            f"; of 2 queries, 1 because {CAMERA}; 1 because their pid is not in the gallery {CURE}",
         ),
-        ([9, 9, 9], [2, 2, 2], "their pid is not in the gallery; so it is for all 2 queries"),
+        ([9, 9, 9], [2, 2, 2], "their pid is not in the gallery; the same holds for all 2 queries"),
     ],
 )
 def test_a_set_without_true_matches_names_the_cure(gallery_pids: Any, gallery_camids: Any, end: str) -> None:
     with pytest.raises(MetricError) as caught:
         rank_distances(np.ones((2, 3)), [7, 8], [1, 1], gallery_pids, gallery_camids)
     assert str(caught.value).endswith(end)
-    assert str(caught.value).startswith("no query is valid, that is, has a true match in the gallery: query 0 (pid 7")
+    assert str(caught.value).startswith("no query has a true match in the gallery: query 0 (pid 7")
 
 
 def test_one_side_alone_and_wrong_lengths_are_refused() -> None:
@@ -135,4 +135,4 @@ def test_one_side_alone_and_wrong_lengths_are_refused() -> None:
 def test_the_report_counts_own_pictures() -> None:
     args = ONE, [7], [1], GALLERY, [7, 8, 7, 9], [2, 2, 2, 2]
     found = rank(*args, query_images=[5], gallery_images=[5, 6, 7, 8])
-    assert "1 pairs of a query and its own picture" in ScoreReport("a", found, np.array([7]), np.array([1])).as_text()
+    assert "1 pairs of a query and its own image" in ScoreReport("a", found, np.array([7]), np.array([1])).as_text()

@@ -78,7 +78,7 @@ def embedder(split: str = "last-stage") -> StageEmbedder | WholeEmbedder:
 
 
 def network(split: str = "last-stage", **params: Any) -> ArnNetwork:
-    """The graph with dropout off, in train mode."""
+    """Return the network in train mode, without dropout."""
     made = ArnNetwork(embedder(split), 4, ArnParams(split=split, **{"dropout": 0.0, **params}), 0)
     made.groups()
     return made.train()
@@ -92,7 +92,7 @@ LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
 
 
 def moved(module: nn.Module | None) -> float:
-    """The largest gradient below a module, 0 without any."""
+    """Return the largest gradient of a module's parameters, 0 without any."""
     assert module is not None
     return max((float(p.grad.abs().max()) for p in module.parameters() if p.grad is not None), default=0.0)
 
@@ -133,7 +133,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_gamma_is_rescaled_to_the_length_of_the_code() -> None:
-    """1500 is consistent at d = 2048 only; at d = 64 it is 1.5. cos^2 has weight 1."""
+    """1500 is consistent only at d = 2048; at d = 64 it is 1.5. cos^2 has weight 1."""
     frobenius = ArnParams(difference="frobenius")
     assert frobenius.gamma_of(2048) == 1500
     assert frobenius.gamma_of(64) == pytest.approx(1.46, abs=0.01)
@@ -159,11 +159,11 @@ def test_published_numbers_stand_under_the_right_columns() -> None:
     [
         ({"losses": ["class", "class"]}, "once"),
         ({"losses": []}, "at least 1"),
-        ({"epochs": 3, "warmup_epochs": 3}, "leave nothing of 3"),
-        ({"losses": ["reconstruction"], "warmup_epochs": 1}, "nothing of it is trained"),
+        ({"epochs": 3, "warmup_epochs": 3}, "warmup_epochs 3 must be less than epochs 3"),
+        ({"losses": ["reconstruction"], "warmup_epochs": 1}, "the losses reconstruction train none of them"),
         ({"dim": 32}, "split: whole"),
-        ({"encoder": "fcn"}, "encoder: fcn is for split: whole"),
-        ({"codes": "pooled", "target": "image"}, "rebuild the map of E_I"),
+        ({"encoder": "fcn"}, "encoder: fcn needs split: whole"),
+        ({"codes": "pooled", "target": "image"}, "can reconstruct only the map of E_I"),
     ],
 )
 def test_impossible_parameters_are_refused(params: dict[str, Any], message: str) -> None:
@@ -173,7 +173,7 @@ def test_impossible_parameters_are_refused(params: dict[str, Any], message: str)
 
 # ---------------------------------------------------------------------- contrastive loss (25)
 def test_contrastive_by_hand() -> None:
-    """A positive pair at 0 costs 0; a negative beyond m costs 0, at 0 m^2; d is a root mean square."""
+    """A positive pair at 0 costs 0; a negative farther than m costs 0, at 0 m^2; d is a root mean square."""
     point, far = torch.zeros(1, 4), torch.full((1, 4), 3.0)
     together, apart = torch.cat([point, point]), torch.cat([point, far])
     equal, unequal = torch.tensor([5, 5]), torch.tensor([5, 6])
@@ -212,7 +212,7 @@ FORMS = [cosine_difference, frobenius_difference]
 
 @pytest.mark.parametrize("form", FORMS)
 def test_difference_is_zero_for_orthogonal_codes_symmetric_and_without_scale(form: Any) -> None:
-    """>= 0; 0 for orthogonal H; symmetric; one positive factor changes nothing."""
+    """The loss is >= 0, 0 for orthogonal H, symmetric, and independent of a positive factor."""
     waves = torch.tensor([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]]).t()  # centred, orthogonal columns
     nothing = torch.zeros(4, 1)
     first, second = torch.cat([waves[:, :1], nothing], 1), torch.cat([nothing, waves[:, 1:]], 1)
@@ -226,14 +226,14 @@ def test_difference_is_zero_for_orthogonal_codes_symmetric_and_without_scale(for
 
 @pytest.mark.parametrize(("rows", "dim"), [(32, 112), (32, 2048), (8, 2048)])
 def test_a_copy_scores_twice_an_independent_code_at_the_batches_used(rows: int, dim: int) -> None:
-    """cos^2 tells them apart however long the code is; a copy scores exactly 1."""
+    """cos^2 separates them at any code length; a copy scores exactly 1."""
     shared, other = gaussian(rows, dim, "shared").relu(), gaussian(rows, dim, "other").relu()
     assert cosine_difference(shared, shared).item() == pytest.approx(1, abs=1e-5)
     assert cosine_difference(shared, other).item() < 0.5
 
 
 def test_the_frobenius_form_needs_as_many_rows_as_dimensions() -> None:
-    """For N << d it cannot tell (17.2 against 17.1); for N = 4 d a copy scores far more than twice."""
+    """For N << d it does not separate them (17.2 against 17.1); for N = 4 d a copy scores far more than twice."""
     shared, other = gaussian(16, 2048, "shared"), gaussian(16, 2048, "other")
     copy_, apart = (frobenius_difference(shared, private).item() * 2048**2 for private in (shared, other))
     assert apart == pytest.approx(17.1, abs=0.3)
@@ -252,7 +252,7 @@ def test_frobenius_from_small_matrices_is_the_definition(rows: int, dim: int) ->
 
 
 def test_a_copied_private_encoder_has_no_gradient_from_cosine() -> None:
-    """Why `private_start` is fresh: at a copy cos^2 is at its top, and flat."""
+    """`private_start` is fresh by default, since at a copy cos^2 is at its maximum and flat."""
     shared = gaussian(8, 6, "shared")
     for private, flat in ((shared.clone(), True), (gaussian(8, 6, "private"), False)):
         private.requires_grad_()
@@ -279,7 +279,7 @@ def test_losses_are_float32_under_autocast() -> None:
 
 
 def test_rows_may_be_positions() -> None:
-    """Spatial positions as rows, N = B x h x w; the images' form pools first."""
+    """Spatial positions are rows, N = B x h x w; the form for images pools first."""
     shared, private = torch.randn(2, 3, 5, 2, 2, generator=stream(0, "maps")).unbind()
     by_hand = [maps.flatten(2).transpose(1, 2).reshape(-1, 5) for maps in (shared, private)]
     positions, pooled = network(difference_rows="positions"), network()
@@ -294,7 +294,7 @@ def test_rows_may_be_positions() -> None:
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 @pytest.mark.parametrize("target", ["feature", "image"])
 def test_what_is_rebuilt_has_the_shape_of_what_is_wanted(split: str, target: str) -> None:
-    """X_hat is like X (or the image), which is E_I's map, for both domains."""
+    """For both domains X_hat has the shape of X, E_I's map, or of the image."""
     made = network(split, target=target)
     for domain in ("source", "target"):
         passed = made.encode(images(domain), domain)  # type: ignore[arg-type]
@@ -322,7 +322,7 @@ def test_e_i_is_all_but_the_last_stage_or_all_of_the_backbone() -> None:
 
 
 def test_each_domain_has_one_term_of_the_reconstruction() -> None:
-    """Without the target exactly one of the two terms goes; the decoder learns from both."""
+    """Without the target exactly one of the two terms is missing; the decoder learns from both."""
     made = network(losses=ROWS["rec"]).eval()  # so that one pass does not change the statistics of the next
     source, target = made.encode(images("s"), "source"), made.encode(images("t"), "target")
     terms = []
@@ -361,7 +361,7 @@ def test_the_decoder_reaches_any_size(given: tuple[int, int], wanted: tuple[int,
 
 
 def test_private_encoders_see_their_domain_alone() -> None:
-    """Target losses give E_S no gradient and source losses E_T none; E_C learns from both."""
+    """Losses on the target give E_S no gradient and losses on the source give E_T none; E_C learns from both."""
     for domain, other in (("source", "target"), ("target", "source")):
         made = network(losses=ROWS["rec+diff"])
         passed = made.encode(images(domain), domain)  # type: ignore[arg-type]
@@ -373,7 +373,7 @@ def test_private_encoders_see_their_domain_alone() -> None:
 
 
 def test_difference_never_crosses_domains() -> None:
-    """The loss is that of (e_c, e_p) of the source plus that of the target."""
+    """The loss is the sum of the losses of (e_c, e_p) of the source and of the target."""
     made = network().eval()
     passed = [made.encode(images("s"), "source"), made.encode(images("t"), "target")]
     terms = []
@@ -384,7 +384,7 @@ def test_difference_never_crosses_domains() -> None:
 
 
 def test_the_classifier_sees_shared_codes_of_the_source_alone() -> None:
-    """Other target images leave class and contrast, and their gradients, as they are."""
+    """Other target images do not change class and contrast, nor their gradients."""
     gradients = []
     for name in ("t", "u"):
         made = network(freeze_image="never")
@@ -407,7 +407,7 @@ def test_the_loss_is_the_weighted_sum() -> None:
 
 
 def test_detaching_stops_the_way_through_what_is_wanted() -> None:
-    """With X as a target that learns, E_I can shrink X; detached, it cannot be pulled."""
+    """If the gradient reaches X as the reconstruction target, E_I can shrink X; detaching prevents it."""
     for detach in (True, False):
         made = network(detach=detach, freeze_image="never")
         assert made.encode(images("s"), "source").wanted.requires_grad is not detach
@@ -426,7 +426,7 @@ def test_dropout_has_a_stream_of_its_own() -> None:
 
 # ---------------------------------------------------------------------- the paper's form
 def test_the_paper_preset_is_what_the_paper_prints() -> None:
-    """One word selects it, and what is written beside it wins."""
+    """The preset selects the paper's form; values set next to it override the preset."""
     component = load(builtin=("reidbench_arn",)).get("adapter", "arn")
     assert component.presets["paper"] == {**PAPER_FORM, "image_size": (224, 224)}
     paper = ArnParams(**PAPER_FORM)
@@ -454,7 +454,7 @@ def test_the_paper_preset_is_what_the_paper_prints() -> None:
 def test_a_training_takes_the_steps_that_it_says(
     settings: dict[str, Any], images: int, worlds: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps of the optimiser and the images that go through the network, counted."""
+    """Count the optimiser's steps and the images that pass through the network."""
     seen: list[int] = []
     steps: list[int] = []
     forward, step = ArnNetwork.forward, Update.step
@@ -486,7 +486,7 @@ def test_sums_and_raw_norms_by_hand() -> None:
 
 
 def test_the_papers_networks_at_its_size() -> None:
-    """At a map of 7x7 the code is a vector, by layers of 7x7, 1x1 and 1x1."""
+    """On a 7x7 map the code is a vector, computed by layers of 7x7, 1x1 and 1x1."""
     encoder = FcnEncoder(6, 4, (7, 7)).train()
     assert encoder(torch.randn(2, 6, 7, 7, generator=stream(0, "x"))).shape == (2, 4, 1, 1)
     assert [p.shape for name, p in encoder.named_parameters() if name.endswith("0.weight")] == [
@@ -505,7 +505,7 @@ def test_the_papers_networks_behind_a_resnet50_have_856_million_weights() -> Non
 
 @pytest.mark.parametrize("size", [(32, 16), (64, 32), (256, 128)])
 def test_maps_of_any_size_are_rebuilt(size: tuple[int, int]) -> None:
-    """X of 2x1 cuts the kernels, X of 16x8 leaves several positions, of which the decoder is given the mean."""
+    """X of 2x1 cuts the kernels; X of 16x8 leaves several positions, and the decoder gets their mean."""
     made = ArnNetwork(starting(size), 4, ArnParams(**{**PAPER_FORM, "dropout": 0.0}), 0).train()
     x = torch.randn(4, 3, *size, generator=stream(0, "x"))
     given: list[torch.Tensor] = []
@@ -544,7 +544,7 @@ def test_dropout_of_the_encoders_is_off_at_test_and_has_the_stream_of_the_run() 
 
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_the_papers_form_ends_bit_identical_when_killed(epoch: int, worlds: Any, tmp_path: Path) -> None:
-    """With E_I alone in the first epochs; its dropout is drawn again from where it was."""
+    """E_I is trained alone in the first epochs; a resumed run continues the draws of its dropout."""
     settings = {**PAPER_FORM, "epochs": 4, "iterations": 1}
 
     def made(out: Path, die_after: int) -> tuple[AdaptContext, Lines]:
@@ -558,14 +558,14 @@ def test_the_papers_form_ends_bit_identical_when_killed(epoch: int, worlds: Any,
 
 
 def test_a_training_that_diverges_ends_with_a_reason(worlds: Any, tmp_path: Path) -> None:
-    """And never with a network that computes no numbers."""
+    """A diverged run never returns a network that computes no finite numbers."""
     settings = {**PAPER_FORM, "epochs": 9, "iterations": 2, "warmup_epochs": 0, "lr_code": 1e6, "dropout": 0.0}
     with pytest.raises(ReidbenchError, match=r"arn diverged in epoch \d: .*loss.* lower lr_code"):
         adapt(context(worlds, tmp_path, **settings)[0])
 
 
 def test_weights_that_diverge_in_the_last_step_end_with_a_reason(worlds: Any, tmp_path: Path) -> None:
-    """The losses of that step were computed before it, and are finite."""
+    """The losses of the last step were computed before its update, and are finite."""
     settings = {**PAPER_FORM, "epochs": 1, "iterations": 1, "warmup_epochs": 0, "lr_code": 1e38, "dropout": 0.0}
     with pytest.raises(ReidbenchError, match=r"arn diverged in its last steps: .* lower lr_code"):
         adapt(context(worlds, tmp_path, **settings)[0])
@@ -574,7 +574,7 @@ def test_weights_that_diverge_in_the_last_step_end_with_a_reason(worlds: Any, tm
 # ---------------------------------------------------------------------- groups, warm-up, rates (27, 28)
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 def test_every_parameter_is_in_one_group_at_its_rate(worlds: Any, tmp_path: Path, split: str) -> None:
-    """E_I : encoders and decoder : classifier = 1e-7 : 1e-3 : 2e-3; nothing is left out."""
+    """E_I : encoders and decoder : classifier = 1e-7 : 1e-3 : 2e-3; no parameter is missing."""
     paper = {name: ArnParams.model_fields[name].default for name in ("lr_image", "lr_code", "lr_classifier")}
     run = _Run(context(worlds, tmp_path, split=split, **paper)[0])
     grouped = [id(p) for group in run.optimiser.param_groups for p in group["params"]]
@@ -587,7 +587,7 @@ def test_every_parameter_is_in_one_group_at_its_rate(worlds: Any, tmp_path: Path
 
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 def test_no_layer_stays_as_it_was(worlds: Any, tmp_path: Path, split: str) -> None:
-    """The frozen layers of HHL#8: with all losses each parameter moves."""
+    """With all losses each parameter moves; HHL#8 was a bug of frozen layers."""
     run = _Run(context(worlds, tmp_path, split=split, epochs=1)[0])
     before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
     run.train()
@@ -618,7 +618,7 @@ def test_warm_up_ends(worlds: Any, tmp_path: Path) -> None:
 
 
 def test_rates_fall_at_the_milestones(worlds: Any, tmp_path: Path) -> None:
-    """A rate that never falls is the fault of other authors' code; in all groups it is here the configured one."""
+    """In all groups the rate falls as configured; in other authors' code it never falls."""
     ctx, lines = context(worlds, tmp_path, epochs=4, iterations=1, milestones=[0.5, 0.75])
     adapt(ctx)
     for name, rate in (("image", 1e-3), ("shared", 1e-2), ("private", 1e-2), ("classifier", 2e-2)):
@@ -627,7 +627,7 @@ def test_rates_fall_at_the_milestones(worlds: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", ["rec", "rec+diff"])
 def test_without_supervision_e_i_stays_as_it_is(worlds: Any, tmp_path: Path, row: str) -> None:
-    """E_I is bit-identical, statistics too, the classifier untouched; E_C learns."""
+    """E_I is bit-identical, its statistics too, the classifier does not change, and E_C learns."""
     run = _Run(context(worlds, tmp_path, losses=ROWS[row])[0])
     stage = run.network.embedder.shared
     before = [weights(m) for m in (*run.network.embedder.image_modules, run.network.classifier)]
@@ -681,7 +681,7 @@ def test_the_rows_of_an_ablation_see_the_same_batches(worlds: Any, tmp_path: Pat
 
 
 def test_the_target_may_pass_for_its_statistics_alone(worlds: Any, tmp_path: Path) -> None:
-    """The control. Without a target loss the target moves statistics or nothing; two updates a step or one."""
+    """In this control the target changes only the statistics: two updates a step, or one without it."""
     counts, finals = {}, {}
     for passes in (True, False):
         run = _Run(context(worlds, tmp_path / str(passes), losses=ROWS["source"], target_statistics=passes)[0])
@@ -696,7 +696,7 @@ def test_the_target_may_pass_for_its_statistics_alone(worlds: Any, tmp_path: Pat
 
 # ---------------------------------------------------------------------- the stage
 def test_no_target_label_is_read(worlds: Any, tmp_path: Path) -> None:
-    """The target's identities may be anything: weights are bit-identical."""
+    """Weights are bit-identical for any identities of the target."""
     samples = [sample._replace(pid=99 - sample.pid % 3) for sample in worlds[1].samples]
     poisoned = Split(worlds[1].root, samples)
     states = [
@@ -742,7 +742,7 @@ def test_seeds_differ_and_repeat(worlds: Any, tmp_path: Path) -> None:
 def test_the_embedder_is_rebuilt_from_json_without_the_rest(
     worlds: Any, tmp_path: Path, split: str, neck: bool
 ) -> None:
-    """What is kept is E_C(E_I(x)); private encoders, decoder and classifier are not in it."""
+    """The embedder holds E_C(E_I(x)) only; private encoders, decoder and classifier are not in it."""
     run = _Run(context(worlds, tmp_path, split=split, neck=neck)[0])
     run.train()
     answer = run.network.embedder
@@ -758,7 +758,7 @@ def test_the_embedder_is_rebuilt_from_json_without_the_rest(
 
 @pytest.mark.parametrize("pool", ["backbone", "gem"])
 def test_it_starts_as_the_network_that_it_is_given(worlds: Any, tmp_path: Path, pool: str) -> None:
-    """The last stage as E_C: before the first step e_c is the source model's vector, or its neck's."""
+    """With the last stage as E_C, e_c before the first step is the source model's vector, or its neck's."""
     start = BackboneEmbedder(backbone(5), Preprocess(SIZE), neck=True, pool=pool)
     with torch.no_grad():
         start.neck.norm.weight.uniform_(1, 2)  # type: ignore[union-attr]
@@ -773,7 +773,7 @@ def test_it_starts_as_the_network_that_it_is_given(worlds: Any, tmp_path: Path, 
 
 
 def test_x_does_not_collapse_and_losses_fall(worlds: Any, tmp_path: Path) -> None:
-    """The spread of X over the target stays above .3 of what it was; e_p is there; all losses fall."""
+    """The spread of X over the target stays above .3 of its start; e_p does not vanish; all losses fall."""
     ctx, lines = context(worlds, tmp_path, epochs=6, iterations=8, freeze_image="never", detach=False)
     run = _Run(ctx)
     pixels = torch.from_numpy(np.stack([ctx.target.image(i) for i in range(len(ctx.target))]))
@@ -792,7 +792,7 @@ def test_bad_inputs_are_reported_in_a_sentence(worlds: Any, tmp_path: Path) -> N
     with pytest.raises(DataError, match="labelled source of two or more"):
         adapt(context(worlds, tmp_path, source=False)[0])
     lone = Split(worlds[1].root, worlds[1].samples[:1])
-    with pytest.raises(DataError, match="this target has 1"):
+    with pytest.raises(DataError, match="but the target has 1"):
         adapt(context((worlds[0], lone), tmp_path)[0])
 
 
@@ -807,7 +807,7 @@ def test_the_plugin_declares_what_it_needs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 def test_a_step_at_full_size(split: str) -> None:
-    """ResNet-50 at 256x128: X is 1024 x 16 x 8 (or 2048), codes are 2048 long, either target is reached."""
+    """ResNet-50 at 256x128: X is 1024 x 16 x 8 (or 2048), codes have length 2048, for either target."""
     net = resnet50(ResNetParams(), (256, 128))
     net.spec = {}
     preprocess = Preprocess((256, 128))

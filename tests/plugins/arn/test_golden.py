@@ -1,4 +1,4 @@
-"""ARN's paper form against the equations, written here in float64 as products of matrices, without convolutions."""
+"""ARN's paper form against the equations, computed in float64 as products of matrices, without convolutions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Pixels(Backbone):
-    """X is a learnt multiple of the image: E_I at its simplest, which still has a gradient."""
+    """X is a learnt multiple of the image: the simplest E_I with a gradient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Pixels(Backbone):
 
 
 def network(**params: Any) -> ArnNetwork:
-    """The paper's graph on a map of 7x7, its weights by a formula, without dropout."""
+    """Return the paper's network on a 7x7 map, with weights from a formula and without dropout."""
     embedder = WholeEmbedder(Pixels(), Preprocess((SIDE, SIDE)), DIM, kernel=(SIDE, SIDE))
     made = ArnNetwork(embedder, CLASSES, ArnParams(**{**PAPER_FORM, "dropout": 0.0, **params}), 0)
     made.groups()
@@ -50,14 +50,14 @@ def network(**params: Any) -> ArnNetwork:
 
 
 def normed(values: torch.Tensor, known: Tensors, name: str) -> torch.Tensor:
-    """[N, D] with each column's mean 0 and variance 1, times gamma, plus beta, and nothing below 0."""
+    """Return [N, D] with each column's mean 0 and variance 1, times gamma, plus beta, and negative values at 0."""
     centred = values - values.mean(0)
     scaled = centred / (centred.square().mean(0) + 1e-5).sqrt()
     return (scaled * known[f"{name}.weight"] + known[f"{name}.bias"]).clamp_min(0)
 
 
 def encoded(x: torch.Tensor, known: Tensors, name: str) -> torch.Tensor:
-    """X [N, C, 7, 7] to e [N, D]: a 7x7 convolution that fits the map exactly is one matrix."""
+    """Map X [N, C, 7, 7] to e [N, D]: a 7x7 convolution that fits the map exactly is one matrix."""
     code = x.flatten(1)
     for layer in range(3):
         code = normed(code @ known[f"{name}.layers.{layer}.0.weight"].flatten(1).t(), known, f"{name}.layers.{layer}.1")
@@ -65,7 +65,7 @@ def encoded(x: torch.Tensor, known: Tensors, name: str) -> torch.Tensor:
 
 
 def decoded(code: torch.Tensor, known: Tensors) -> torch.Tensor:
-    """e_c + e_p [N, D] to X_hat [N, C, 7, 7]; batch norm of the last layer is over images and positions."""
+    """Map e_c + e_p [N, D] to X_hat [N, C, 7, 7]; the last layer's batch norm is over images and positions."""
     for layer in range(2):
         weight = known[f"decoder.layers.{layer}.0.weight"].flatten(1)
         code = normed(code @ weight, known, f"decoder.layers.{layer}.1")
@@ -76,7 +76,7 @@ def decoded(code: torch.Tensor, known: Tensors) -> torch.Tensor:
 
 
 def differing(form: str, shared: torch.Tensor, private: torch.Tensor) -> torch.Tensor:
-    """L_diff of one domain's codes [N, D]."""
+    """Return L_diff of one domain's codes [N, D]."""
     if form == "raw":
         return (shared.t() @ private).square().sum()
     shared, private = ((h - h.mean(0)) / (h - h.mean(0)).norm(dim=1, keepdim=True) for h in (shared, private))
@@ -86,7 +86,7 @@ def differing(form: str, shared: torch.Tensor, private: torch.Tensor) -> torch.T
 
 
 def contrasted(codes: torch.Tensor) -> torch.Tensor:
-    """Over pairs: d^2 of the same identity, max(0, 2 - d)^2 of two; d is a root mean square."""
+    """Mean over pairs: d^2 for the same identity, max(0, 2 - d)^2 for different ones; d is a root mean square."""
     terms = []
     for i in range(IMAGES):
         for j in range(i + 1, IMAGES):
@@ -96,7 +96,7 @@ def contrasted(codes: torch.Tensor) -> torch.Tensor:
 
 
 def by_the_equations(made: ArnNetwork, source: torch.Tensor, target: torch.Tensor) -> tuple[Tensors, Tensors]:
-    """All quantities of a step in float64, and the weights that they were computed from, with gradients."""
+    """Return all quantities of a step in float64, and the weights they were computed from, with gradients."""
     params = made.params
     known = {name: p.detach().double().requires_grad_() for name, p in made.named_parameters()}
     found: Tensors = {}
@@ -155,7 +155,7 @@ def test_the_step_is_the_papers(form: dict[str, Any]) -> None:
 
 
 def test_the_feature_is_e_c_with_running_statistics() -> None:
-    """At test batch norm takes its running statistics, here after one step: a tenth of the batch's, unbiased."""
+    """At test time batch norm uses its running statistics, here after one step: a tenth of the batch's, unbiased."""
     made = network()
     images = wave(40, IMAGES, CHANNELS, SIDE, SIDE).float()
     made.encode(images, "source")

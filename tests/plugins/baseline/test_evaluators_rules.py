@@ -222,7 +222,7 @@ evaluate:
     plain = [result for (task, _), result in found.items() if task == "plain"]
     assert [result.status for result in plain] == ["not-applicable"] * 3 + ["failed"]
     assert "clothes" in plain[0].error
-    assert "no query image is of camera 2; the cameras there are: 0, 1" in plain[3].error
+    assert "no query image is from camera 2; cameras with images: 0, 1" in plain[3].error
     markdown = report.write(board, "md")
     assert "gallery drawn 2 times: 1 of the images of each of 4 identities" in markdown
     assert "queries: 12 tracklets of 24 images" in markdown
@@ -235,8 +235,8 @@ def test_rules_that_would_do_nothing_are_refused(kind: str) -> None:
     query, gallery = film()
     params = {"k_reciprocal": ReciprocalParams, "query_expansion": ExpansionParams}.get(kind, RankingParams)
     nowhere = dataclasses.replace(query, camids=np.full_like(query.camids, -1))
-    with pytest.raises(MetricError, match="rule multi_query would do nothing: the camera of every query image"):
+    with pytest.raises(MetricError, match="rule multi_query would have no effect: the camera of every query image"):
         getattr(evaluators, kind)(evaluation(params(multi_query=True), nowhere, gallery))
     bare = dataclasses.replace(gallery, clothes=np.full_like(gallery.pids, -1))
-    with pytest.raises(MetricError, match=r"rule exclude=same-clothes would do nothing: .* every gallery image"):
+    with pytest.raises(MetricError, match=r"rule exclude=same-clothes would have no effect: .* every gallery image"):
         getattr(evaluators, kind)(evaluation(params(exclude=("same-clothes",)), query, bare))

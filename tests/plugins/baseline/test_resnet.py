@@ -93,7 +93,7 @@ def test_local_weights_are_loaded_and_strangers_refused(tmp_path: Path) -> None:
     with pytest.raises(ReidbenchError, match=r"partial\.pth: 25 of 100 tensors are missing.*: layer4"):
         resnet.resnet18(ResNetParams(weights_file=partial), (64, 32))
     (tmp_path / "junk.pth").write_bytes(b"junk")
-    with pytest.raises(ReidbenchError, match=r"junk\.pth: a text file.*it begins with .junk"):
+    with pytest.raises(ReidbenchError, match=r"junk\.pth: a text file.*it starts with .junk"):
         resnet.resnet18(ResNetParams(weights_file=tmp_path / "junk.pth"), (64, 32))
 
 

@@ -62,7 +62,7 @@ def network(seed: int = 7) -> Backbone:
 
 
 class Changed(Backbone):
-    """Another backbone whose vector is multiplied."""
+    """Another backbone with a scaled vector."""
 
     def __init__(self, inner: Backbone, factor: float) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def run(pool: HiddenSplit, out: Path, target: Any = None, **params: Any) -> Sele
 
 
 def contents(pool: HiddenSplit, indices: Any = None) -> list[int]:
-    """The content hash of each image."""
+    """Return the content hash of each image."""
     return [content_hash(pool.image(int(i))) for i in (range(len(pool)) if indices is None else indices)]
 
 
@@ -100,7 +100,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 # ---------------------------------------------------------------------- the score
 def test_an_unchanged_target_proxy_gives_one_and_the_order_of_ties(pool: HiddenSplit, tmp_path: Path) -> None:
-    """|c - 1| < 1e-6 for every image, so that the ranking is the tie-break order: rising content hash."""
+    """|c - 1| < 1e-6 for every image, so the ranking is the tie-break order: rising content hash."""
     selection = run(pool, tmp_path, network())
     assert np.abs(selection.scores - 1).max() < 1e-6
     ranked = [int(row["content"], 16) for row in rows_of(tmp_path / "list.csv")]
@@ -122,7 +122,7 @@ def test_scores_do_not_depend_on_the_length_of_features(pool: HiddenSplit, tmp_p
 
 
 def test_scores_are_cosines_of_single_images_before_the_neck(pool: HiddenSplit, tmp_path: Path) -> None:
-    """The formula on features that `embed` computes; neither a neck nor training mode of what is given counts."""
+    """The formula on features that `embed` computes; a neck and the given network's training mode have no effect."""
     preprocess = Preprocess(SIZE)
     first, second = (
         embed(BackboneEmbedder(network(seed), preprocess), pool, pool.camids, batch=1).astype(float) for seed in (7, 8)
@@ -156,7 +156,7 @@ def test_the_batch_changes_no_score(pool: HiddenSplit, tmp_path: Path) -> None:
 
 
 def test_each_proxy_sees_pixels_as_it_was_trained(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Equal weights and other statistics are another function; facts.json tells both."""
+    """Equal weights with other statistics are another function; facts.json records both."""
     other = network()
     other.mean, other.std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     assert run(pool, tmp_path, other).scores.max() < 1 - 1e-6
@@ -174,17 +174,17 @@ def test_networks_that_cannot_be_compared_are_reported(pool: HiddenSplit, tmp_pa
     with pytest.raises(ReidbenchError, match="target_proxy: trained on images of"):
         run(pool, tmp_path / "c", BackboneEmbedder(network(), Preprocess((64, 32))))
     larger = network()
-    larger.spec = {"use": "resnet-tiny", "params": {}, "image_size": [64, 32]}  # of a pre-training of its own size
-    with pytest.raises(ReidbenchError, match=r"target_proxy: trained on images of \(64, 32\), the step's have"):
+    larger.spec = {"use": "resnet-tiny", "params": {}, "image_size": [64, 32]}  # pre-trained at another size
+    with pytest.raises(ReidbenchError, match=r"target_proxy: trained on images of \(64, 32\), but this step uses"):
         run(pool, tmp_path / "f", larger)
-    with pytest.raises(ReidbenchError, match="score of pool image 0000000 is no finite number"):
+    with pytest.raises(ReidbenchError, match="score of pool image 0000000 is not finite"):
         run(pool, tmp_path / "d", Changed(network(8), float("nan")))
     assert run(pool, tmp_path / "e", Changed(network(8), 0.0)).scores.tolist() == [0.0] * 32  # no direction at all
 
 
 # ---------------------------------------------------------------------- the selection
 def test_the_highest_are_kept_and_shares_are_nested(pool: HiddenSplit, tmp_path: Path) -> None:
-    """ceil(keep x N) images, so 7 of 32 for a fifth; a smaller share is part of a larger one."""
+    """ceil(keep x N) images are kept, so 7 of 32 for a fifth; a smaller share is a subset of a larger one."""
     kept = {keep: run(pool, tmp_path / str(keep), keep=keep) for keep in (0.2, 0.5, 1.0)}
     scores = kept[0.2].scores
     assert [len(selection.indices) for selection in kept.values()] == [7, 16, 32]
@@ -198,7 +198,7 @@ def test_the_highest_are_kept_and_shares_are_nested(pool: HiddenSplit, tmp_path:
 
 
 def test_the_order_of_the_pool_does_not_matter(pool: HiddenSplit, tmp_path: Path) -> None:
-    """The same pictures are kept of a shuffled pool, and the pool's hash is the same, also where all scores tie."""
+    """A shuffled pool keeps the same images and has the same hash, also if all scores tie."""
     order = np.random.default_rng(0).permutation(len(pool))
     shuffled = pool.subset(order)
     for number, target in enumerate((network(8), network())):
@@ -248,7 +248,7 @@ def test_a_killed_pass_goes_on_where_it_was(pool: HiddenSplit, tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         measure_pool(context(pool, tmp_path / "cut"), measure, 4, 8, m=np.float32)
     rest = measure_pool(context(pool, tmp_path / "cut"), measure, 4, 8, m=np.float32)
-    assert len(read) == 6 + 4  # two chunks of two batches were kept; the third is done again, then the fourth
+    assert len(read) == 6 + 4  # two chunks of two batches were stored; the third is repeated, then the fourth
     assert np.array_equal(rest.arrays["m"], whole.arrays["m"])
     assert rest.content.tolist() == whole.content.tolist() == contents(pool)
 
@@ -273,7 +273,7 @@ def test_the_list_is_in_descending_order_and_exact(pool: HiddenSplit, tmp_path: 
 
 
 def test_facts_tell_whether_labels_were_used(pool: HiddenSplit, tmp_path: Path) -> None:
-    """A fine-tuner's embedder knows the target's labels, a pretrainer's backbone does not."""
+    """A fine-tuner's embedder uses the target's labels, a pretrainer's backbone does not."""
     embedder = BackboneEmbedder(network(8), Preprocess(SIZE))
     run(pool, tmp_path / "a", embedder)
     run(pool, tmp_path / "b", network(8), target_proxy={"use": "dino", "epochs": 3})
@@ -289,7 +289,7 @@ def test_facts_tell_whether_labels_were_used(pool: HiddenSplit, tmp_path: Path) 
 
 
 class Run:
-    """What a hostile pickle would do when it is loaded."""
+    """Code in a hostile pickle that would run on loading."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -321,10 +321,10 @@ def test_a_pickle_that_could_run_something_is_refused(name: str, tmp_path: Path)
     [
         (pickle.dumps({"a.jpg": 1}), "must hold a list of file names, not a dict"),
         (pickle.dumps(["a.jpg", 3, b"b"]), "must hold a list of file names, not a list with bytes, int"),
-        (pickle.dumps(["a.jpg"])[:-3], "no pickle that can be read"),
-        (b"\x82\x01.", "no pickle that can be read"),  # an extension code that nobody registered
-        (b"Pnumber\n.", "no pickle that can be read"),  # a persistent id
-        (b"no pickle", "no pickle that can be read"),
+        (pickle.dumps(["a.jpg"])[:-3], "cannot be read as a pickle"),
+        (b"\x82\x01.", "cannot be read as a pickle"),  # an extension code that nobody registered
+        (b"Pnumber\n.", "cannot be read as a pickle"),  # a persistent id
+        (b"no pickle", "cannot be read as a pickle"),
         (pickle.dumps([]), "the list is empty"),
     ],
 )
@@ -344,7 +344,7 @@ def test_every_form_of_a_list_is_read(tmp_path: Path) -> None:
     with (tmp_path / "list.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([["rank", "name"], *enumerate(names)])
     assert read_list(tmp_path / "list.csv", "name") == names
-    for file, message in (("list.csv", "no column 'path' among rank, name"), ("list.npy", "a list must end in")):
+    for file, message in (("list.csv", "no column 'path' among rank, name"), ("list.npy", "unknown format of a list")):
         with pytest.raises(DataError, match=message):
             read_list(tmp_path / file, "path")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -371,7 +371,7 @@ def test_lists_of_other_editors(tmp_path: Path) -> None:
 
 @pytest.fixture
 def files(folder: Path) -> list[str]:
-    """The pool's file names in an order of some score."""
+    """Return the pool's file names in the order of some score."""
     names = sorted(file.name for file in (folder / "bounding_box_train").iterdir())
     return [names[place] for place in np.random.default_rng(3).permutation(len(names))]
 
@@ -406,7 +406,7 @@ def test_a_released_list_keeps_the_images_that_its_head_names(
 def test_missing_entries_are_counted_and_too_many_are_an_error(
     pool: HiddenSplit, files: list[str], tmp_path: Path
 ) -> None:
-    """The error counts what is missing and names the first; below the tolerance the facts have all of it."""
+    """The error counts missing entries and names the first; below the tolerance the facts hold the counts."""
     entries = ["gone_1.jpg", *files[:19], "gone_2.jpg", files[0]]
     with pytest.raises(DataError, match=r"2 of 22 entries are not in the pool \(by name\).* 5.00%; the first: gone_1"):
         from_list(pool, tmp_path / "strict", entries, tolerance=0.05)
@@ -422,12 +422,12 @@ def test_missing_entries_are_counted_and_too_many_are_an_error(
     assert selection.scores[selection.indices].min() > 0
     with pytest.raises(DataError, match="2 of 2 entries are not in the pool"):
         from_list(pool, tmp_path / "none", ["x.jpg", "y.jpg"], tolerance=1.0)
-    with pytest.raises(DataError, match="40 entries are asked for, and the list has 22"):
+    with pytest.raises(DataError, match="40 entries are requested, but the list has 22"):
         from_list(pool, tmp_path / "long", entries, count=40)
 
 
 def test_names_are_joined_to_single_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two images of one name are told, and are apart by path; equal hashes of different names confuse nothing."""
+    """Two images with the same name are an error, and are distinguished by path; equal hashes of names do no harm."""
     from reidbench.data import hidden
 
     files = ["a/1.jpg", "b/1.jpg", "b/2.jpg", "key"]
@@ -437,14 +437,14 @@ def test_names_are_joined_to_single_images(tmp_path: Path, monkeypatch: pytest.M
         assert pool.match(["2.jpg", "images/2.jpg", "3.jpg", "key"]).tolist() == [2, 2, -1, 3]
         assert pool.match(["2", "key", "key.jpg", "2.png"], "stem").tolist() == [2, 3, 3, 2]
         assert pool.match([], "name").tolist() == []
-        with pytest.raises(DataError, match=r"two images are called 1.jpg: compare whole paths"):
+        with pytest.raises(DataError, match=r"two images are named 1.jpg; compare whole paths"):
             pool.match(["2.jpg", "1.jpg"])
         monkeypatch.setattr(hidden, "hash", lambda name: 7, raising=False)
     assert HiddenSplit(tmp_path, [], np.empty(0), []).match(["a"]).tolist() == [-1]
 
 
 def test_our_own_list_is_read_by_id(pool: HiddenSplit, tmp_path: Path) -> None:
-    """A list that cfs wrote, cut elsewhere, is what cfs would have kept there."""
+    """A list written by cfs and cut elsewhere equals cfs with that share."""
     run(pool, tmp_path / "whole", keep=1.0)
     fifth = run(pool, tmp_path / "fifth", keep=0.2)
     for name in ("list.csv", "list.parquet"):
@@ -454,7 +454,7 @@ def test_our_own_list_is_read_by_id(pool: HiddenSplit, tmp_path: Path) -> None:
         again = released.select(context(pool, tmp_path / "again", params))
         assert again.indices.tolist() == fifth.indices.tolist()
     params = ListParams(file=tmp_path / "whole" / "list.csv", by="id")
-    with pytest.raises(DataError, match="ids of a pool of 32 images say nothing about one of 31"):
+    with pytest.raises(DataError, match="ids of a pool of 32 images do not fit a pool of 31"):
         released.select(context(pool.subset(range(31)), tmp_path / "other", params))
     for entry, message in (
         ("a.jpg", "ids are numbers"),
@@ -506,7 +506,7 @@ def test_the_oracle_takes_relevant_images_first(pool: HiddenSplit, tmp_path: Pat
 
 
 def test_clusters_take_turns_nearest_first() -> None:
-    """Sizes 4, 2 and 1: the first of each, then the second of the two that have one, then what is left of the first."""
+    """Sizes 4, 2 and 1: the first of each, then the second of the two larger ones, then the rest of the first."""
     cluster_of = np.array([0, 0, 0, 0, 1, 1, 2], np.int32)
     nearness = np.array([0.1, 0.9, 0.5, 0.5, -0.2, 0.3, -1.0], np.float32)
     content = np.array([1, 2, 4, 3, 5, 6, 7], np.uint64)
@@ -517,7 +517,7 @@ def test_clusters_take_turns_nearest_first() -> None:
 
 
 def test_cluster_keeps_an_equal_share_of_unequal_groups(tmp_path: Path) -> None:
-    """24 dark and 8 bright pictures in two clusters: a quarter of the pool is four of each."""
+    """24 dark and 8 bright images in two clusters: a quarter of the pool is four of each."""
     rng = np.random.default_rng(0)
     for number in range(32):
         level = 40 if number < 24 else 210
@@ -539,13 +539,13 @@ def test_cluster_keeps_an_equal_share_of_unequal_groups(tmp_path: Path) -> None:
     assert set(selection.indices) < set(larger.indices)
     sampled = ask("c", clusters=2, keep=0.25, sample=16)
     assert np.bincount(sampled.indices >= 24).tolist() == [4, 4]
-    with pytest.raises(DataError, match="ask for fewer"):
+    with pytest.raises(DataError, match="lower clusters"):
         ask("d", clusters=32)
 
 
 # ---------------------------------------------------------------------- memory
 def test_a_pass_holds_batches_and_a_few_numbers_per_image(tmp_path: Path) -> None:
-    """2000 pictures of 32x16 are 3.1 MB of pixels; a pass of batches of 16 (25 kB) stays far below."""
+    """2000 images of 32x16 are 3.1 MB of pixels; a pass of batches of 16 (25 kB) needs far less."""
     Image.fromarray(np.full((*SIZE, 3), 90, np.uint8)).save(tmp_path / "one.png")
     pool = HiddenSplit(tmp_path, ["one.png"] * 2000, np.full(2000, -1), [""] * 2000)
 
@@ -565,7 +565,7 @@ def test_a_pass_holds_batches_and_a_few_numbers_per_image(tmp_path: Path) -> Non
 
 
 def test_memory_per_score_is_bounded(tmp_path: Path) -> None:
-    """Selecting and writing: an order (8 bytes), keys while sorting, marks of what is kept; no text of all rows."""
+    """Selecting and writing needs an order (8 bytes), sort keys and marks of kept images, not the text of all rows."""
     count = 60_000
     rng = np.random.default_rng(0)
     scores = rng.random(count, np.float32)
@@ -609,7 +609,7 @@ def cfs_with(target: str, **params: Any) -> str:
 
 
 def test_the_proxies_are_stages_and_the_target_proxy_starts_from_the_source_proxy(tmp_path: Path, market: Path) -> None:
-    """The whole pool for the source proxy; at distance 0 from it before fine-tuning; it stays as it was."""
+    """The source proxy sees the whole pool; the target proxy starts at distance 0 from it, and does not change it."""
     methods = {
         "untouched": cfs_with("none"),
         "labels": cfs_with("bot"),
@@ -636,7 +636,7 @@ def test_the_proxies_are_stages_and_the_target_proxy_starts_from_the_source_prox
             selected = dict(artifact.manifest["stage"]["parents"]).get("select")
             use = store.manifest(selected).manifest["stage"]["use"] if selected else "none"
             trained[use] = (artifact.path / "backbone.safetensors").read_bytes()
-    assert trained["all"] == trained["none"]  # the selector `all` is no selector, bit for bit
+    assert trained["all"] == trained["none"]  # the selector `all` has no effect, bit for bit
     assert trained["random"] != trained["all"]
     assert found.keys() == {("none", 0.5), ("bot", 0.5), ("moco-v2", 0.5), ("bot", 0.75)}
     assert np.abs(found["none", 0.5][1] - 1).max() < 1e-6
@@ -659,7 +659,7 @@ def test_the_proxies_are_stages_and_the_target_proxy_starts_from_the_source_prox
 def test_the_papers_proxies_are_the_defaults_whatever_the_recipes_network(
     matrix: Callable[..., Path], registry: Registry
 ) -> None:
-    """A plain ViT-S, 20 epochs on the whole pool, then 120 with labels; a recipe of another network has the same."""
+    """A plain ViT-S, 20 epochs on the whole pool, then 120 with labels; also for a recipe with another network."""
     pre = "{use: moco-v2, batch: 8, splits: 2}"
     file = matrix(
         tasks="{t: {source: tiny, target: tiny, pool: tiny}}",
@@ -680,7 +680,7 @@ def test_the_papers_proxies_are_the_defaults_whatever_the_recipes_network(
 
 
 def test_proxies_of_another_network_and_of_several_targets(tmp_path: Path, market: Path) -> None:
-    """The list that ViT-S proxies make of a pool serves other networks; the official one learnt two targets at once."""
+    """The list of ViT-S proxies serves other networks; the official one was trained on two targets."""
     wide = NESTED["moco-v2"].replace("{", "{backbone: {use: resnet-tiny, width: 8}, ", 1)
     tuned = NESTED["bot"].replace("{", "{data: auxiliary, ", 1)
     other = write_market_folder(tmp_path / "other", identities=3)
@@ -698,7 +698,7 @@ def test_proxies_of_another_network_and_of_several_targets(tmp_path: Path, marke
         stages[artifact.manifest["stage"]["use"], artifact.manifest["stage"]["seed"]] = artifact
     width = {use: artifact.manifest["stage"]["backbone"]["params"]["width"] for (use, _), artifact in stages.items()
              if artifact.manifest["stage"]["backbone"]}  # fmt: skip
-    assert width["bot"] == 8  # it goes on from its source proxy
+    assert width["bot"] == 8  # the target proxy starts from the source proxy
     assert {seed: artifact.manifest["stage"]["backbone"]["params"]["width"]
             for (use, seed), artifact in stages.items() if use == "moco-v2"} == {0: 8, 3: 4}  # fmt: skip
     assert [given["data"] for given in stages["bot", 0].manifest["stage"]["data"]] == ["persons", "other"]
@@ -711,8 +711,8 @@ def test_proxies_of_another_network_and_of_several_targets(tmp_path: Path, marke
 @pytest.mark.parametrize(
     ("select", "words"),
     [
-        ("{use: cfs, proxy: {use: dino, backbone: vit-smal}}", "no backbone named 'vit-smal'"),
-        ("{use: cfs, target_proxy: {use: transreid, data: source}}", "must be auxiliary, or left out for the target"),
+        ("{use: cfs, proxy: {use: dino, backbone: vit-smal}}", "unknown backbone 'vit-smal'"),
+        ("{use: cfs, target_proxy: {use: transreid, data: source}}", "must be auxiliary, or omitted for the target"),
     ],
 )
 def test_networks_and_data_of_proxies_that_are_not_there(
@@ -730,4 +730,4 @@ def test_a_merged_target_that_the_task_does_not_name(matrix: Callable[..., Path]
         "finetune: none}}",
     )
     (row,) = plan.expand(reader.read(file, registry)).rows
-    assert (row.key, row.reason) == (None, "transreid needs auxiliary data, and the task names none")
+    assert (row.key, row.reason) == (None, "transreid needs auxiliary data, and the task has none")

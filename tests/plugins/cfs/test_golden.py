@@ -28,7 +28,7 @@ SCORES = [1, 3 / 5, 24 / 25, -1, 336 / 625, -3 / 5, 240 / 289, 0]  # .960, .538,
 
 
 class Listed(Backbone):
-    """Features by hand for a pool that is read in one batch, in its order."""
+    """Features by hand for a pool read in one batch, in its order."""
 
     def __init__(self, rows: list[list[int]]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def pool(tmp_path: Path) -> HiddenSplit:
 
 
 def selected(pool: HiddenSplit, out: Path, source: Any, target: Any, **params: Any) -> tuple[list[int], np.ndarray]:
-    """The images that are kept, and all scores."""
+    """Return the kept images, and all scores."""
     ctx, _ = make_context(
         SelectContext, out, CfsParams(**params), image_size=SIZE, truth=None, pool=pool, backbone=lambda: source,
         network={"proxy": source, "target_proxy": target}.__getitem__,
@@ -68,7 +68,7 @@ def selected(pool: HiddenSplit, out: Path, source: Any, target: Any, **params: A
 def test_scores_and_selection_by_hand(
     keep: float, order: Literal["highest", "lowest"], kept: list[int], pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """The highest ceil(keep x 8) of the scores, and the list of all by falling score."""
+    """The highest ceil(keep x 8) scores, and the list of all by falling score."""
     found, scores = selected(pool, tmp_path / "out", Listed(SOURCE), Listed(TARGET), keep=keep, order=order)
     close("scores", scores, SCORES, 1e-7)
     assert found == kept, "images that are kept"
@@ -79,7 +79,7 @@ def test_scores_and_selection_by_hand(
 
 
 def test_scores_are_cosines_of_pixels_times_matrices(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Each proxy normalises pixels as it was trained; the target's BNNeck takes no part."""
+    """Each proxy normalises pixels as in its training; the target's BNNeck is not used."""
     source, inner = Matrix(CHANNELS, PIXELS), Matrix(CHANNELS, PIXELS)
     inner.weight.data.add_(0.5 * wave(9, CHANNELS, PIXELS).float())
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

@@ -1,4 +1,4 @@
-"""Recipes of CFS and of its list by hand, and what stands for a published list."""
+"""Recipes of CFS and of its list by hand, and a stand-in for a published list."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LUPERSON = 4_180_243
 
 
 def chosen(matrix: Matrix, registry: Registry, name: str, auxiliary: str) -> dict[str, Any]:
-    """What a matrix file that asks for a preset of cfs says in full."""
+    """Return the full parameters of a preset of cfs in a matrix file."""
     file = matrix(
         tasks=f"{{tiny: {{source: tiny, target: tiny, pool: tiny{auxiliary}}}}}",
         methods=f"{{m: {{select: {{use: cfs, preset: {name}}}, pretrain: dino, finetune: none}}}}",
@@ -73,7 +73,7 @@ def test_the_list_is_cut_at_the_published_counts(registry: Registry) -> None:
 def test_what_stands_for_a_list_has_every_image_of_the_pool(
     file: str, by: Any, tmp_path: Path, registry: Registry
 ) -> None:
-    """A rehearsal asks for the whole of it, however many entries the user's own has."""
+    """A rehearsal uses the whole list, for any number of entries in the user's own."""
     if file.endswith("parquet"):
         pytest.importorskip("pyarrow")
     pool = read_market_folder(write_market_folder(tmp_path / "pool", identities=5)).train.hide()
@@ -91,7 +91,7 @@ def test_what_stands_for_a_list_has_every_image_of_the_pool(
 
 
 def test_a_handful_of_images_is_enough_to_rehearse_a_clustering(tmp_path: Path, registry: Registry) -> None:
-    """The default's fifty clusters would leave each of twelve images alone."""
+    """The default of fifty clusters would leave each of twelve images alone."""
     pool = read_market_folder(write_market_folder(tmp_path / "pool", identities=3)).train.hide()
     component = registry.get("selector", "cluster")
 

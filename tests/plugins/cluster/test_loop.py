@@ -227,7 +227,7 @@ def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: d
         boards[name] = run_matrix(matrix(roots, f"{{{', '.join(recipes)}}}"), tmp_path / name)
         assert {(r.row.method, r.status, r.error) for r in boards[name].results} == {(m, "ok", "") for m in tried}
     notes = {result.row.method: " ".join(result.notes) for result in boards["target"].results}
-    assert "2 of 2 rounds were skipped, for lack of clusters to tell apart: nothing was trained" in notes["all noise"]
+    assert "2 of 2 rounds were skipped, for lack of clusters to distinguish: nothing was trained" in notes["all noise"]
     assert "skipped" not in notes["cluster-contrast"]
     assert "the last clustering has no cluster and 36 outliers among 36 images" in notes["spcl noise"]
     clean, poisoned = (Store(tmp_path / name / "store") for name in ("target", "poisoned"))

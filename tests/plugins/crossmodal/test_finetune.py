@@ -120,7 +120,7 @@ def test_whoever_has_all_is_noted_nowhere(source: Split, tmp_path: Path) -> None
             lambda one: one._replace(modality="visible") if one.pid > 1 else one,
             r"who are seen in every modality \(infrared, visible\), and its source has 1",
         ),
-        (lambda one: one._replace(pid=1), "needs a source of two or more identities"),
+        (lambda one: one._replace(pid=1), "needs a source with at least two identities"),
     ],
 )
 def test_a_source_without_two_modalities_or_persons_is_refused(
@@ -282,7 +282,7 @@ def test_steps_that_treat_all_images_alike_cannot_go_on_from_it(tmp_path: Path) 
     methods = f"a: {{{before}, adapt: {{use: adabn, batch: 4}}}}\n  b: {{{before}, adapt: pseudo-label}}"
     first, second = ran(tmp_path, methods).results
     assert "needs each image's modality (infrared or visible), which the step after it does not give" in first.error
-    assert "TwoStreamEmbedder, from the stage before, has no backbone to go on from" in second.error
+    assert "TwoStreamEmbedder of the previous stage has no backbone to start from" in second.error
     assert {first.status, second.status} == {"blocked"}
 
 

@@ -80,7 +80,7 @@ def test_a_whole_market1501_and_one_with_files_missing_and_strange(whole: Path, 
     code, text = check("market1501", whole)
     assert code == 1
     assert "in all: 5 images missing, 2 files too many" in text
-    assert "gallery: 19729 images, published are 19732: 3 missing" in text
+    assert "gallery: 19729 images, published: 19732: 3 missing" in text
     assert "query: 1 files that do not belong to the set: query/holiday.jpg" in text
     assert "gallery: 1 files that do not belong to the set: bounding_box_test/9999_c1s1_000000_00.jpg" in text
     # A whole copy was checked here before, so that the missing ones have names.
@@ -195,10 +195,10 @@ def test_counts_and_causes(tmp_path: Path) -> None:
     assert report.found["train"].identities == 2  # person 1 and the distractors
     assert (report.found["train"].junk, report.found["train"].distractors) == (1, 2)
     assert report.problems[:2] == (
-        "train: 4 images, published are 6: 2 missing",
-        "train: 2 identities, published are 3",
+        "train: 4 images, published: 6: 2 missing",
+        "train: 2 identities, published: 3",
     )
-    assert report.problems[2] == "train, by camera (junk apart): camera 2 -2"
+    assert report.problems[2] == "train, by camera (without junk): camera 2 -2"
     assert report.causes == ("this is the other version",)
     assert "likely cause: this is the other version" in judge(report.dataset, "warn").notes
 
@@ -207,7 +207,7 @@ def test_unverified_counts_are_shown_and_never_fail(tmp_path: Path) -> None:
     dataset = dataset_of(tmp_path, [1, 2], Published({"train": Counts(6, 3, 2).doubted()}, "toy"))
     report = examine(dataset)
     assert report.whole
-    assert report.remarks[0] == "train: 2 images, published are 6 (unverified): 4 missing"
+    assert report.remarks[0] == "train: 2 images, published: 6 (unverified): 4 missing"
     assert report.table() == [["train", "2 / 6?", "2 / 3?", "2 / 2?", "0", "0"]]
     assert judge(dataset, "strict") is dataset
 
@@ -222,7 +222,7 @@ def test_cli_of_a_set_with_unverified_counts_and_settings(tmp_path: Path) -> Non
     assert "withdrew" in text
     code, text = check("dukemtmc-reid", root, "--set", "accept_withdrawal=true")
     assert code == 0, text
-    assert "unverified: train: 1 images, published are 16522 (unverified)" in text
+    assert "unverified: train: 1 images, published: 16522 (unverified)" in text
     assert check("dukemtmc-reid", root, "--set", "nonsense=1")[0] == 2
     assert check("dukemtmc-reid", tmp_path / "none", "--set", "accept_withdrawal=true")[0] == 2
 
@@ -267,10 +267,10 @@ def test_what_a_check_says_about_persons_and_files(tmp_path: Path) -> None:
     (root / "query" / "x.heic").touch()
     code, text = check("market-folder", root)
     assert code == 1
-    assert "\nproblem: query: pid 0 (1 images) is scored as a person and is in train too" in text
+    assert "\nproblem: query: pid 0 (1 images) is scored as a person and is also in train" in text
     assert "\nnote: train: pid 0 (1 images) is trained on as a person" in text
-    assert "\nnote: train: 1 images left out, they are junk (pid -1)" in text
-    assert "\nnote: query: 1 files left out, pictures of a kind that is not read" in text
+    assert "\nnote: train: 1 images left out: junk (pid -1)" in text
+    assert "\nnote: query: 1 files left out, images of an unsupported format" in text
     assert "market-folder: see the problems above" in text
     file = tmp_path / "own.csv"
     file.write_text("path,pid,split\nm/query/0003_c2s1_000001_00.jpg,3,train\nm/query/0003_c2s1_000001_00.jpg,3,query\n"

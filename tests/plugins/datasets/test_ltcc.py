@@ -105,12 +105,12 @@ def test_what_does_not_match_as_a_whole_is_left_out_and_named(read: Open, tmp_pa
 def test_a_check_names_what_is_not_published(read: Open, tmp_path: Path) -> None:
     root = ltcc(tmp_path / "LTCC_ReID")
     report = examine(read("ltcc", root, check="off"))
-    assert "gallery: 3 images, published are 7050: 7047 missing" in report.problems
-    assert "all: 4 identities, published are 152" in report.problems
-    assert "all: 6 outfits, published are 478 (unverified)" in report.remarks  # 2, 1, 2 and 1
+    assert "gallery: 3 images, published: 7050: 7047 missing" in report.problems
+    assert "all: 4 identities, published: 152" in report.problems
+    assert "all: 6 outfits, published: 478 (unverified)" in report.remarks  # 2, 1, 2 and 1
     few = examine(read("ltcc", root, persons="cloth-changing", check="off"))
-    assert "train: 1 identities, published are 46" in few.problems
-    assert "query: 1 identities, published are 45 (unverified)" in few.remarks
+    assert "train: 1 identities, published: 46" in few.problems
+    assert "query: 1 identities, published: 45 (unverified)" in few.remarks
 
 
 def test_the_lists_are_in_the_fingerprint_of_the_setting_that_reads_them(read: Open, tmp_path: Path) -> None:

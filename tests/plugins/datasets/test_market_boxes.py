@@ -43,7 +43,7 @@ def test_the_boxes_of_a_query_are_one_tracklet(read: Open, tmp_path: Path) -> No
         "multi_query: true",
         "query: 1 images without a box of their person and camera in gt_bbox: query/0007_c6s1_000009_00.jpg",
     )
-    assert "query: 4 tracklets, published are 3368" in examine(dataset).problems
+    assert "query: 4 tracklets, published: 3368" in examine(dataset).problems
     single = read("market1501", root, check="off")
     assert single.query is not None
     assert single.query.paths == tuple(f"query/{name}.jpg" for name in QUERIES)

@@ -108,14 +108,14 @@ def test_a_check_counts_tracklets_and_names_files(read: Open, tmp_path: Path) ->
     }  # fmt: skip
     assert dataset.train.paths[-1] == "bbox_train/0003/0003C6T0003F001.JPG"
     problems = examine(dataset).problems
-    assert "query: 1 tracklets, published are 1980" in problems
-    assert "train: 3 tracklets, published are 8298" in problems
-    assert "gallery: 12 images, published are 681089: 681077 missing" in problems
-    assert "gallery: 6 tracklets, published are 12180" in problems
+    assert "query: 1 tracklets, published: 1980" in problems
+    assert "train: 3 tracklets, published: 8298" in problems
+    assert "gallery: 12 images, published: 681089: 681077 missing" in problems
+    assert "gallery: 6 tracklets, published: 12180" in problems
     with pytest.raises(DataError, match="not the published mars:all"):
         read("mars", root, check="strict")
     few = examine(read("mars", root, frames=2)).problems
-    assert "train: 3 tracklets, published are 8298" in few
+    assert "train: 3 tracklets, published: 8298" in few
     assert not any("681089" in problem for problem in few)
 
 

@@ -60,7 +60,7 @@ def test_msmt17_lists(read: Open, tmp_path: Path) -> None:
     assert dataset.absent == {"gallery": ["test/0000/0000_001_10_0303morning_0001_0.jpg"]}
     assert dataset.strays == {"train": ["train/0000/stranger.jpg"]}
     assert "1 images of the list are not there" in dataset.notes[0]
-    with pytest.raises(DataError, match="1 images that the lists name are not there: test/0000"):
+    with pytest.raises(DataError, match="1 images named in the lists are missing: test/0000"):
         read("msmt17-v1", root, check="strict")
     (root / "list_train.txt").write_text("0000/0000_045_12_0303morning_0006_2.jpg\n")
     with pytest.raises(DataError, match=r"list_train\.txt:1: .* is not a line like"):

@@ -92,15 +92,15 @@ def test_a_check_of_a_whole_copy_and_of_one_that_should_be_market1501(pytorch: P
     assert (done.exit_code, "person-folders: nothing wrong found" in done.output) == (0, True), done.output
     done = CliRunner().invoke(app, ["data", "check", "person-folders", str(pytorch), "--set", "published=market1501"])
     assert done.exit_code == 1
-    assert "problem: query: 1 images, published are 3368: 3367 missing" in done.output
+    assert "problem: query: 1 images, published: 3368: 3367 missing" in done.output
 
 
 def test_published_counts_are_market1501s_where_they_are_asked_for(pytorch: Path, read: Open) -> None:
     assert read("person-folders", pytorch).published is None
     warned = read("person-folders", pytorch, published="market1501", train="train")
     assert (
-        "not the published person-folders:market1501:train: train: 1 images, published are 12185: 12184 missing"
+        "not the published person-folders:market1501:train: train: 1 images, published: 12185: 12184 missing"
         in warned.notes
     )
-    with pytest.raises(DataError, match="train: 3 images, published are 12936: 12933 missing"):
+    with pytest.raises(DataError, match="train: 3 images, published: 12936: 12933 missing"):
         read("person-folders", pytorch, published="market1501", check="strict")

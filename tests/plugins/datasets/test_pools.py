@@ -16,8 +16,8 @@ def test_a_pool_of_any_pictures(read: Open, tmp_path: Path) -> None:
     assert dataset.train.paths == ("a.png", "b/x.JPG")
     assert rows(dataset.train) == [(0, -1), (0, -1)]
     readme, hidden = dataset.notes
-    assert readme == "pool: 1 files left out, their names do not end like a picture's: readme.txt"
-    assert hidden.startswith("pool: 1 files left out, hidden pictures")
+    assert readme == "pool: 1 files left out, their extension is not an image's: readme.txt"
+    assert hidden.startswith("pool: 1 files left out, hidden images")
     with pytest.raises(DataError, match="no such folder"):
         read("image-folder", tmp_path / "nowhere")
     touch(tmp_path, ["q/a.heic"])

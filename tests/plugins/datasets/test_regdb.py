@@ -62,9 +62,9 @@ def test_a_whole_copy_and_one_that_is_not(read: Open, tmp_path: Path) -> None:
     touch(root, ["Thermal/300/other.bmp"])
     report = examine(read("regdb", root))
     assert set(report.problems) == {
-        "gallery: 2059 images, published are 2060: 1 missing",
-        "gallery: 2059 thermal images, published are 2060: 1 missing",
-        "gallery: 1 images that the lists name are not there: Thermal/300/male_front_t_00004_300.bmp",
+        "gallery: 2059 images, published: 2060: 1 missing",
+        "gallery: 2059 thermal images, published: 2060: 1 missing",
+        "gallery: 1 images named in the lists are missing: Thermal/300/male_front_t_00004_300.bmp",
         "train: 1 files that do not belong to the set: Thermal/300/other.bmp",
     }
     with pytest.raises(DataError, match="not the published regdb:visible"):

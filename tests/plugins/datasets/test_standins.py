@@ -291,7 +291,7 @@ def test_a_stand_in_is_read_under_a_strict_check_and_the_same_pictures_without_t
     root = make(registry, "market1501", tmp_path, check="strict")
     assert read("market1501", root, check="strict").notes == ()
     (root / MARK).unlink()
-    with pytest.raises(DataError, match="not the published market1501: train: 144 images, published are 12936"):
+    with pytest.raises(DataError, match="not the published market1501: train: 144 images, published: 12936"):
         read("market1501", root, check="strict")
 
 

@@ -50,13 +50,13 @@ def test_persons_cameras_and_modalities(read: Open, tmp_path: Path) -> None:
 def test_a_check_counts_each_modality(read: Open, tmp_path: Path) -> None:
     report = examine(read("sysu-mm01", copy(tmp_path / "s")))
     for problem in (
-        "train: 5 visible images, published are 22258: 22253 missing",
-        "train: 3 infrared images, published are 11909: 11906 missing",
-        "query: 5 infrared images, published are 3803: 3798 missing",
-        "query: 2 identities, published are 96",
+        "train: 5 visible images, published: 22258: 22253 missing",
+        "train: 3 infrared images, published: 11909: 11906 missing",
+        "query: 5 infrared images, published: 3803: 3798 missing",
+        "query: 2 identities, published: 96",
     ):
         assert problem in report.problems
-    assert "gallery: 5 visible images, published are 6775 (unverified): 6770 missing" in report.remarks
+    assert "gallery: 5 visible images, published: 6775 (unverified): 6770 missing" in report.remarks
     with pytest.raises(DataError, match="not the published sysu-mm01:trainval"):
         read("sysu-mm01", tmp_path / "s", check="strict")
 

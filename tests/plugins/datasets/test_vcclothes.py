@@ -75,9 +75,9 @@ def test_what_does_not_match_as_a_whole_is_left_out_and_named(read: Open, tmp_pa
 
 def test_a_check_names_what_is_not_published(read: Open, tmp_path: Path) -> None:
     report = examine(read("vc-clothes", vc_clothes(tmp_path / "VC-Clothes"), check="off"))
-    assert "train: 3 images, published are 9449: 9446 missing" in report.problems
-    assert "train: 2 identities, published are 256" in report.problems
-    assert "query: 1 identities, published are 256 (unverified)" in report.remarks
+    assert "train: 3 images, published: 9449: 9446 missing" in report.problems
+    assert "train: 2 identities, published: 256" in report.problems
+    assert "query: 1 identities, published: 256 (unverified)" in report.remarks
     assert report.titles()[4] == "outfits / published"
     assert report.table()[0][4] == "3 / -"
 

@@ -69,7 +69,7 @@ class Truth:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Split, Path]:
-    """A target of 24 images of 32x16 (6 identities), and bodies whose height tells the image, whose width the angle."""
+    """Return a target of 24 images of 32x16 (6 identities), and bodies that encode image (height) and angle (width)."""
     place = tmp_path_factory.mktemp("gcl")
     target = read_market_folder(write_market_folder(place / "target", identities=6, seed=1)).train
     write_structure(place / "structure", len(target))
@@ -189,17 +189,17 @@ def test_what_cannot_be_an_identity_encoder_is_reported(world: tuple[Split, Path
         def forward(self, images: torch.Tensor, camids: Any = None) -> torch.Tensor:
             return super().forward(images) + super().forward(images.flip(3))
 
-    with pytest.raises(ReidbenchError, match=r"goes on from a trained identity encoder: name `finetune:`.*adapt: \["):
+    with pytest.raises(ReidbenchError, match=r"needs a trained identity encoder: set `finetune:`.*adapt: \["):
         arm(world, tmp_path, first=None)
-    with pytest.raises(ReidbenchError, match="one backbone, which Bare has not"):
+    with pytest.raises(ReidbenchError, match="one backbone; Bare has none"):
         arm(world, tmp_path, first=lambda: Bare(preprocess=Preprocess(SIZE)))
-    with pytest.raises(ReidbenchError, match="one backbone pass, and Twice makes 2"):
+    with pytest.raises(ReidbenchError, match="one backbone pass, but Twice makes 2"):
         arm(world, tmp_path, first=lambda: Twice(start().backbone, Preprocess(SIZE)))
 
 
 # ---------------------------------------------------------------------- turns and structure
 def test_six_angles_as_released_and_all_seven() -> None:
-    """Of 6000 draws each of 45 to 270 comes 1000 +- 150 times; 315 only when asked for, 0 never."""
+    """Each of 45 to 270 occurs 1000 +- 150 times in 6000 draws; 315 only on request, 0 never."""
     code = draw_angles(allowed_angles(ANGLES, "code"), 6000, stream(0, "angles"))
     assert set(code.tolist()) == {45, 90, 135, 180, 225, 270}
     assert all(abs(number - 1000) <= 150 for number in Counter(code.tolist()).values())
@@ -211,7 +211,7 @@ def test_six_angles_as_released_and_all_seven() -> None:
 
 
 def body(structure: torch.Tensor) -> tuple[list[int], list[int]]:
-    """(images, columns of its structure maps) that were drawn as by `write_structure`."""
+    """Return (images, columns of the structure maps) of a structure drawn by `write_structure`."""
     dark = structure[:, 0] < 1
     return (dark.any(2).sum(1) - 2).tolist(), (dark.any(1).sum(1) - 3).tolist()
 
@@ -248,7 +248,7 @@ def test_random_structure_is_never_the_images_own(world: tuple[Split, Path]) -> 
 
 
 def test_an_image_is_the_same_whenever_it_is_fetched(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """No augmentation but in the contrast's own classic arm; only the second view differs."""
+    """Only the contrast's own classic arm augments; otherwise only the second view differs."""
     one = arm(world, tmp_path)
     pair = np.array([2, 9])
     views = [one.views(pair, one.pictures(pair)) for _ in range(3)]
@@ -264,7 +264,7 @@ def test_an_image_is_the_same_whenever_it_is_fetched(world: tuple[Split, Path], 
 
 # ---------------------------------------------------------------------- stages
 def test_warm_up_leaves_the_encoder_untouched(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Parameters, batch-norm statistics and memory; generator and critic move; rates stay."""
+    """Encoder parameters, batch-norm statistics and memory stay; generator and critic change; rates stay."""
     one = arm(world, tmp_path)
     before = {name: digest(network) for name, network in networks(one).items()}
     line = one.warmup_epoch()
@@ -338,7 +338,7 @@ def test_passes_of_each_network_in_a_step(world: tuple[Split, Path], tmp_path: P
 
 
 def test_apart_the_encoder_learns_from_the_contrast_alone(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """Generator, discriminator and painter stay, there are two encodings, and the gradient is linear in the weight."""
+    """Generator, discriminator and initial encoder stay, images are encoded twice, the gradient is linear."""
     gradients = []
     for weight in (1.0, 2.0):
         one = ApartArm(context(world, tmp_path / str(weight), joint=False, view_weight=weight)[0])
@@ -515,7 +515,7 @@ def test_an_epoch_of_noise_takes_no_step(world: tuple[Split, Path], tmp_path: Pa
 
 
 def test_images_without_structure_are_left_out(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """They are in no batch and no cluster, and no row of the memory is theirs."""
+    """Images without structure are in no batch, in no cluster, and have no row in the memory."""
     write_structure(tmp_path / "holes", 24, missing=(3, 11))
     ctx, _, clusters = context(world, tmp_path / "run", structure=tmp_path / "holes")
     one: Any = JointArm(ctx)
@@ -559,23 +559,21 @@ def test_true_views_are_the_truths(world: tuple[Split, Path], tmp_path: Path) ->
 
 
 def test_too_few_images_and_strange_structure_are_reported(world: tuple[Split, Path], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="structure of 24 images, and the target has 23"):
+    with pytest.raises(DataError, match="holds structure of 24 images, but the target has 23"):
         arm((world[0].subset(range(23)), world[1]), tmp_path)
-    with pytest.raises(DataError, match="two or more target images, this target has 1"):
+    with pytest.raises(DataError, match="two or more target images, but the target has 1"):
         arm((world[0].subset([0]), world[1]), tmp_path, "gcl-contrast")
-    with pytest.raises(DataError, match="no structure folder"):
+    with pytest.raises(DataError, match="not a structure folder"):
         arm((world[0], tmp_path), tmp_path)
     ctx = dataclasses.replace(context(world, tmp_path)[0], image_size=(SIZE[0] * 2, SIZE[1]))
-    with pytest.raises(
-        DataError, match=f"structure of {SIZE[0]}x{SIZE[1]}, and the images have {SIZE[0] * 2}x{SIZE[1]}"
-    ):
+    with pytest.raises(DataError, match=f"structure maps are {SIZE[0]}x{SIZE[1]}, the images {SIZE[0] * 2}x{SIZE[1]}"):
         ARMS["gcl"][0](ctx)
 
 
 # ---------------------------------------------------------------------- what comes out
 @dataclasses.dataclass(frozen=True)
 class Whole:
-    """A whole training: its arm, what it logged, the encoder after each epoch, its clusters, its folder."""
+    """A whole training run: its arm, log, encoder after each epoch, clusters and folder."""
 
     arm: Any
     lines: Lines
@@ -602,7 +600,7 @@ def whole(world: tuple[Split, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_the_answer_is_the_encoder_alone(whole: Whole) -> None:
-    """The start's class and spec; neither generator nor batch matters to a feature."""
+    """The embedder has the start's class and spec; generator and batch do not change a feature."""
     one = copy.deepcopy(whole.arm)
     embedder = one.embedder
     assert type(embedder) is BackboneEmbedder
@@ -621,7 +619,7 @@ def test_the_answer_is_the_encoder_alone(whole: Whole) -> None:
 
 
 def test_the_last_epoch_counts_and_no_test_image_is_at_hand(whole: Whole) -> None:
-    """The answer is the encoder of the last epoch, not of one before; no context holds test images."""
+    """The result is the encoder of the last epoch; no context holds test images."""
     assert not {"query", "gallery"} & {field.name for field in dataclasses.fields(AdaptContext)}
     assert digest(whole.arm.embedder) == whole.encoders[-1] != whole.encoders[-2]
 
@@ -724,7 +722,7 @@ def test_log_says_what_to_watch(whole: Whole) -> None:
 
 @pytest.mark.parametrize("use", list(ARMS))
 def test_no_target_identity_is_read(world: tuple[Split, Path], tmp_path: Path, use: str, whole: Whole) -> None:
-    """With other persons in the place of the target's the result is bit-identical."""
+    """The result is bit-identical with other persons as the target's."""
     target = world[0]
     poisoned = Split.of_columns(target.root, target.paths, target.pids[::-1].copy(), target.camids)
     given = [(tmp_path / "poisoned", poisoned), *([] if use == "gcl" else [(tmp_path / "plain", target)])]
@@ -749,7 +747,7 @@ def test_a_killed_training_goes_on_bit_identical(
 
 
 def test_the_seed_decides_everything(world: tuple[Split, Path], tmp_path: Path) -> None:
-    """The same seed gives the same losses whatever the global generators; another one draws otherwise."""
+    """The same seed gives the same losses for any state of the global generators; another seed does not."""
     logs = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         torch.manual_seed(len(logs))

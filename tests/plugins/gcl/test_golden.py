@@ -1,4 +1,4 @@
-"""GCL's contrast and memory against the equations, written here in float64: three steps of a first stage's head."""
+"""GCL's contrast and memory against the equations in float64: three steps of a first stage's head."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def unit(values: torch.Tensor) -> torch.Tensor:
 
 
 def feature(images: torch.Tensor, known: Tensors) -> torch.Tensor:
-    """Pixels to batch norm's output in training."""
+    """Map pixels to batch norm's output in training."""
     values = images.double().flatten(1) @ known["backbone.weight"].t()
     values = values @ known["embedded.weight"].t() + known["embedded.bias"]
     values = (values - values.mean(0)) / (values.var(0, unbiased=False) + 1e-5).sqrt()

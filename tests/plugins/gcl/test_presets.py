@@ -1,4 +1,4 @@
-"""Recipes of GCL by hand, rehearsals, steps against those really taken, stand-ins for released files and folders."""
+"""Recipes of GCL by hand, rehearsals, predicted and real steps, stand-ins for released files and folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.recipes import counted_steps, preset, rehearsed, workload
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
-# What the scripts and the configuration of the released code say, and where the paper's forms differ.
+# values in the scripts and the configuration of the released code, and where the paper's forms differ
 CONTRAST = {
     "epochs": 20, "batch": 16, "lr": 3.5e-4, "momentum": 0.9, "identity_weight_decay": 5e-4, "milestones": (0.5,),
     "alpha": 0.2, "temperature": 0.04, "negatives": 8192, "k1": 30, "k2": 6, "min_samples": 4,
@@ -208,7 +208,7 @@ def test_a_pass_of_the_warm_up_is_counted_as_it_is_taken(people: Split, tmp_path
 
 
 def test_a_rehearsed_regressor_takes_the_steps_that_are_foretold(tmp_path: Path, registry: Registry) -> None:
-    """Of the tiny pool 72 pictures show a person; its encoder starts from a file that stands for torchvision's."""
+    """72 images of the tiny pool show a person; its encoder starts from a stand-in for torchvision's file."""
     pool = open_synthetic(SyntheticParams(world="crowd", size="tiny"), None, tmp_path / "pool")
     component, hidden = registry.get("preparer", "hmr-training"), pool.train.hide()
     stand_in = stood_in(

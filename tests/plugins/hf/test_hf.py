@@ -96,14 +96,14 @@ methods: {{wild: {{finetune: none}}}}
 def test_without_network_and_cache_there_is_one_sentence(cache: Any) -> None:
     params = HfParams(model="someone/wild")
     assert (params.config_file, params.weights_file) == (None, None)
-    with pytest.raises(ReidbenchError, match=r"someone/wild is neither in the cache .* nor can be fetched"):
+    with pytest.raises(ReidbenchError, match=r"someone/wild is not in the cache .* and cannot be fetched"):
         build(params, SIZE)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"model": "a/b/c"}, "is no name of a repository"),
+        ({"model": "a/b/c"}, "is not the name of a repository"),
         ({"config_file": "x/config.json", "revision": "v1"}, "revision is of a repository"),
         ({"config_file": "x/config.json", "labels": "none"}, "the weights are random"),
     ],

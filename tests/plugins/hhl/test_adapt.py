@@ -41,7 +41,7 @@ CAMERAS = 2
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Split, Split, Path]:
-    """Source and target of 24 images of 32x16 (6 identities, 2 cameras), and fakes: the image, tinted by camera."""
+    """Return source and target of 24 images of 32x16 (6 identities, 2 cameras), and fakes: images tinted by camera."""
     place = tmp_path_factory.mktemp("hhl")
     sets = [
         read_market_folder(write_market_folder(place / name, identities=6, seed=seed), name=name).train
@@ -94,7 +94,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def rows_of(rows: Composition) -> tuple[int, int, int]:
-    """Images to classify, P x K of the source's triplets, n_t x (1 + C) of the target."""
+    """Return numbers of rows: images to classify, P x K of the source's triplets, n_t x (1 + C) of the target."""
     return rows.classified, rows.identities * rows.images, rows.real * (1 + rows.fakes)
 
 
@@ -117,7 +117,7 @@ def test_rows_of_each_loss(loss: Any, source: int, target: int) -> None:
 
 
 def test_identities_come_in_runs_and_once_in_a_pass() -> None:
-    """Eight runs of eight equal identities; 3 steps of a pass over 26 identities meet 24 of them once."""
+    """Eight identities with eight images each are grouped; the 3 steps of a pass over 26 have 24 different ones."""
     labels = np.repeat(np.arange(26), 10)
     passes = batches.IdentityPasses(labels, 8, 8, seed=0)
     steps = [passes.at(step) for step in range(6)]
@@ -141,7 +141,7 @@ def test_passes_are_permutations_that_any_step_can_be_asked_for() -> None:
         assert len(set(seen.tolist())) == 9
     assert not np.array_equal(steps[0], steps[3])
     assert np.array_equal(batches.Passes(10, 3, seed=1, name="test").at(7), steps[7])
-    with pytest.raises(DataError, match="test: a batch of 11 asks for more than the 10"):
+    with pytest.raises(DataError, match="test: a batch of 11 exceeds the 10 available"):
         batches.Passes(10, 11, seed=0, name="test")
 
 
@@ -174,7 +174,7 @@ def test_positives_and_negatives_are_as_many_as_in_the_paper() -> None:
 
 
 def test_pseudo_identities_meet_no_source_identity() -> None:
-    """One for each target image, shared by its nine views, all above the source's."""
+    """Each target image has one pseudo identity, shared by its nine views, and above all of the source's."""
     labels = duke()[0].labels[64:].view(16, 9)
     assert (labels == labels[:, :1]).all()
     assert labels[:, 0].tolist() == list(range(702, 718))
@@ -186,7 +186,7 @@ def test_in_l_d_target_images_are_negatives_only() -> None:
     assert len(members.labels) == 80
     assert members.anchors.tolist() == [True] * 64 + [False] * 16
     assert len(set(members.labels[64:].tolist())) == 16
-    # A target image between two persons is what all their images are nearest to.
+    # A target image between two persons is the nearest neighbour of all their images.
     features = torch.cat([torch.arange(8.0).repeat_interleave(8), torch.full((16,), 3.5)])[:, None]
     loss, crossed = losses.batch_hard(features, members, 0.3)
     # distances to 3.5: 3.5 .5 .5 3.5 ...; persons 3 and 4 have it at .5, the others a neighbour at 1
@@ -236,7 +236,7 @@ def test_loss_at_the_start_is_the_papers() -> None:
 
 # ---------------------------------------------------------------------- the network
 def test_dropout_is_in_the_branch_of_classes_alone(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """The triplet branch is the same twice in training mode, the classes are not; half is dropped."""
+    """In training mode the triplet branch repeats, the classes do not; half of the values are dropped."""
     network = run(world, tmp_path, width=4096).network.train()
     images = torch.randn(6, 3, 32, 16, generator=stream(0, "images"))
     assert torch.equal(network(images, "embedding"), network(images, "embedding"))
@@ -251,7 +251,7 @@ def test_dropout_is_in_the_branch_of_classes_alone(world: tuple[Split, Split, Pa
 
 
 def test_every_parameter_is_in_one_group(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """And the backbone learns at a tenth; the official code's three forgotten modules only when asked for."""
+    """The backbone learns at a tenth; the three modules that the official code forgets are left out on request only."""
     one = run(world, tmp_path)
     base, new = one.optimiser.param_groups
     grouped = [id(parameter) for group in (base, new) for parameter in group["params"]]
@@ -272,7 +272,7 @@ def test_every_parameter_is_in_one_group(world: tuple[Split, Split, Path], tmp_p
 
 
 def test_rate_really_falls(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """To a tenth after 40 of 60 epochs."""
+    """The rate falls to a tenth after 40 of 60 epochs."""
     one = run(world, tmp_path, epochs=60)
     rates = []
     for epoch in range(60):
@@ -288,7 +288,7 @@ def test_rate_really_falls(world: tuple[Split, Split, Path], tmp_path: Path) -> 
 def test_each_kind_of_image_is_normalised_by_itself(
     world: tuple[Split, Split, Path], tmp_path: Path, loss: Any, forwards: int
 ) -> None:
-    """Three forwards, not one over all, and the target's is the last."""
+    """A step takes three forward passes instead of one over all images, the target's last."""
     one = run(world, tmp_path, loss=loss)
     one.network.train()
     seen: list[int] = []
@@ -301,7 +301,7 @@ def test_each_kind_of_image_is_normalised_by_itself(
 
 
 def test_without_weight_the_triplet_changes_no_gradient(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """beta 0 has the baseline's gradient for backbone and classifier; beta scales the triplet alone."""
+    """beta 0 gives the baseline's gradient for backbone and classifier; beta scales the triplet loss only."""
     gradients = {}
     for name, params in {"none": {"loss": "none"}, "zero": {"beta": 0.0}, "half": {}, "whole": {"beta": 1.0}}.items():
         one = run(world, tmp_path, **params)
@@ -330,7 +330,7 @@ def test_loss_is_the_sum_of_its_parts(world: tuple[Split, Split, Path], tmp_path
 def test_real_and_fakes_stand_together_and_are_augmented_apart(
     world: tuple[Split, Split, Path], tmp_path: Path
 ) -> None:
-    """Image, its fake by camera 1, by camera 2; equal pictures leave the augmentation different."""
+    """Rows are the image, its fake by camera 1, and by camera 2; augmentation differs even for equal images."""
     one = run(world, tmp_path)
     rows = one.targets.at(4)
     pixels = one.target_pixels(4).view(3, 3, 32, 16, 3).int()
@@ -347,7 +347,7 @@ def test_real_and_fakes_stand_together_and_are_augmented_apart(
 
 
 def test_crops_of_stored_pictures(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """A network of 16x8: crops keep pixels of the 32x16 that are stored, of real images and of fakes."""
+    """With a network of 16x8, crops are cut from the stored 32x16 pixels, of real images and of fakes."""
     small = (16, 8)
     found = {}
     for kind in ("resized", "original"):
@@ -380,7 +380,7 @@ def test_crops_of_stored_pictures(world: tuple[Split, Split, Path], tmp_path: Pa
 
 
 def test_crops_of_stored_pictures_resumed_with_workers(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """The killed run makes batches ahead with two workers, the other in its step."""
+    """The killed run makes batches ahead with two workers, the other run within its step."""
 
     def made(out: Path, die_after: int) -> Any:
         ctx, lines = context(world, out, die_after=die_after)
@@ -420,7 +420,7 @@ def test_training_is_as_long_as_the_sources_passes(world: tuple[Split, Split, Pa
 
 
 def test_feature_is_the_backbones_at_unit_length(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """Neither of the branches: setting their layers to zero changes nothing."""
+    """The feature comes from neither branch: setting their layers to zero changes nothing."""
     one = run(world, tmp_path)
     one.train()
     embedder = one.embedder.eval()
@@ -435,7 +435,7 @@ def test_feature_is_the_backbones_at_unit_length(world: tuple[Split, Split, Path
 
 
 def test_no_target_identity_is_read(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """With poisoned target pids the result is bit-identical."""
+    """The result is bit-identical with poisoned target pids."""
     target = world[1]
     poisoned = Split.of_columns(target.root, target.paths, target.pids[::-1].copy(), target.camids)
     embedders = [
@@ -456,7 +456,7 @@ def test_a_killed_training_goes_on_bit_identical(
 
 
 def test_clusters_are_those_of_the_features(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """Each image of a batch is of another cluster, and there are as many clusters as asked for."""
+    """Each image of a batch is of another cluster, and the number of clusters is the requested one."""
     one = run(world, tmp_path, sampling="cluster", clusters=5)
     one._cluster()
     assert one.clusters is not None
@@ -468,7 +468,7 @@ def test_clusters_are_those_of_the_features(world: tuple[Split, Split, Path], tm
 
 
 def test_style_counts_in_the_distances(world: tuple[Split, Split, Path], tmp_path: Path) -> None:
-    """Only cameras other than the image's own count; a network blind to colour moves for none."""
+    """Only cameras other than the image's own count; a network blind to colour has distance 0."""
     from reidbench_hhl import invariance
 
     one = run(world, tmp_path)
@@ -494,7 +494,7 @@ def test_style_counts_in_the_distances(world: tuple[Split, Split, Path], tmp_pat
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"loss": "L_C", "target_images": 1}, "needs target_images of 2"),
+        ({"loss": "L_C", "target_images": 1}, "needs target_images of at least 2"),
         ({"loss": "L_D", "target_images": 1}, "cannot be batch-normalised"),
         ({"sampling": "cluster", "clusters": 2}, "2 clusters are too few"),
         ({"sampling": "cluster", "target_images": 0}, "sampling: cluster needs"),
@@ -511,14 +511,14 @@ def test_what_is_missing_is_reported(world: tuple[Split, Split, Path], tmp_path:
     ctx, _ = context(world, tmp_path)
     with pytest.raises(DataError, match="needs a source of two or more"):
         adapt.HHL(replace(ctx, source=None))
-    with pytest.raises(DataError, match="source images to classify: a batch of 25 asks for more than the 24"):
+    with pytest.raises(DataError, match="source images to classify: a batch of 25 exceeds the 24 available"):
         run(world, tmp_path, id_batch=25)
     with pytest.raises(DataError, match="identities of a triplet batch: a batch of 7"):
         run(world, tmp_path, identities=7)
 
 
 def test_styles_are_stages_of_their_own_shared_by_seeds_and_methods(tmp_path: Path, market: Path) -> None:
-    """Two methods, two seeds, one StarGAN; fakes, sheet and protocol words lie where they should."""
+    """Two methods and two seeds share one StarGAN; fakes, sheet and protocol words are where they should be."""
     other = write_market_folder(tmp_path / "other", seed=9)
     gan = "{use: stargan, channels: 4, blocks: 1, critic_channels: 4, critic_layers: 3, batch: 4, steps: 6}"
     small = "epochs: 1, id_batch: 8, identities: 2, images: 2, target_images: 2, width: 16, embedding: 8, probe: 2"

@@ -1,4 +1,4 @@
-"""HHL's network and loss against the equations, written here in float64, for every choice of the triplet's rows."""
+"""HHL's network and loss against the equations in float64, for every choice of the triplet's rows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_loss_is_the_papers(loss: Any) -> None:
     count = REAL * (1 + composition.fakes)
     images = wave(20, len(LABELS) + len(MEMBERS) + count, 3, *SIZE).float()
     classified, source, target = images.split([len(LABELS), len(MEMBERS), count])
-    one = object.__new__(HHL)  # a run without a source, a target and styles: its loss needs none
+    one = object.__new__(HHL)  # the loss needs a run, but no source, target or styles
     one.params, one.composition, one.classes = params, composition, CLASSES
     one.network = network(params)
     one.ctx, one.update = Fabric(), Fabric()  # type: ignore[assignment]
@@ -104,7 +104,7 @@ def test_the_loss_is_the_papers(loss: Any) -> None:
 
 
 class Fabric:
-    """What a loss asks of a context and of an update: a device, and no other precision."""
+    """The parts of a context and an update that a loss uses: a device, and full precision."""
 
     def __init__(self) -> None:
         self.fabric = cpu_fabric()

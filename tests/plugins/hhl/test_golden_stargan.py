@@ -1,4 +1,4 @@
-"""HHL's StarGAN against its equations, written here in float64 without torch's layers: both networks, losses, steps.
+"""HHL's StarGAN against its equations in float64, without torch's layers: both networks, losses, steps.
 
 Choi et al. (CVPR 2018), equations 2 to 7, with the gradient penalty of Gulrajani et al. (2017).
 """
@@ -51,7 +51,7 @@ class PaperGenerator:
         return x + self.normed(convolved(y, self.known[f"{name}.body.3.weight"], pad=1), f"{name}.body.4")
 
     def __call__(self, images: torch.Tensor, cameras: torch.Tensor) -> torch.Tensor:
-        """The camera is a map of ones among maps of zeros behind the colours."""
+        """The camera is a map of ones among maps of zeros after the colours."""
         maps = torch.zeros(len(images), CAMERAS, *SIZE, dtype=torch.float64)
         maps[range(len(images)), cameras] = 1
         x = self.layer(torch.cat([images, maps], 1), 0, 1, 3)
@@ -63,7 +63,7 @@ class PaperGenerator:
 
 
 def enlarged(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """A transposed 4x4 convolution of stride 2: each pixel adds its kernel to the output, whose rim of 1 is cut off."""
+    """Transposed 4x4 convolution of stride 2: each pixel adds its kernel to the output; a border of 1 is cut off."""
     batch, _, height, width = x.shape
     out = torch.zeros(batch, weight.shape[1], 2 * height + 2, 2 * width + 2, dtype=x.dtype)
     for row in range(4):
@@ -76,7 +76,7 @@ def enlarged(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 class PaperCritic:
-    """D(x) on plain tensors: the map of realness and the camera's logits."""
+    """D(x) on plain tensors: the realness map and the camera logits."""
 
     def __init__(self, known: Tensors) -> None:
         self.known = known
@@ -124,7 +124,7 @@ def generator_terms(generator: PaperGenerator, critic: PaperCritic, images: torc
 
 
 class Adam:
-    """Kingma and Ba's equations for the gradients that a network was found with."""
+    """Kingma and Ba's equations for the network's current gradients."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -136,7 +136,7 @@ class Adam:
         self.before = {name: weight.detach().clone() for name, weight in self.network.named_parameters()}
 
     def check(self, whose: str, rate: float) -> None:
-        """The network's weights are where its gradients and `rate` lead from those that were remembered."""
+        """Check that the network's gradients and `rate` lead from the remembered weights to its weights."""
         self.steps += 1
         for name, weight in self.network.named_parameters():
             assert weight.grad is not None

@@ -1,4 +1,4 @@
-"""Recipes of HHL and its StarGAN by hand, rehearsals, steps against those really taken, a folder's stand-in."""
+"""Recipes of HHL and its StarGAN by hand, rehearsals, predicted and real steps, a folder's stand-in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.recipes import counted_steps, preset, rehearsed, workload
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MARKET, DUKE = Amount(12_936, 751, 6), Amount(16_522, 702, 8)
-# What the paper and the official code say.
+# as stated by the paper and the official code
 STARGAN = {
     "batch": 16, "lr": 1e-4, "betas": (0.5, 0.999), "critic_steps": 5, "camera_weight": 1, "cycle_weight": 10,
     "penalty_weight": 10, "identity_weight": 0, "blocks": 6, "channels": 64,
@@ -115,7 +115,7 @@ def network() -> Backbone:
 def test_a_rehearsed_hhl_on_a_stand_in_takes_the_steps_that_are_foretold(
     pattern: str, people: Split, tmp_path: Path, registry: Registry
 ) -> None:
-    """A folder that stands for a released one has every file that is asked for."""
+    """A stand-in for a released folder has every requested file."""
     folder = tmp_path / "folder"
     folder.mkdir()
     asked = CamStyleFolderParams(folder=Path("of/the/user"), pattern=pattern)

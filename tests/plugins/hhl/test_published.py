@@ -1,4 +1,4 @@
-"""HHL's published numbers and start: the AP rule beside measured rows, ImageNet weights, stride 2, no step before."""
+"""HHL's published numbers and start: the AP rule of measured rows, ImageNet weights, stride 2, no fine-tuning."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def matrix(registry: plugins.Registry, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_each_published_map_is_trapezoid() -> None:
-    """Those of HHL's rows, in tables and figures; of the methods that the paper cites the rule is not always known."""
+    """HHL's rows in tables and figures are trapezoid; the rule of methods that the paper cites is not always known."""
     published = reidbench_hhl.HHL.published
     rules = [number.ap for number in published if number.metric == "mAP" and number.row.startswith("HHL")]
     assert len(rules) > 10
@@ -44,19 +44,19 @@ def test_each_published_map_is_trapezoid() -> None:
     [("step", ("other AP rule: published trapezoid, measured here step",)), ("trapezoid", ())],
 )
 def test_the_rule_is_said_beside_a_measured_map(matrix: Benchmark, ap: str, warnings: tuple[str, ...]) -> None:
-    """The README's matrix measures as published; under step AP each published line that has an mAP warns."""
+    """The README's matrix measures as published; under step AP each published line with an mAP warns."""
     (judge,) = matrix.evaluate
     judge = replace(judge, params=judge.params.model_copy(update={"ap": ap}))
     (recipe,) = [recipe for recipe in matrix.methods if recipe.name == "L_CD"]
     for task in matrix.tasks:
         found = list(compared(matrix, recipe, task, judge, MEASURED))
-        assert len(found) == 4  # L_T to L_CD; S is no row of hhl
+        assert len(found) == 4  # L_T to L_CD; hhl has no row S
         assert all(one.warnings == warnings for one in found)
         assert all("last stride 2" in one.line.first.row for one in found)
 
 
 def test_the_start_is_imagenet_at_stride_2_with_no_step_before(matrix: Benchmark) -> None:
-    """No row fine-tunes, so hhl starts from the backbone as it comes; features of unit length, trapezoid AP."""
+    """No row fine-tunes, so hhl starts from the ImageNet backbone; features have unit length, AP is trapezoid."""
     kinds = {kind for recipe in matrix.methods for kind, _ in recipe.steps}
     assert kinds == {"adapt"}
     backbone: Any = matrix.methods[0].backbone

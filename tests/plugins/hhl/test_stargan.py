@@ -61,7 +61,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_layers_are_the_papers() -> None:
-    """7x7, two halvings, six blocks, two doublings, 7x7; no bias, no reflection; logits from a (4, 2) kernel."""
+    """7x7, two halvings, six blocks, two upsamplings, 7x7; no bias, no reflection; logits from a (4, 2) kernel."""
     generator, critic = Generator(8), Discriminator((256, 128), 8)
     layers = [m for m in generator.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
     assert [layer.out_channels for layer in layers] == [64, 128, *[256] * 13, 128, 64, 3]
@@ -83,12 +83,12 @@ def test_shapes_of_small_networks() -> None:
     assert (generator(images, cameras) - generator(images, cameras.flip(0))).abs().mean() > 1e-3  # a camera counts
     realness, logits = Discriminator((64, 32), 5, 4, 4)(images)
     assert (realness.shape, logits.shape) == ((2, 1, 4, 2), (2, 5))
-    with pytest.raises(DataError, match="64x32 can be halved 5 times, not 6: set `critic_layers`"):
+    with pytest.raises(DataError, match="64x32 can be halved 5 times, not 6: lower `critic_layers`"):
         Discriminator((64, 32), 5)
 
 
 def test_an_image_never_depends_on_its_batch() -> None:
-    """Instance statistics, in training and evaluation mode alike."""
+    """Statistics are per image, in training and in evaluation mode."""
     generator = Generator(3, 4, 1)
     images, cameras = pictures(16, 3, 16, 16), torch.arange(16) % 3
     together = generator.train()(images, cameras)
@@ -108,7 +108,7 @@ def test_penalty_of_a_linear_critic_is_its_norm() -> None:
 
 
 def test_penalty_is_taken_between_image_and_fake() -> None:
-    """Of D(z) = |z|^2 / 2 the gradient is z itself, so the points are seen in the value."""
+    """The gradient of D(z) = |z|^2 / 2 is z itself, so the value shows the points."""
     images, fakes, alpha = pictures(5, 3, 4, 4), pictures(5, 3, 4, 4, seed=1), torch.rand(5, 1, 1, 1)
     points = alpha * images + (1 - alpha) * fakes
     expected = (points.flatten(1).norm(dim=1) - 1).pow(2).mean()
@@ -123,7 +123,7 @@ def test_penalty_is_taken_between_image_and_fake() -> None:
 
 @pytest.mark.parametrize("identity", [0.0, 5.0])
 def test_losses_are_their_terms(split: Split, tmp_path: Path, identity: float) -> None:
-    """D: fake - real + camera + 10 penalty; G: -fake + camera + 10 cycle + the identity term when asked for."""
+    """D: fake - real + camera + 10 penalty; G: -fake + camera + 10 cycle + the identity term if it has a weight."""
     ctx, _ = context(split.hide(), tmp_path, identity_weight=identity)
     run = stargan.StarGan(ctx)
     images, cameras, wanted = run.batch(0)
@@ -154,7 +154,7 @@ def test_wanted_cameras_are_the_batchs_own_in_another_order(split: Split, tmp_pa
 
 
 def test_rate_is_constant_to_the_middle_and_ends_near_zero() -> None:
-    """Under 1 % at the end; in the code that HHL used it is 99.9 %."""
+    """The rate ends under 1 % of its start; in the code that HHL used it ends at 99.9 %."""
     rates = [stargan.decay(step, 1000, 0.5) for step in range(1000)]
     assert set(rates[:500]) == {1.0}
     assert rates[750] == pytest.approx(0.5)
@@ -163,7 +163,7 @@ def test_rate_is_constant_to_the_middle_and_ends_near_zero() -> None:
 
 
 def test_training_updates_both_networks_as_often_as_it_should(split: Split, tmp_path: Path) -> None:
-    """The generator floor(23 / 5) = 4 times, at the steps 5, 10, 15 and 20."""
+    """The generator is updated floor(23 / 5) = 4 times, at the steps 5, 10, 15 and 20."""
     ctx, lines = context(split.hide(), tmp_path)
     run = stargan.StarGan(ctx)
     before = {name: tensor.clone() for name, tensor in run.generator.state_dict().items()}
@@ -182,7 +182,7 @@ def test_passes_count_when_no_steps_are_given(split: Split, tmp_path: Path) -> N
 
 
 def test_files_are_all_images_in_all_cameras(split: Split, tmp_path: Path) -> None:
-    """n x C files, own camera included, named by opaque ids; the same again on a second run."""
+    """n x C files, own camera included, named by opaque ids; a second run gives the same."""
     hidden = split.hide()
     for name in ("first", "second"):
         stargan.prepare(context(hidden, tmp_path / name)[0])
@@ -193,7 +193,7 @@ def test_files_are_all_images_in_all_cameras(split: Split, tmp_path: Path) -> No
 
 
 def test_no_identity_is_read(split: Split, tmp_path: Path) -> None:
-    """With the identities shuffled the generator is bit-identical; with other cameras it is not."""
+    """The generator is bit-identical with shuffled identities; with other cameras it is not."""
     shuffled = Split.of_columns(split.root, split.paths, split.pids[::-1].copy(), split.camids)
     moved = Split.of_columns(split.root, split.paths, split.pids, np.roll(split.camids, 1))
     states = []
@@ -205,7 +205,7 @@ def test_no_identity_is_read(split: Split, tmp_path: Path) -> None:
 
 
 def test_a_killed_training_goes_on_bit_identical(split: Split, tmp_path: Path) -> None:
-    """The checkpoint is of the block before: 3 lines are logged before the kill."""
+    """The checkpoint is from the block before: 3 lines are logged before the kill."""
     hidden = split.hide()
 
     def made(out: Path, die_after: int) -> Any:
@@ -217,14 +217,14 @@ def test_a_killed_training_goes_on_bit_identical(split: Split, tmp_path: Path) -
 
 
 def test_training_makes_the_cycle_shorter(split: Split, tmp_path: Path) -> None:
-    """With a generator step after each of 100: the slow test of styles has the 30 % of a real training."""
+    """The generator steps after each of the 100 critic steps; the slow test of styles checks a real training's 30 %."""
     ctx, lines = context(split.hide(), tmp_path, steps=100, save_every=20, critic_steps=1, enlarge=1.0, lr=2e-3)
     stargan.StarGan(ctx).train()
     assert lines[-1]["cycle"] < 0.8 * lines[0]["cycle"]
 
 
 def test_after_training_the_camera_decides_the_output(tmp_path: Path) -> None:
-    """Outputs of two cameras differ by more than .02, and towards what those cameras do: one is darker."""
+    """Outputs of two cameras differ by more than .02, in the direction of the cameras: one is darker."""
     draws = np.random.Generator(np.random.PCG64(0))
     rows = []
     for number in range(24):
@@ -262,13 +262,13 @@ def test_labels_are_ranks_and_files_are_camera_numbers(split: Split, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "params", "message"),
     [
-        (lambda s: s.subset(np.flatnonzero(s.camids == 0)), {}, "one camera alone has no style"),
+        (lambda s: s.subset(np.flatnonzero(s.camids == 0)), {}, "one camera has no other style"),
         (
             lambda s: Split.of_columns(s.root, s.paths, s.pids, np.full(24, -1)),
             {},
             "no camera of these images is known",
         ),
-        (lambda s: s, {"batch": 25}, "a batch of 25 asks for more than the 24"),
+        (lambda s: s, {"batch": 25}, "a batch of 25 exceeds the 24 available"),
         (lambda s: s, {"critic_layers": 5}, "16x16 can be halved 4 times, not 5"),
         (lambda s: s, {"size": [12, 16]}, "12x16 can be halved 2 times, not 3"),
     ],
@@ -281,7 +281,7 @@ def test_what_cannot_be_trained_is_refused(
 
 
 def test_sizes_that_the_generator_cannot_halve(split: Split, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="18x16 does not do: set `size`"):
+    with pytest.raises(DataError, match="which 18x16 does not allow: set `size`"):
         stargan.StarGan(context(split.hide(), tmp_path, size=(18, 16))[0])
     with pytest.raises(ValueError, match="multiples of 4"):
         StarGanParams(size=(18, 16))

@@ -1,4 +1,4 @@
-"""Style folders: names, sheets, readers, preparers that train nothing; slow: what a trained StarGAN is worth."""
+"""Style folders: names, sheets, readers, preparers without training; slow: the value of a trained StarGAN."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def context(
 
 
 def release(folder: Path, split: Split, pattern: str, cameras: int) -> Path:
-    """A folder as somebody would release it: every picture is one grey that tells image and camera."""
+    """Write a released folder: every image is one grey that encodes image and camera."""
     folder.mkdir()
     for number, (path, camera) in enumerate(zip(split.paths, split.camids, strict=True)):
         for k in range(1, cameras + 1):
@@ -54,7 +54,7 @@ def release(folder: Path, split: Split, pattern: str, cameras: int) -> Path:
 
 
 def numbers(split: Split) -> np.ndarray:
-    """Of each image of the hidden split its place in the labelled one."""
+    """Return the index in the labelled split of each image of the hidden split."""
     from reidbench.data.hidden import hidden_order
 
     return hidden_order(len(split))
@@ -62,7 +62,7 @@ def numbers(split: Split) -> np.ndarray:
 
 # ---------------------------------------------------------------------- a released folder
 def test_a_released_folder_is_joined_by_file_name(split: Split, tmp_path: Path) -> None:
-    """HHL's layout <stem>_fake_<k>: opaque names, the benchmark's size, no pixel changed."""
+    """HHL's layout <stem>_fake_<k> keeps all pixels at the benchmark's size, under opaque names."""
     folder = release(tmp_path / "released", split, "{stem}_fake_{k}.jpg", 2)
     ctx = context(split, tmp_path / "out", CamStyleFolderParams(folder=folder))
     preparers.camstyle_folder(ctx)
@@ -75,7 +75,7 @@ def test_a_released_folder_is_joined_by_file_name(split: Split, tmp_path: Path) 
 
 
 def test_camstyles_own_layout_has_no_file_for_the_own_camera(split: Split, tmp_path: Path) -> None:
-    """<stem>_fake_<a>to<b>: at a = b the style is the image itself."""
+    """<stem>_fake_<a>to<b>: for a = b the style is the image itself."""
     pattern = "{stem}_fake_{own}to{k}.jpg"
     folder = release(tmp_path / "released", split, pattern, 2)
     for path, camera in zip(split.paths, split.camids, strict=True):
@@ -91,7 +91,7 @@ def test_camstyles_own_layout_has_no_file_for_the_own_camera(split: Split, tmp_p
 
 
 def test_what_is_missing_is_counted_and_not_named(split: Split, tmp_path: Path) -> None:
-    """File names tell persons, so the message has none."""
+    """File names identify persons, so the message has none."""
     folder = release(tmp_path / "released", split, "{stem}_fake_{k}.jpg", 2)
     gone = folder / f"{Path(split.paths[0]).stem}_fake_2.jpg"
     gone.unlink()
@@ -105,7 +105,7 @@ def test_what_is_missing_is_counted_and_not_named(split: Split, tmp_path: Path) 
     with pytest.raises(DataError, match="own cameras are unknown"):
         preparers.camstyle_folder(context(unknown, tmp_path / "out", params))
     for pattern in ("{stem}_fake.jpg", "fake_{k}.jpg"):
-        with pytest.raises(ValueError, match="must hold"):
+        with pytest.raises(ValueError, match="must contain"):
             CamStyleFolderParams(folder=folder, pattern=pattern)
 
 
@@ -117,7 +117,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_the_oracle_renders_again(station: Any, tmp_path: Path) -> None:
-    """Every fake is the truth's restyle with noise of its own, up to JPEG; draws differ by noise alone."""
+    """Every fake is the true restyle up to noise and JPEG; draws differ only by noise."""
     few = station.train.subset(range(6))
     ctx = context(few, tmp_path, OracleStyleParams(draws=2), truth=station.truth, size=(48, 24))
     preparers.oracle_style(ctx)
@@ -180,7 +180,7 @@ def test_the_sheet_has_a_row_for_each_person_and_a_column_for_each_camera(split:
 
 
 def test_variants_are_drawn_and_others_are_not(split: Split, tmp_path: Path) -> None:
-    """A variant is drawn for each image and style; with one variant the generator is left alone."""
+    """A variant is drawn for each image and style; with one variant nothing is drawn."""
     ctx = context(split, tmp_path, SelfStyleParams())
 
     def make(indices: np.ndarray) -> np.ndarray:
@@ -201,10 +201,10 @@ def test_variants_are_drawn_and_others_are_not(split: Split, tmp_path: Path) -> 
 
 def test_a_folder_of_other_images_is_refused(split: Split, tmp_path: Path) -> None:
     ctx = context(split, tmp_path, SelfStyleParams())
-    with pytest.raises(DataError, match=r"no styles\.json"):
+    with pytest.raises(DataError, match=r"not a style folder: styles\.json is missing"):
         styles.Fakes(tmp_path, ctx.split, (32, 16))
     preparers.self_style(ctx)
-    with pytest.raises(DataError, match="styles of 16 images, and the target has 3"):
+    with pytest.raises(DataError, match="holds styles of 16 images, but the target has 3"):
         styles.Fakes(tmp_path, ctx.split.subset([0, 1, 2]), (32, 16))
     assert json.loads((tmp_path / "styles.json").read_text())["styles"] == [1, 2]
     (tmp_path / f"{ctx.split.ids[4]}_fake_2.jpg").unlink()
@@ -212,9 +212,9 @@ def test_a_folder_of_other_images_is_refused(split: Split, tmp_path: Path) -> No
         styles.Fakes(tmp_path, ctx.split, (32, 16)).fetch(np.array([4]), stream(0, "none"))
 
 
-# ---------------------------------------------------------------------- what styles are worth
+# ---------------------------------------------------------------------- value of styles
 def test_the_judge_tells_the_truth_from_copies(station: Any, tmp_path: Path) -> None:
-    """The truth's own renders are near it and copies are exactly as far as copies; readings by the judge's formulas."""
+    """The true renders score near the truth and copies score as copies; values follow the judge's formulas."""
     from benchmarks.style_model import Judged, _truth
     from reidbench.training import image_source
 
@@ -238,7 +238,7 @@ def test_a_trained_stargan_does_what_it_should(tmp_path: Path, figure: Callable[
     """On `station`, small: 12 minutes of one core, without and with the identity term.
 
     Requested camera over 60 % of fakes (chance 17 %), persons well above chance, cycle under 30 % of its start; with
-    the identity term a fake's person is nearer to the true re-render than the unmodified picture is.
+    the identity term a fake's person is nearer to the true re-render than the unmodified image is.
     """
     from benchmarks.style_model import Judged, judge
     from reidbench.data.hidden import hidden_order

@@ -217,7 +217,7 @@ def test_without_network_and_cache_there_is_one_sentence(market: Path, tmp_path:
     assert params.weights_file is None
     with pytest.raises(ReidbenchError) as caught:
         build(params, SIZE)
-    assert str(caught.value).startswith(f"timm/{NAME} is neither in the cache {tmp_path / 'hub'} nor can be fetched")
+    assert str(caught.value).startswith(f"timm/{NAME} is not in the cache {tmp_path / 'hub'} and cannot be fetched")
     assert "\n" not in str(caught.value)
     assert key_of(market, tmp_path, "")  # a plan can be made all the same
 
@@ -267,7 +267,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ({"model": "mixer_s32_224"}, "no weights of mixer_s32_224 on the hub"),
         ({"model": NAME, "pretrained": False, "labels": "none"}, "the weights are random"),
         ({"model": NAME, "pretrained": False, "revision": "v1"}, "revision is of pretrained weights"),
-        ({"model": "crossvit_9_240", "pretrained": False}, "gives no single vector"),
+        ({"model": "crossvit_9_240", "pretrained": False}, "does not return a single vector"),
     ],
 )
 def test_wrong_parameters(given: dict[str, Any], words: str) -> None:

@@ -93,7 +93,7 @@ def one_step(run: Run, *, frozen: bool = False, **changes: float) -> Any:
 
 # ---------------------------------------------------------------------- parameters and schedules
 def test_defaults_are_the_papers() -> None:
-    """Each default of the released code, as TransReID-SSL's scripts leave it."""
+    """Each default of the released code, as TransReID-SSL's scripts use it."""
     params = DinoParams()
     assert (params.epochs, params.batch, params.peak_lr, params.final_lr, params.warmup_epochs) == (
         100, 512, pytest.approx(1e-3), 1e-6, 10
@@ -142,7 +142,7 @@ def test_schedule_by_hand() -> None:
 
 
 def test_settings_reach_the_optimiser(pool: HiddenSplit, tmp_path: Path) -> None:
-    """At every step; no decay for vectors at any, and 0 as the first rate leaves the student alone."""
+    """Rates and decay at every step; vectors never decay, and the first rate of 0 does not change the student."""
     run = started(pool, tmp_path, epochs=2, freeze_last_layer=0)
     before = weights(run.networks.student)
     seen = []
@@ -161,7 +161,7 @@ def test_settings_reach_the_optimiser(pool: HiddenSplit, tmp_path: Path) -> None
 
 # ---------------------------------------------------------------------- loss and centre
 def test_what_counts_as_a_collapse() -> None:
-    """Uniform outputs, or one output for all; not sharp outputs that differ from image to image."""
+    """Uniform outputs, or one output for all, are collapses; sharp outputs that differ between images are not."""
     most = math.log(256)
     assert "uniform" in collapse(0.995 * most, most, 256)
     assert "one output for all" in collapse(0.005 * most, 0.005 * most, 256)
@@ -176,19 +176,21 @@ def test_what_counts_as_a_collapse() -> None:
 
 
 def test_a_collapse_stops_the_run_after_its_grace() -> None:
-    """Outputs are uniform at the start by nature; epochs in a row count, and a checkpoint keeps their number."""
+    """Outputs are uniform at the start; consecutive epochs count, and a checkpoint stores their number."""
     guard = Collapse(2)
     for epoch, kind in enumerate(("uniform", "uniform", "", "uniform")):
         guard.check(kind, epoch)
     again = Collapse(2)
     again.load_state_dict(guard.state_dict())
     again.check("uniform", 4)
-    with pytest.raises(ReidbenchError, match="collapsed for 3 epochs up to epoch 6: uniform; a lower teacher_temp"):
+    with pytest.raises(
+        ReidbenchError, match="collapsed for 3 epochs up to epoch 6: uniform; on small pools try a lower teacher_temp"
+    ):
         again.check("uniform", 5)
 
 
 def test_a_run_that_collapses_fails(pool: HiddenSplit, tmp_path: Path) -> None:
-    """A teacher temperature of 100 makes all outputs uniform; within the grace that is let pass."""
+    """A teacher temperature of 100 makes all outputs uniform; within the grace the run continues."""
     ctx, lines = context(pool, tmp_path / "a", teacher_temperature=100, collapse_grace=1)
     with pytest.raises(ReidbenchError, match="collapsed for 2 epochs up to epoch 2: the teacher's outputs are uniform"):
         pretrain(ctx)
@@ -206,7 +208,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pool: HiddenSplit, tmp_path: Pa
 
 # ---------------------------------------------------------------------- networks
 def test_the_teacher_sees_two_views_and_the_student_all(pool: HiddenSplit, tmp_path: Path) -> None:
-    """And local views with fewer tokens."""
+    """Views of one size pass together, also local views with fewer tokens."""
     run = started(pool, tmp_path, local_crops=3)
     seen: dict[str, list[tuple[int, int]]] = {"student": [], "teacher": []}
     for name, lengths in seen.items():
@@ -236,7 +238,7 @@ def test_both_networks_start_equal(backbone: Callable[[], Backbone], pool: Hidde
 
 
 def test_the_teacher_is_an_average_of_students(pool: HiddenSplit, tmp_path: Path) -> None:
-    """After each step teacher = m teacher + (1 - m) student, of the student as it is after the step."""
+    """After each step teacher = m teacher + (1 - m) student, with the student after the step."""
     run = started(pool, tmp_path)
     before = {name: weight.clone() for name, weight in run.networks.teacher.named_parameters()}
     one_step(run, momentum=0.7)
@@ -259,7 +261,7 @@ def test_rows_of_the_last_layer_keep_length_one(pool: HiddenSplit, tmp_path: Pat
         vectors = torch.randn(64, 24) * 10
         if fixed:
             assert head(vectors).abs().max() <= 1 + 1e-5
-            assert (head.last_layer.weight_v.norm(dim=1) - 1).abs().max() > 0.01  # the direction's own length is free
+            assert (head.last_layer.weight_v.norm(dim=1) - 1).abs().max() > 0.01  # the length of the direction is free
     assert (lengths[True] - 1).abs().max() < 1e-5
     assert (lengths[False] - 1).abs().max() > 1e-3
 
@@ -311,7 +313,7 @@ def test_gradients_are_clipped_one_tensor_at_a_time() -> None:
 
 @pytest.mark.parametrize(("clip", "most"), [(1e-4, 1e-4), (0.0, math.inf)])
 def test_a_step_clips(clip: float, most: float, pool: HiddenSplit, tmp_path: Path) -> None:
-    """Every tensor of the student, in a real step; 0 turns it off."""
+    """In a real step every tensor of the student is clipped; 0 disables it."""
     run = started(pool, tmp_path, clip=clip)
     one_step(run)
     norms = [float(weight.grad.norm()) for weight in run.networks.student.parameters() if weight.grad is not None]
@@ -322,7 +324,7 @@ def test_a_step_clips(clip: float, most: float, pool: HiddenSplit, tmp_path: Pat
 
 @pytest.mark.parametrize("backbone", [vit, ics, resnet])
 def test_groups_of_the_weight_decay(backbone: Callable[[], Backbone]) -> None:
-    """Vectors do not decay; positions and class token do; nothing is left out."""
+    """Vectors do not decay; positions and class token do; no parameter is missing."""
     head = DinoHead(backbone().dim, 32, hidden=24, bottleneck=16, norm_last_layer=True)
     networks = Networks(backbone(), head, drop_path=0.1)
     names = {id(weight): name for name, weight in networks.student.named_parameters()}
@@ -338,7 +340,7 @@ def test_groups_of_the_weight_decay(backbone: Callable[[], Backbone]) -> None:
 
 
 def test_paths_drop_in_the_student_alone(pool: HiddenSplit, tmp_path: Path) -> None:
-    """0, .05, .1 in three blocks and 0 in the teacher, whose output is the same each time, while training."""
+    """0, .05, .1 in three blocks and 0 in the teacher, whose output repeats in training mode."""
     networks = started(pool, tmp_path).networks
     assert drop_path_rates(networks.student.backbone) == pytest.approx([0, 0.05, 0.1])
     assert drop_path_rates(networks.teacher.backbone) == [0, 0, 0]
@@ -352,7 +354,7 @@ def test_paths_drop_in_the_student_alone(pool: HiddenSplit, tmp_path: Path) -> N
 def test_a_rate_that_the_backbone_was_built_with_stays(
     given: float | None, rate: float, said: int, pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """A rate that is given replaces another one of the backbone, and a note says so."""
+    """A given rate replaces the backbone's, with a note."""
 
     def deep() -> Backbone:
         return vit_tiny(ViTTinyParams(dim=24, depth=3, heads=2, drop_path=0.3), (32, 16))
@@ -368,7 +370,7 @@ def test_a_rate_that_the_backbone_was_built_with_stays(
 def test_the_teachers_batch_norm_keeps_its_own_statistics(
     backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """They move without an average of students (m = 1), see whole views alone, and come with what is kept."""
+    """The teacher's statistics move without an average of students (m = 1), see only whole views, and are stored."""
     run = started(pool, tmp_path, backbone)
     before = weights(run.networks.teacher)
     one_step(run, momentum=1.0)
@@ -391,7 +393,7 @@ def test_the_teachers_batch_norm_keeps_its_own_statistics(
 def test_what_is_kept_is_the_teachers_backbone(
     backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """Names of the plain backbone, no head; and with keep_state everything, by DINO's names."""
+    """The artifact has the names of the plain backbone and no head; with keep_state everything, in DINO's names."""
     ctx, lines = context(pool, tmp_path, backbone, epochs=2, keep_state=True, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     kept = pretrain(ctx)
     state = load_file(tmp_path / "dino.safetensors")
@@ -407,7 +409,7 @@ def test_what_is_kept_is_the_teachers_backbone(
 
 
 def test_rates_of_the_backbone_itself_come_back(pool: HiddenSplit, tmp_path: Path) -> None:
-    """What is kept is built as the recipe says: the student's dropped paths do not stay in it."""
+    """The stored backbone is built as in the recipe, without the student's drop path."""
     run = started(pool, tmp_path)
     assert drop_path_rates(run.result()) == [0, 0, 0]
 
@@ -416,7 +418,7 @@ def test_rates_of_the_backbone_itself_come_back(pool: HiddenSplit, tmp_path: Pat
 def test_killed_and_resumed_is_uninterrupted(
     backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path
 ) -> None:
-    """Both networks, centre, optimiser, streams and the count of collapsed epochs come back."""
+    """Both networks, centre, optimiser, streams and the number of collapsed epochs are restored."""
 
     def made(out: Path, die_after: int) -> Any:
         return context(pool, out, backbone, die_after=die_after, keep_state=True)
@@ -426,7 +428,7 @@ def test_killed_and_resumed_is_uninterrupted(
 
 
 def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Dropped paths included, which draw from the global generator: it is set from a stream for them."""
+    """This includes drop path, which draws from the global generator, seeded from a stream."""
     results = []
     for number, seed in enumerate((0, 0, 1)):
         torch.manual_seed(number)
@@ -436,7 +438,7 @@ def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: 
 
 
 def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read ahead from the disk, by several threads: the same weights."""
+    """Reading ahead from the disk with several threads gives the same weights."""
     held = weights(pretrain(context(pool, tmp_path / "held", epochs=2)[0]))
     monkeypatch.setattr("reidbench.training.batches.reading.memory_limit", lambda: 0)
     ctx, _ = context(pool, tmp_path / "read", epochs=2)
@@ -457,7 +459,7 @@ def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
 
 
 def test_the_monitor_changes_nothing(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Monitoring each epoch or none at all gives the same weights; the same teacher gives the same number."""
+    """Monitoring each epoch or never gives the same weights; the same teacher gives the same number."""
     results = [
         weights(pretrain(context(pool, tmp_path / str(every), resnet, epochs=2, monitor_every=every)[0]))
         for every in (1, 9)
@@ -495,7 +497,7 @@ def test_without_local_views(pool: HiddenSplit, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_trained_says_so(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match="26 pool images to learn from, fewer than one batch of 64"):
+    with pytest.raises(DataError, match="26 pool images to train on, fewer than one batch of 64"):
         started(pool, tmp_path, batch=64)
     with pytest.raises(DataError, match="needs a pool"):
         Run(context(None, tmp_path)[0])
@@ -520,7 +522,7 @@ methods:
 
 @pytest.mark.parametrize("backbone", ["vit-tiny, patch: 4, stem: ics", "resnet-tiny, width: 4"])
 def test_runs_in_a_matrix_and_needs_a_pool(backbone: str, tmp_path: Path, market: Path) -> None:
-    """On transformers and on residual networks alike; labels are not read."""
+    """Works for transformers and residual networks; labels are not read."""
     board = run_matrix(MATRIX.format(market=market, backbone=backbone), tmp_path)
     found = {result.row.task: result for result in board.results}
     assert found["with"].status == "ok"
@@ -529,9 +531,9 @@ def test_runs_in_a_matrix_and_needs_a_pool(backbone: str, tmp_path: Path, market
 
 
 @pytest.mark.parametrize(("params", "message"), [
-    ({"epochs": 5}, "warmup_epochs 10 is more than the 5 epochs"),
+    ({"epochs": 5}, "warmup_epochs 10 exceeds epochs 5"),
     ({"warmup_teacher_epochs": 101}, "warmup_teacher_epochs 101"),
-    ({"local_scale": (0.4, 0.05)}, "local_scale .* must rise within 0 to 1"),
+    ({"local_scale": (0.4, 0.05)}, "local_scale .* must rise and be within 0 and 1"),
     ({"global_scale": (0.4, 1.1)}, "global_scale"),
     ({"blur": (1.0, 0.1, 1.5)}, "must be probabilities"),
     ({"blur_sigma": (2.0, 0.1)}, "blur_sigma"),

@@ -20,7 +20,7 @@ def dino_loss(outputs: int = 32) -> DinoLoss:
 
 @pytest.mark.parametrize("local", [0, 2, 8])
 def test_loss_by_a_plain_loop(local: int) -> None:
-    """Equation 3: 2 (2 + L) - 2 terms, 18 with eight local views: the official double loop, written out."""
+    """Equation 3: 2 (2 + L) - 2 terms, 18 with eight local views, as in the official double loop."""
     student = torch.randn((2 + local) * 3, 32, generator=stream(0, "s"))
     teacher = torch.randn(2 * 3, 32, generator=stream(0, "t"))
     loss = dino_loss()
@@ -37,7 +37,7 @@ def test_loss_by_a_plain_loop(local: int) -> None:
 
 
 def test_loss_of_uniform_outputs_is_ln_k() -> None:
-    """ln 4096 = 8.3178 and ln 65536 = 11.0904: what collapsed official runs showed."""
+    """ln 4096 = 8.3178 and ln 65536 = 11.0904, as in collapsed official runs."""
     for outputs in (32, 4096, 65536):
         found = dino_loss(outputs)(torch.zeros(10 * 2, outputs), torch.zeros(2 * 2, outputs), 0.04)
         assert found.loss.item() == pytest.approx(math.log(outputs), rel=1e-6)
@@ -45,7 +45,7 @@ def test_loss_of_uniform_outputs_is_ln_k() -> None:
 
 
 def test_the_centre_follows_after_the_loss() -> None:
-    """Equation 4: the loss of step n takes the centre before its update; constant outputs v give (1 - .9^n) v."""
+    """Equation 4: the loss of step n uses the centre before its update; constant outputs v give (1 - .9^n) v."""
     loss = dino_loss()
     value = torch.randn(32, generator=stream(0, "v"))
     teacher, student = value.expand(4, 32), torch.randn(8, 32, generator=stream(0, "s"))
@@ -59,7 +59,7 @@ def test_the_centre_follows_after_the_loss() -> None:
 
 
 def test_adding_a_constant_to_outputs_and_centre_changes_nothing() -> None:
-    """The teacher's softmax is of its outputs less the centre."""
+    """The teacher's softmax is of its outputs minus the centre."""
     student, teacher = (torch.randn(n, 32, generator=stream(0, str(n))) for n in (8, 4))
     offset = torch.randn(32, generator=stream(0, "o"))
     plain, moved = dino_loss(), dino_loss()
@@ -69,7 +69,7 @@ def test_adding_a_constant_to_outputs_and_centre_changes_nothing() -> None:
 
 
 def test_no_gradient_to_the_targets() -> None:
-    """The teacher learns as the student's average alone."""
+    """The teacher changes only as the student's average."""
     student, teacher = (torch.randn(n, 32).requires_grad_() for n in (8, 4))
     dino_loss()(student, teacher, 0.04).loss.backward()
     assert teacher.grad is None
@@ -78,7 +78,7 @@ def test_no_gradient_to_the_targets() -> None:
 
 
 def test_a_lower_temperature_sharpens() -> None:
-    """The teacher's entropy falls with its temperature, and lies between 0 and ln K."""
+    """The teacher's entropy falls with its temperature, and is between 0 and ln K."""
     student, teacher = (torch.randn(n, 32, generator=stream(0, str(n))) * 0.1 for n in (8, 4))
     values = [dino_loss()(student, teacher, t).entropy.item() for t in (0.1, 0.07, 0.04, 0.02)]
     assert values == sorted(values, reverse=True)

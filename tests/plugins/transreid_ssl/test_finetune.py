@@ -194,7 +194,7 @@ def test_biases_have_twice_the_base_rate(kind: Any) -> None:
 
 
 def test_each_batch_has_16_identities_of_4_images(tmp_path: Path) -> None:
-    """The epoch goes on until fewer than 16 identities have four images left."""
+    """The epoch continues until fewer than 16 identities have four images left."""
     samples = [Sample(f"{pid}_{number}", pid, 0) for pid in range(1, 41) for number in range(9)]
     source = Split(tmp_path, samples)
     source.image = lambda index: np.zeros((32, 16, 3), np.uint8)  # type: ignore[method-assign]
@@ -235,7 +235,7 @@ def test_stochastic_depth_is_set_on_the_network(people: Dataset, tmp_path: Path)
 
 
 def test_a_rate_that_the_backbone_was_built_with_stays(people: Dataset, tmp_path: Path) -> None:
-    """.3 of the backbone is trained with .3; a rate that is given replaces it with a note, an equal one without."""
+    """.3 of the backbone trains with .3; a given rate replaces it with a note, an equal one without."""
     for given, rate, said in ((None, 0.3, []), (0.3, 0.3, []), (0.1, 0.1, [REPLACED]), (0.0, 0.0, [REPLACED_BY_0])):
         ctx, _ = context(people.train, TransReidParams(drop_path=given), tmp_path, build=deep)
         notes: list[str] = []
@@ -300,7 +300,7 @@ def test_padding_is_black_and_scales_with_the_height() -> None:
 
 # ---------------------------------------------------------------------- jigsaw patches
 def test_jigsaw_order_by_hand() -> None:
-    """Shift 2 of eight: 2 3 4 5 | 6 7 0 1; dealt out in turn 2 6 3 7 4 0 5 1, then cut in two."""
+    """Shift 2 of eight: 2 3 4 5 | 6 7 0 1; interleaved 2 6 3 7 4 0 5 1, then cut in two."""
     assert jigsaw_order(8, 2, 2, 2).tolist() == [[2, 6, 3, 7], [4, 0, 5, 1]]
 
 
@@ -319,15 +319,17 @@ def test_jigsaw_covers_the_picture(shift: int, groups: int, shuffle: int) -> Non
 
 
 def test_jigsaw_drops_what_is_left_over() -> None:
-    """210 patches at stride 12: the code deals 105 pairs, whose first 208 patches make four parts of 52."""
+    """210 patches at stride 12: the code interleaves 105 pairs, whose first 208 patches make four parts of 52."""
     row = [*range(5, 210), *range(5)]
     pairs = [patch for pair in zip(row[:105], row[105:], strict=True) for patch in pair]
     assert jigsaw_order(210, 5, 4, 2).flatten().tolist() == pairs[:208]
     assert sorted(set(range(210)) - set(pairs[:208])) == [4, 109]
-    order = jigsaw_order(210, 5, 4, 4)  # for which the code has no rule: the last two of the shifted row
+    order = jigsaw_order(
+        210, 5, 4, 4
+    )  # the code has no rule for this; the last two of the shifted sequence are dropped
     assert order.shape == (4, 52)
     assert sorted(order.flatten().tolist()) == sorted(row[:208])
-    with pytest.raises(ReidbenchError, match="needs as many patches, the backbone has 3"):
+    with pytest.raises(ReidbenchError, match="needs at least as many patches, but the backbone has 3"):
         jigsaw_order(3, 1, 4, 4)
 
 
@@ -337,7 +339,7 @@ def test_jigsaw_fills_runs_that_lack_one_patch_as_the_code_does() -> None:
 
 
 def test_local_branches_are_a_copy_of_the_last_block_on_parts() -> None:
-    """Equal weights at the start in storage of their own; each part alone with CLS through block and norm."""
+    """Equal initial weights in separate storage; each part passes alone with CLS through block and norm."""
     one = embedder(jpm_groups=4, jpm_shift=5, jpm_shuffle=4).eval()
     backbone, block = one.backbone, one.backbone.blocks[-1]
     for ours, theirs in zip(one.local.block.parameters(), block.parameters(), strict=True):
@@ -368,7 +370,7 @@ def test_jigsaw_losses_are_half_global_and_half_the_mean_of_the_locals() -> None
 
 # ---------------------------------------------------------------------- cameras
 def test_a_camera_shifts_every_token_by_its_vector() -> None:
-    """TransReID: tokens + 3.0 x S[camera]; cameras by number, in whatever order they come."""
+    """TransReID: tokens + 3.0 x S[camera]; cameras by number, in any order."""
     one = embedder(cameras=[4, 1]).eval()
     assert one.cameras.vectors.shape == (2, 24)
     assert one.cameras.vectors.abs().max() < 0.1  # truncated normal, std .02
@@ -384,7 +386,7 @@ def test_a_camera_shifts_every_token_by_its_vector() -> None:
 
 @pytest.mark.parametrize("how", [{}, {"jpm_groups": 2, "jpm_shuffle": 2}])
 def test_an_unknown_camera_has_the_mean(how: dict[str, Any]) -> None:
-    """A number that the source had not, -1, and no camids at all; `camera_at_test: mean` takes it for all, in tests."""
+    """Camids that the source does not have, -1, and no camids get the mean; with `mean` every test image does."""
     one = embedder(cameras=[0, 1, 2], **how).eval()
     with torch.no_grad():
         one.cameras.vectors.normal_(generator=stream(0, "cameras"))
@@ -434,7 +436,7 @@ def test_sources_that_cannot_be_learned_are_refused(people: Dataset, tmp_path: P
     lonely = people.train.subset(np.flatnonzero(people.train.pids == people.train.pids[0]))
     for source in (None, lonely):
         ctx, _ = context(source, TransReidParams(), tmp_path)
-        with pytest.raises(DataError, match="transreid needs a source of two or more identities"):
+        with pytest.raises(DataError, match="transreid needs a source with at least two identities"):
             finetune.finetune(ctx)
     with pytest.raises(ValueError, match="erase_area must rise"):
         TransReidParams(erase_area=(0.4, 0.1))
@@ -470,7 +472,7 @@ def test_half_precision_trains_nearly_the_same(people: Dataset, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["plain", "sie and jpm"])
 def test_killed_and_resumed_is_uninterrupted(kind: str, people: Dataset, tmp_path: Path) -> None:
-    """Networks, optimiser, schedule and streams come back, drop path's draws too."""
+    """Networks, optimiser, schedule and streams are restored, including drop path's draws."""
     both = kind != "plain"
     params = TransReidSieParams(**SMALL, jpm=True, drop_path=0.3) if both else TransReidParams(**SMALL, drop_path=0.3)
     run = finetune.finetune_sie if both else finetune.finetune
@@ -502,7 +504,7 @@ ADAMW = {"optimiser": "adamw", "lr": 6e-3}
 def test_it_learns_to_tell_unseen_people_apart(
     build: Callable[[], Backbone], params: TransReidParams, people: Dataset, tmp_path: Path
 ) -> None:
-    """Stripes of 20 identities are told apart after training, and those of 20 others better than before."""
+    """After training, stripes of 20 identities are recognised, and those of 20 others better than before."""
     ctx, lines = context(people.train, params, tmp_path, build=build)
     run = finetune.finetune_sie if isinstance(params, TransReidSieParams) else finetune.finetune
     before, after = mean_ap(embedder(build), people), mean_ap(run(ctx), people)

@@ -33,7 +33,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Pooled(Matrix):
-    """Averages over a grid of 4 x 2, whatever the image's size, times a matrix."""
+    """Averages over a grid of 4 x 2, for any image size, times a matrix."""
 
     def __init__(self) -> None:
         super().__init__(CHANNELS, 3 * GRID[0] * GRID[1])
@@ -65,7 +65,7 @@ def half_cosine(start: float, end: float, share: float) -> float:
 
 
 class Answer(NamedTuple):
-    """What a step says: the loss, the mean entropy of the teacher's outputs and the entropy of their mean."""
+    """Values of a step: the loss, the mean entropy of the teacher's outputs and the entropy of their mean."""
 
     loss: torch.Tensor
     entropy: torch.Tensor
@@ -97,7 +97,7 @@ class Paper:
         return Answer(torch.stack(terms).mean(), entropy, -(mean * mean.log()).sum())
 
     def step(self, views: list[torch.Tensor], number: int, fixed: frozenset[str]) -> tuple[Answer, Tensors]:
-        """One batch; gradients as they are stepped by, of the weights that are not `fixed`."""
+        """Return the gradients of one batch as used by the step, for the weights that are not `fixed`."""
         known = {name: weight.detach().clone().requires_grad_() for name, weight in self.student.items()}
         answer = self.loss(views, known)
         answer.loss.backward()
@@ -115,7 +115,7 @@ class Paper:
         return answer, gradients
 
     def adamw(self, name: str, gradient: torch.Tensor, rate: float, decay: float) -> torch.Tensor:
-        """Loshchilov and Hutter's decay beside Adam's step."""
+        """Loshchilov and Hutter's decay and Adam's step."""
         zero = torch.zeros_like(gradient)
         mean, square, count = self.moments.get(name, (zero, zero, 0))
         mean, square, count = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient.square(), count + 1
@@ -125,14 +125,14 @@ class Paper:
 
 
 def by_formula(run: dino.Run) -> Tensors:
-    """Student and teacher with the same weights; all but the last layer, which works in float32, in float64."""
+    """Return student and teacher with equal weights; all but the last layer, which uses float32, in float64."""
     run.loss.double()
     student, teacher = run.networks.student.double(), run.networks.teacher.double()
     for number, (name, weight) in enumerate(student.named_parameters()):
         values = wave(number + 2, *weight.shape)
         if not name.endswith("weight_g"):
             weight.data = 0.6 * values
-        elif weight.requires_grad:  # else the rows are unit vectors
+        elif weight.requires_grad:  # otherwise the rows are unit vectors
             weight.data = 1.5 + 0.3 * values
     teacher.load_state_dict(student.state_dict())
     for network in (student, teacher):
@@ -164,7 +164,7 @@ def compare(run: dino.Run, paper: Paper, start: Tensors, gradients: Tensors, num
 
 @pytest.mark.parametrize("normed", [True, False], ids=["unit rows", "learnt lengths"])
 def test_four_steps_are_the_papers(normed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two whole and eight local views: 18 pairs. The last layer rests for two steps; each gradient is clipped."""
+    """Two whole and eight local views: 18 pairs. The last layer is frozen for two steps; each gradient is clipped."""
     params = DinoParams(
         epochs=EPOCHS, batch=BATCH, base_lr=PEAK * 256 / BATCH, warmup_epochs=WARM, freeze_last_layer=FROZEN, clip=CLIP,
         out_dim=OUTPUTS, hidden_dim=HIDDEN, bottleneck_dim=BOTTLENECK, norm_last_layer=normed, held_out=0,

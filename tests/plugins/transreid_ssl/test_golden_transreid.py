@@ -33,12 +33,12 @@ SIZE, DIM, DEPTH, HEADS, PATCH, CLASSES = (24, 8), 8, 2, 2, 4, 4
 LAMBDA, SHIFT, GROUPS = 3.0, 5, 4
 RATE, DECAY, MOMENTUM = 4e-4, 1e-4, 0.9
 SINGLE = 2e-5  # the losses are computed in single precision
-ROWS = torch.tensor([0, 1, 2, 4, 5, 6, 9, 10, 13, 14])  # of a source of four images for each identity
+ROWS = torch.tensor([0, 1, 2, 4, 5, 6, 9, 10, 13, 14])  # of a source with four images per identity
 Tensors = dict[str, torch.Tensor]
 
 
 class Training(NamedTuple):
-    """What the stage gives its loop over batches."""
+    """The stage's arguments of its loop over batches."""
 
     loop: Loop
     vectors: Callable[..., list[torch.Tensor]]
@@ -91,7 +91,7 @@ class Transformer:
         return x + self.linear(hidden, f"{name}.mlp.fc2")
 
     def vectors(self, images: torch.Tensor, cameras: Sequence[int]) -> list[torch.Tensor]:
-        """The class token behind the last norm; with JPM also that of each group of shuffled patches."""
+        """The class token after the last norm; with JPM also that of each group of shuffled patches."""
         x = self.tokens(images)
         if "cameras.vectors" in self.known:
             x = x + torch.stack([LAMBDA * self.known["cameras.vectors"][camera] for camera in cameras])[:, None]
@@ -106,7 +106,7 @@ class Transformer:
 
 
 def jigsaw(patches: int) -> list[list[int]]:
-    """The first m patches move to the end; the row is cut into k runs, and a patch of each run is dealt in turn."""
+    """The first m patches move to the end; the sequence is cut into k runs, and their patches are interleaved."""
     shifted = [*range(SHIFT, patches), *range(SHIFT)]
     length = patches // GROUPS
     runs = [shifted[number * length : (number + 1) * length] for number in range(GROUPS)]
@@ -138,7 +138,7 @@ def soft_triplet(vector: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def terms(vectors: list[torch.Tensor], known: Tensors, labels: torch.Tensor) -> Tensors:
-    """Cross-entropy behind each vector's neck, triplet before it; a half for each kind of branch."""
+    """Cross-entropy after each vector's neck, triplet before it; a half for each kind of branch."""
     found = []
     for number, vector in enumerate(vectors):
         after = neck(vector, known[f"necks.{number}.norm.weight"])
@@ -149,7 +149,7 @@ def terms(vectors: list[torch.Tensor], known: Tensors, labels: torch.Tensor) -> 
 
 
 def by_formula(loop: Loop) -> Tensors:
-    """All trained weights in float64, with numbers of a formula that keep tokens near 1."""
+    """All trained weights in float64, set by a formula that keeps tokens near 1."""
     recipe = loop.networks["recipe"].double()
     weights = {name.removeprefix("embedder."): weight for name, weight in recipe.named_parameters()}
     weights = {
@@ -198,7 +198,7 @@ def stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[Training], None], *, sie: bool, stride: int,
     **params: Any,
 ) -> tuple[TransReidEmbedder, list[dict[str, float]]]:  # fmt: skip
-    """The stage with `run` in place of the loop over its batches; its lines of the log."""
+    """Run the stage with `run` as its loop over batches; return its log lines."""
     source = read_market_folder(write_market_folder(tmp_path / "source", identities=CLASSES)).train
 
     def fit(loop: Loop, batches: Any, labels: np.ndarray, vectors: Any, losses: Any, **others: Any) -> None:

@@ -49,7 +49,7 @@ def covered(kind: str, scale: tuple[float, float]) -> dict[str, float]:
 def test_whole_crops_of_imagenets_ratio_never_hold_a_person() -> None:
     """They cover .51 of a 1:2 image, .667 at most, and stretch it 1.5 times or more; one in eight falls back.
 
-    A crop of .4 of the area is no wider than the image, so w / h <= 128^2 / (.4 x 128 x 256) = 1.25: stretched 2.5.
+    A crop of .4 of the area is not wider than the image, so w / h <= 128^2 / (.4 x 128 x 256) = 1.25: stretched 2.5.
     """
     found = covered("imagenet", (0.4, 1.0))
     assert found["area"] == pytest.approx(0.51, abs=0.01)

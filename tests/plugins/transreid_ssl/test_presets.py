@@ -1,4 +1,4 @@
-"""Recipes of TransReID and TransReID-SSL by hand, rehearsals, and steps against those that are really taken."""
+"""Recipes of TransReID and TransReID-SSL by hand, rehearsals, and predicted against real steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.recipes import counted_steps, preset, rehearsed, workload
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (32, 16)
-# What the scripts and configurations of the official repositories say.
+# values in the scripts and configurations of the official repositories
 DINO = {
     "epochs": 100, "batch": 512, "base_lr": 5e-4, "final_lr": 1e-6, "warmup_epochs": 10, "weight_decay": (0.04, 0.4),
     "clip": 3, "drop_path": 0.1, "out_dim": 65536, "momentum": 0.996, "student_temperature": 0.1,

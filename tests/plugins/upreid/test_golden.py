@@ -1,4 +1,4 @@
-"""UP-ReID's numbers against its formulas written out in float64: consistency, and three steps of a small encoder."""
+"""UP-ReID's numbers against its formulas in float64: consistency, and three steps of a small encoder."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Fields(Backbone):
 
 
 def waves(*shape: int, phase: float) -> torch.Tensor:
-    """Numbers of a formula: sin(1.7 i + phase)."""
+    """Return numbers of a formula: sin(1.7 i + phase)."""
     count = int(torch.tensor(shape).prod())
     return torch.sin(1.7 * torch.arange(count, dtype=torch.float64) + phase).view(shape)
 
@@ -142,7 +142,7 @@ def test_three_steps_have_the_formulas_loss_gradient_and_queues() -> None:
 
 # ---------------------------------------------------------------------- consistency where samples lie close together
 def similarities(cosine: float, phase: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries and keys [16, 8] that have about this cosine to one common direction."""
+    """Return queries and keys [16, 8] with about this cosine to one common direction."""
     common = unit(waves(8, phase=1.0))
     noise = [waves(16, 8, phase=phase + shift) for shift in (0.0, 5.0)]
     away = [unit(one - (one @ common)[:, None] * common) for one in noise]
@@ -153,7 +153,7 @@ def similarities(cosine: float, phase: float) -> tuple[torch.Tensor, torch.Tenso
 @pytest.mark.parametrize("cosine", [0.3, 0.9, 0.997, 0.99999])
 @pytest.mark.parametrize("mixed", [False, True])
 def test_consistency_and_its_gradient_near_collapse(cosine: float, mixed: bool) -> None:
-    """Also under autocast: the more features agree, the smaller the differences that the loss is made of."""
+    """Also under autocast: the more features agree, the smaller the differences in the loss."""
     (queries, keys), (original, original_keys) = similarities(cosine, 2.0), similarities(cosine, 3.0)
     leaf = queries.clone().requires_grad_()
     expected = mmd_by_formula(leaf @ keys.t(), original @ original_keys.t())
@@ -169,7 +169,7 @@ def test_consistency_and_its_gradient_near_collapse(cosine: float, mixed: bool) 
         found = step.consistency(ours, keys.float(), original.float(), original_keys.float())
     found.backward()
     assert ours.grad is not None
-    # A similarity near 1 has 24 bits, and of its distance to its neighbours the fewer, the closer they are.
+    # A similarity near 1 has 24 bits, which leave fewer for smaller differences.
     tolerance = 1e-4 + 1e-6 / (1 - cosine)
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(expected.item(), rel=tolerance), "consistency"
@@ -205,7 +205,7 @@ def test_blocks_change_neither_distances_nor_gradients(monkeypatch: pytest.Monke
 
 
 def test_the_mmd_is_never_negative() -> None:
-    """Sets that differ by rounding only: the sums of kernels cancel to within a few units of the last digit."""
+    """For sets that differ only by rounding, the sums of kernels cancel to within a few units of the last digit."""
     base = waves(16, 16, phase=0.5).float()
     values = torch.stack([mmd(base, base.roll(shift, 0) + 1e-7) for shift in range(16)])
     assert (values >= 0).all()

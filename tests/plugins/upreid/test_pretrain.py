@@ -71,7 +71,7 @@ def test_equals_moco_bit_for_bit() -> None:
 
 
 def test_patches_and_originals_leave_the_first_views_keys_alone() -> None:
-    """What they draw comes from streams of their own, so the shuffle of the global keys is the same."""
+    """Patches and plain images use separate streams, so the shuffle of the global keys is the same."""
     full, plain = step(), step(patch_weight=0.0, consistency_weight=0.0)
     for _ in range(2):
         full(views()), plain(views())
@@ -79,7 +79,7 @@ def test_patches_and_originals_leave_the_first_views_keys_alone() -> None:
 
 
 def test_each_position_has_a_bank_of_its_own() -> None:
-    """Another Q_3 changes the loss of patch 3 and no other; all banks share one pointer."""
+    """Another Q_3 changes only the loss of patch 3; all banks share one pointer."""
     one = step()
     queries, keys = unit(8, 8, 16), unit(8, 8, 16, seed=1)
     before = one.patch_losses(queries, keys)
@@ -92,7 +92,7 @@ def test_each_position_has_a_bank_of_its_own() -> None:
 
 
 def test_column_j_of_every_bank_comes_from_the_same_image() -> None:
-    """The key of patch i of image j is what the key encoder says of that patch."""
+    """The key of patch i of image j is the key encoder's output for that patch."""
     one = step(splits=1)
     batch = views()
     keys = one(batch).keys
@@ -115,7 +115,7 @@ def test_mirror_is_an_involution_without_fixed_points() -> None:
 
 
 def test_two_positives_stand_inside_one_logarithm() -> None:
-    """The mirrored keys give the same loss; it is at most the least and not the mean of the single ones."""
+    """The mirrored keys give the same loss; it is at most the least of the single ones, and not their mean."""
     both, same, symmetric = (step(positives=kind) for kind in (("same", "symmetric"), ("same",), ("symmetric",)))
     queries, keys = unit(8, 8, 16), unit(8, 8, 16, seed=1)
     losses = {name: one.patch_losses(queries, keys) for name, one in zip("bxy", (both, same, symmetric), strict=True)}
@@ -139,7 +139,7 @@ def test_two_positive_loss_by_hand() -> None:
 
 
 def test_patches_are_cut_from_the_augmented_view() -> None:
-    """8 patches of 64x64 of 256x128, patch 0 at the top left; put together they are the view."""
+    """8 patches of 64x64 of 256x128, patch 0 at the top left; joined they are the view."""
     images = torch.randn(2, 3, 256, 128)
     patches = split_patches(images, 4, 2)
     assert patches.shape == (2, 8, 3, 64, 64)
@@ -147,12 +147,12 @@ def test_patches_are_cut_from_the_augmented_view() -> None:
     assert torch.equal(patches[:, 3], images[:, :, 64:128, 64:])
     rows = [torch.cat([patches[:, 2 * r], patches[:, 2 * r + 1]], 3) for r in range(4)]
     assert torch.equal(torch.cat(rows, 2), images)
-    with pytest.raises(ReidbenchError, match="64x32 cannot be cut into 5 x 2"):
+    with pytest.raises(ReidbenchError, match="64x32 cannot be divided into 5 x 2"):
         split_patches(torch.zeros(1, 3, 64, 32), 5, 2)
 
 
 def test_originals_go_through_both_encoders() -> None:
-    """At the start both encoders are one, so the plain image's query and key are equal."""
+    """At the start both encoders are equal, so the plain image's query and key are equal."""
     one = step(splits=1)
     images = views().original
     query = one.encoders.online(images)
@@ -169,7 +169,7 @@ def test_originals_go_through_both_encoders() -> None:
 
 
 def test_mmd_properties() -> None:
-    """0 for equal sets, symmetric, blind to order, finite when all rows are equal, bounded, growing."""
+    """0 for equal sets, symmetric, independent of order, finite when all rows are equal, bounded, growing."""
     first, second = torch.rand(8, 8), torch.rand(8, 8) * 2 - 1
     value = mmd(first, second)
     assert mmd(first, first).item() == pytest.approx(0, abs=1e-6)
@@ -190,7 +190,7 @@ def test_mmd_properties() -> None:
 
 
 def test_mmd_by_a_plain_loop() -> None:
-    """The same sum written out, one kernel of the mean squared distance of the six samples."""
+    """The same sum as a loop, one kernel of the mean squared distance of the six samples."""
     first, second = torch.rand(3, 2), torch.rand(3, 2) + 0.5
     samples = [*first, *second]
     squares = [float((a - b).pow(2).sum()) for i, a in enumerate(samples) for j, b in enumerate(samples) if i != j]
@@ -205,7 +205,7 @@ def test_mmd_by_a_plain_loop() -> None:
 
 
 def test_bandwidth_carries_no_gradient() -> None:
-    """Scaling both sets by c leaves the value alone, which a bandwidth with gradient would make stationary."""
+    """Scaling both sets by c does not change the value; a bandwidth with gradient would make it stationary."""
     first, second = torch.rand(4, 4), torch.rand(4, 4) + 1
     scale = torch.tensor(1.0, requires_grad=True)
     mmd(first * scale, second * scale).backward()
@@ -215,7 +215,7 @@ def test_bandwidth_carries_no_gradient() -> None:
 
 
 def test_similarities_are_within_one_and_flat_is_another_loss() -> None:
-    """A is B x B with entries in -1..1; a batch of one has no pairs and is refused."""
+    """A is B x B with entries in -1..1; a batch of one has no pairs and is an error."""
     queries, keys = unit(8, 16), unit(8, 16, seed=1)
     similarities = queries @ keys.t()
     assert similarities.shape == (8, 8)
@@ -256,9 +256,9 @@ def test_numbers_of_patches(rows: int, columns: int) -> None:
         ({"rows": 1, "columns": 1, "positives": ["same"]}, "2 to 16 patches"),
         ({"rows": 9, "columns": 2}, "2 to 16 patches"),
         ({"rows": 4, "columns": 3}, "its own mirror"),
-        ({"positives": ["same", "same"]}, "named once"),
-        ({"samples": "flat", "batch": 64}, "batch of 32 or less"),
-        ({"batch": 8, "splits": 8}, "needs two images in each"),
+        ({"positives": ["same", "same"]}, "list each value once"),
+        ({"samples": "flat", "batch": 64}, "batch of at most 32"),
+        ({"batch": 8, "splits": 8}, "requires two images per split"),
     ],
 )
 def test_what_cannot_work_is_refused_when_planning(params: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Where rows fail, on the page: parts of rows, and two rows query by query, also in a headless browser."""
+"""The failure analysis of a page: breakdowns, and two rows query by query, also in a headless browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reidbench.report.html import queries
 from reidbench.report.html.fails import Fails, fails
 from reidbench.report.html.page import render
 from reidbench.report.html.pictures import picture_warning
-from reidbench.report.html.queries import apart_most
+from reidbench.report.html.queries import largest_differences
 from reidbench.report.html.ranked import Thumbnails
 from reidbench.report.options import Options
 from reidbench.report.provenance import Evidence
@@ -70,11 +70,11 @@ def test_what_is_not_there_is_said(made: Made, monkeypatch: pytest.MonkeyPatch) 
     expanded = next(row for row in found(made).rows if row.cell[2] == "query-expansion")
     assert expanded.heat.cameras == ()
     assert any("No pairs of cameras: its evaluator changes the ranking" in reason for reason in expanded.reasons)
-    said = "1 of 5 queries count in no mean: they have no true match"
+    said = "1 of 5 queries are ignored: they have no true match"
     assert found(made).notes == (f"t by euclidean: {said}", f"t by query-expansion: {said}")
     unkept = found(made, queries=lambda key: {})
     assert (unkept.rows, unkept.queries["columns"]) == ((), [])
-    assert list(unkept.unknown) == ["no results of its queries are kept"]
+    assert list(unkept.unknown) == ["its evaluator stores no per-query results"]
     monkeypatch.setattr(section, "MOST_PRODUCTS", 100)  # of two rows, whose rankings take 80
     kept = [any("more work" in reason for reason in row.reasons) for row in found(made).rows[:3]]
     assert kept == [False, True, True]
@@ -102,7 +102,7 @@ def test_values_of_queries_in_two_bytes(made: Made) -> None:
 def test_lists_of_the_queries_that_tell_rows_apart(made: Made) -> None:
     """Query 1 has the least AP of "near", then query 3; the list of each is what the distances say."""
     first = found(made, Options(ranked=2, pictures="all")).queries["columns"][0]
-    assert apart_most(column(report.collect(*made), "t", "euclidean", "mAP"), "right", "near", 2) == [1, 3]
+    assert largest_differences(column(report.collect(*made), "t", "euclidean", "mAP"), "right", "near", 2) == [1, 3]
     assert {method: list(lists) for method, lists in first["lists"].items()} == {m: [1, 3] for m in first["methods"]}
     near = first["lists"]["near"][1]
     assert [(pid, camid) for pid, camid, _ in near["gallery"]] == [(2, 0), (2, 1), (0, 1), (1, 0), (2, 0)]
@@ -133,7 +133,7 @@ def test_too_many_values_are_not_on_the_page(made: Made, monkeypatch: pytest.Mon
 
 def test_pictures_of_real_persons_are_warned_of(made: Made) -> None:
     warning = picture_warning(made[0], Options(pictures="all"))
-    assert warning.startswith("The page has pictures of line, as --pictures all asks")
+    assert warning.startswith("This page contains images of line (--pictures all)")
     assert picture_warning(made[0], Options()) == ""
     assert picture_warning(made[0], Options(pictures="all", ranked=0)) == ""
     stages = {key: dataclasses.replace(stage, root=None) for key, stage in made[0].stages.items()}
@@ -169,7 +169,7 @@ def test_the_section_escapes_names(text: str) -> None:
     assert data
     assert "<img" not in data[1]
     assert EVIL in json.loads(data[1])["columns"][0]["methods"]
-    assert "The page has pictures of line" in text
+    assert "This page contains images of line" in text
 
 
 # ---------------------------------------------------------------------- in a browser

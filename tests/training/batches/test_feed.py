@@ -98,7 +98,9 @@ def test_a_step_that_draws_from_the_batches_generator_is_named(train: Split) -> 
     assert all(map(torch.equal, *taken.values()))
     for draws, order in ((generator(), generator()), (shared := generator(), shared)):
         batches = Batches(train, PREPROCESS, ShuffledSampler(len(train), 2, order), Augment(pad=2), draws, 2)
-        with pytest.raises(ReidbenchError, match="give the step a generator of its own, or the batches ahead=False"):
+        with pytest.raises(
+            ReidbenchError, match="use a separate generator for the step, or ahead=False for the batches"
+        ):
             for _ in batches:
                 torch.rand((), generator=order)
 

@@ -1,4 +1,4 @@
-"""Pretrainers as stages: streams, resume, monitor, what is kept; supervised and weights beside them."""
+"""Pretrainers as stages: streams, resume, monitor, stored files; also supervised and weights."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSpli
 
 
 def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Row overlap stands beside the loss; the monitor runs every second epoch and before the first."""
+    """Row overlap is logged with the loss; the monitor runs every second epoch and before the first."""
     ctx, lines = context(pool, UpReidParams(**SMALL, crop="rect"), tmp_path / "a")
     upreid.pretrain(ctx)
     assert 0.6 < lines[0]["row_overlap"] < 0.95
@@ -140,7 +140,7 @@ def test_held_out_images_are_never_learnt_from() -> None:
 
 def test_a_pool_smaller_than_a_batch_says_so(pool: HiddenSplit, tmp_path: Path) -> None:
     ctx, _ = context(pool, MocoParams(**{**SMALL, "batch": 64}), tmp_path / "a")
-    with pytest.raises(DataError, match="26 pool images to learn from, fewer than one batch of 64"):
+    with pytest.raises(DataError, match="26 pool images to train on, fewer than one batch of 64"):
         moco.pretrain(ctx)
     ctx, _ = context(None, MocoParams(**SMALL), tmp_path / "b")
     with pytest.raises(DataError, match="needs a pool"):
@@ -237,7 +237,7 @@ def test_weights_that_do_not_fit_are_a_row_with_its_reason(tmp_path: Path, marke
     torch.save({"head.weight": torch.zeros(3)}, tmp_path / "other.pth")
     found = rows(tmp_path, market, f"{{use: weights, file: {tmp_path / 'other.pth'}}}")
     assert {result.status for result in found.values()} == {"blocked"}
-    assert "too little of it fits the backbone" in found["with"].error
+    assert "too few of its tensors fit the backbone" in found["with"].error
 
 
 def test_components_say_what_they_need(registry: plugins.Registry) -> None:

@@ -60,7 +60,7 @@ def test_an_embedder_is_rebuilt_from_its_spec_and_safetensors(tmp_path: Path, tr
 
 def test_an_embedder_of_a_foreign_package_is_refused(tmp_path: Path) -> None:
     save_embedder(tmp_path, BackboneEmbedder(Toy(), Preprocess((16, 8))))
-    with pytest.raises(Exception, match="which is no loaded plugin"):
+    with pytest.raises(Exception, match="which is not a loaded plugin"):
         load_embedder(tmp_path, lambda spec: Toy(), {"another": "another"})
 
 

@@ -103,7 +103,7 @@ def test_for_images_of_one_modality_the_embedder_takes_images_alone() -> None:
         assert one(images, camids)[:, 2].tolist() == [number] * 3
     with pytest.raises(ReidbenchError, match="the first is thermal"):
         OneModality(Told(), "thermal")
-    with pytest.raises(ReidbenchError, match="Plain takes no modality, and visible is given"):
+    with pytest.raises(ReidbenchError, match="Plain takes no modality, but visible is given"):
         OneModality(Plain(), "visible")
 
 

@@ -92,5 +92,5 @@ def test_an_embedder_pools_as_told_and_is_rebuilt_so(tmp_path: Path, pool: str) 
 
 
 def test_an_unknown_pooling_is_one_sentence() -> None:
-    with pytest.raises(ReidbenchError, match=r"no pooling 'max' \(known: backbone, gem, gem-fixed\)"):
+    with pytest.raises(ReidbenchError, match=r"unknown pooling 'max'; choose backbone, gem or gem-fixed"):
         BackboneEmbedder(Toy(), Preprocess((4, 2)), pool="max")

@@ -39,7 +39,7 @@ def test_every_image_has_borders_of_its_own_and_equal_maxima_count_for_the_first
     level = torch.ones(1, 4, 6, 3)
     level[..., 1] = 2  # every row has the maximum of each channel: the first counts
     assert balanced_borders(level, 2).tolist() == [[0, 1, 6]]
-    with pytest.raises(ValueError, match="7 stripes need as many rows, the map has 6"):
+    with pytest.raises(ValueError, match="7 stripes require at least as many rows, the map has 6"):
         balanced_borders(both, 7)
 
 
@@ -54,7 +54,7 @@ def test_dead_channels_have_no_maximum() -> None:
 @pytest.mark.parametrize("pool", ["max", "avg"])
 def test_balanced_vectors_pool_their_own_rows(pool: str) -> None:
     maps = torch.arange(2 * 6 * 3, dtype=torch.float32).view(1, 2, 6, 3) - 40  # all negative: padding must not win
-    maps[0, 0, 0, 0] = maps[0, 1, 0, 0] = 9.0  # so that the border lies after row 0
+    maps[0, 0, 0, 0] = maps[0, 1, 0, 0] = 9.0  # so that the border is after row 0
     top, rest = balanced_vectors(maps, 2, pool)
     reduce = (lambda part: part.amax((2, 3))) if pool == "max" else (lambda part: part.mean((2, 3)))
     assert torch.allclose(top.flatten(1), reduce(maps[:, :, :1]))
@@ -84,5 +84,5 @@ def test_stripes_apart_do_not_see_over_their_border() -> None:
     assert gradient[0, 0].sum(1).tolist() == [0, 3, 3, 0, 0, 0]
     (gradient,) = torch.autograd.grad(layer(maps)[0, 0, 2, 1], maps)
     assert gradient[0, 0].sum(1).tolist() == [0, 3, 3, 3, 0, 0]
-    with pytest.raises(ValueError, match="7 stripes need as many rows, the map has 6"):
+    with pytest.raises(ValueError, match="7 stripes require at least as many rows, the map has 6"):
         Apart(layer, 7)(maps)

@@ -126,7 +126,9 @@ def test_less_than_nine_tenths_is_refused_and_the_network_left_alone(trained: Sm
     """The commonest failure: names that nobody knows match nothing, and training starts from scratch unnoticed."""
     state = trained.state_dict()
     strange = {f"student.{name}": tensor for name, tensor in state.items()}
-    unchanged(fresh(), strange, "too little of it fits.*0 tensors matched, 105 missing.*names begin with 'student.'")
+    unchanged(
+        fresh(), strange, "too few of its tensors fit.*0 tensors matched, 105 missing.*names begin with 'student.'"
+    )
     two = {f"{role}.{name}": tensor for role in ("student", "teacher") for name, tensor in state.items()}
     unchanged(fresh(), two, "several networks, under the prefixes student., teacher.")
     unchanged(fresh(), without(state, "layer3.", "layer4."), "45 tensors matched, 60 missing")
@@ -178,13 +180,13 @@ def test_the_file_of_another_network_is_not_taken_for_this_one(trained: Small) -
     (note,) = load_weights(fresh(), {**state, **attention}).notes("a.pth")
     assert "2 of its tensors belong inside the network" in note
     assert "layer1.0.se.fc1.weight" in note
-    with pytest.raises(ReidbenchError, match="2 tensors belong inside a network that this one is not"):
+    with pytest.raises(ReidbenchError, match="2 tensors belong to a different network"):
         load_weights(fresh(), {**state, **attention}, exactly=True)
 
 
 @pytest.mark.parametrize("prefix", ["base.", "backbone.", "module.base."])
 def test_layers_between_the_stages_that_the_network_lacks_are_noted(prefix: str, trained: Small) -> None:
-    """AGW and fast-reid put non-local blocks beside the stages; without them it is another network."""
+    """AGW and fast-reid add non-local blocks next to the stages; without them it is another network."""
     state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
     classifier = {f"{prefix}fc.weight": torch.zeros(3, 4), "heads.weight": torch.zeros(3, 4)}
     assert load_weights(fresh(), {**state, **classifier}).notes("agw.pth") == []
@@ -197,8 +199,8 @@ def test_layers_between_the_stages_that_the_network_lacks_are_noted(prefix: str,
 def test_numbers_that_no_network_can_have(trained: Small) -> None:
     state = trained.state_dict()
     for value, sentence in (
-        (torch.full((4,), float("nan")), "layer1.0.bn1.bias holds numbers that are not finite"),
-        (torch.full((4,), 1e300, dtype=torch.float64), "layer1.0.bn1.bias holds numbers that are not finite"),
+        (torch.full((4,), float("nan")), "layer1.0.bn1.bias contains NaN or infinity"),
+        (torch.full((4,), 1e300, dtype=torch.float64), "layer1.0.bn1.bias contains NaN or infinity"),
         (torch.zeros(4, dtype=torch.int8), "layer1.0.bn1.bias holds int8, the network real numbers"),
     ):
         unchanged(fresh(), {**state, "layer1.0.bn1.bias": value}, sentence)
@@ -260,10 +262,10 @@ CONTAINERS: dict[str, Any] = {
     "net": lambda state: {"net": state, "acc": 0.9},
     "teacher": lambda state: {"student": zeros(state), "teacher": state, "epoch": 1},
     "Lightning": lambda state: {"state_dict": state, "callbacks": {"best": {"score": torch.tensor(0.5)}}, "loops": {}},
-    "a name of their own": lambda state: {"weights_of_the_net": state, "optim": OPTIMISER, "epoch": torch.tensor(3)},
+    "a separate name": lambda state: {"weights_of_the_net": state, "optim": OPTIMISER, "epoch": torch.tensor(3)},
     "one in the other": lambda state: {"model": {"state_dict": state}, "model_config": {"depth": 50}},
     "a config called model": lambda state: {"model": {"depth": 50}, "state_dict": state},
-    "an average beside it": lambda state: {"state_dict_ema": zeros(state), "state_dict": state},
+    "with an average": lambda state: {"state_dict_ema": zeros(state), "state_dict": state},
 }
 OPTIMISER = {"state": {0: {"exp_avg": torch.zeros(4)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
 
@@ -286,10 +288,10 @@ def test_what_was_left_aside_is_named_and_a_choice_is_never_guessed(trained: Sma
     assert innermost({"state_dict": state, "state_dict_ema": zeros(state)}, "a")[1] == ("state_dict_ema",)
     for content, sentence in (
         ({"generator": state, "discriminator": zeros(state)}, r"several networks \(generator, discriminator\)"),
-        ({"epoch": 3, "arch": "resnet50"}, "has no tensors by name; it holds epoch, arch"),
-        ({"student": state}, "has no tensors by name; it holds student"),
-        ({}, "has no tensors by name; it holds nothing"),
-        ({"a": np.zeros(2)}, r"it holds a; those are numpy arrays: save torch\.from_numpy\(array\) of each"),
+        ({"epoch": 3, "arch": "resnet50"}, "has no tensors by name; it contains epoch, arch"),
+        ({"student": state}, "has no tensors by name; it contains student"),
+        ({}, "has no tensors by name; it contains nothing"),
+        ({"a": np.zeros(2)}, r"it contains a; these are numpy arrays: save torch\.from_numpy\(array\) for each"),
         ([state], "holds a list, not tensors by name"),
         (torch.zeros(3), "holds a Tensor, not tensors by name"),
     ):

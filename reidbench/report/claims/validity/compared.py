@@ -1,4 +1,4 @@
-"""Hold the order in which a file's rows came out against the order in which their methods were published."""
+"""Compare the order of a file's rows with the published order of their methods."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from reidbench.report.units import is_percent
 
 from .groups import Group
 
-LEAST = 0.01  # published numbers that are closer are no order: the same code differs by as much between two runs
-ACROSS_RULES = 0.04  # of average precision: trapezoids and steps differ by about three points where AP is .3 to .5
-FEWEST = 8  # methods; with fewer nothing can be concluded
+LEAST = 0.01  # closer published numbers define no order: two runs of the same code differ as much
+ACROSS_RULES = 0.04  # of average precision: trapezoid and step rules differ by about 3 points at AP 0.3 to 0.5
+FEWEST = 8  # methods for a conclusion
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows, first the one that was published as the better; differences are first less second, in fractions."""
+    """Two rows, the better published one first; differences are first minus second, as fractions."""
 
     first: str
     second: str
@@ -44,12 +44,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Order:
-    """The rows of a group on one task of a file, held against their numbers that were published for `published`.
+    """The rows of a group on one task of a file, compared with the numbers published for the task `published`.
 
-    `chance` is the share of random orders with as great a tau. `close` pairs were published within LEAST of each other,
-    `rules` within ACROSS_RULES under rules of average precision that differ or are not known: neither is counted.
-    `without` are seeds that some rows lack, `unmeasured` the rows without a result, or with one that compares with no
-    published number, and why.
+    `chance` is the share of random orders with at least this tau. `close` pairs were published within LEAST of each
+    other, `rules` within ACROSS_RULES under AP rules that differ or are unknown: neither is counted. `without` are
+    seeds that some rows lack; `unmeasured` are rows without a comparable result, with reasons.
     """
 
     group: Group
@@ -71,20 +70,20 @@ class Order:
 
     @property
     def small(self) -> bool:
-        """Whether the methods are too few to conclude anything."""
+        """Whether there are too few methods for a conclusion."""
         return len(self.rows) < FEWEST
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a file says of a group: the orders, and sentences about what is compared with nothing."""
+    """The orders of a group in one file, and sentences about missing comparisons."""
 
     orders: tuple[Order, ...]
     notes: tuple[str, ...]
 
 
 def compared(group: Group, board: Leaderboard, plan: Plan) -> Found:
-    """All orders of a group in the results of one file, task by task."""
+    """Return all orders of a group in the results of one file, task by task."""
     lacking = [row for row in group.rows if row not in board.methods]
     notes = [f"not rows of {board.title}: {'; '.join(lacking)}"] if lacking else []
     orders = []
@@ -92,21 +91,21 @@ def compared(group: Group, board: Leaderboard, plan: Plan) -> Found:
         reason, found = _unlike(group, task, plan), []
         if not reason:
             found = [order for published in group.tasks for order in _orders(group, board, plan, task, published)]
-            reason = "" if found else "fewer than two rows of the group have results there that compare"
+            reason = "" if found else "fewer than two rows of the group have comparable results"
         notes += [f"not compared: {board.title}: {task.name}, {reason}"] if reason else []
         orders += found
     return Found(tuple(orders), tuple(notes))
 
 
 def _unlike(group: Group, task: Task, plan: Plan) -> str:
-    """Why a task is not of the kind that a group's numbers were published for, or ""."""
+    """Return the reason why a task does not match a group's published numbers, or ""."""
     refs = (*task.source, task.target)
     if task.group or task.in_order or task.test:
-        return "a task of a family or a sequence, or one that is tested on other data"
+        return "which belongs to a family or a sequence, or is tested on other data"
     if task.adapt_on != "train":
         return "where methods learn from the test images"
     if any(ref.identities is not None or ref.images != DataRef("").images for ref in refs):
-        return "where a part of the identities is used, or other images than those of train"
+        return "which uses a part of the identities, or images other than train"
     sources = {_content(plan, ref) for ref in task.source}
     own = sources == {_content(plan, task.target)}
     if group.across and (own or not sources):
@@ -115,7 +114,7 @@ def _unlike(group: Group, task: Task, plan: Plan) -> str:
 
 
 def _content(plan: Plan, ref: DataRef) -> tuple[str, str]:
-    """A data set by what is in it, under whatever name."""
+    """Return the identity of a data set, independent of its name."""
     return data_set(plan.benchmark.data, ref), str(plan.benchmark.data[ref.name].root)
 
 
@@ -131,7 +130,7 @@ def _orders(group: Group, board: Leaderboard, plan: Plan, task: Task, published:
 
 
 class _Measured:
-    """The values of rows on one task, over the seeds that all of them have."""
+    """The values of rows on one task, over their common seeds."""
 
     def __init__(self, board: Leaderboard, task: str, evaluator: str, metric: str, rows: Sequence[str]) -> None:
         self.task, self.evaluator, self.metric = task, evaluator, metric
@@ -148,13 +147,13 @@ class _Measured:
         self._values = values
 
     def of(self, row: str) -> list[float]:
-        """By seed; what depends on none has the same value for each."""
+        """Return values by seed; a row that does not depend on the seed has the same value for each."""
         values = self._values[row]
         return [values[None] if None in values else values[seed] for seed in self.seeds]
 
 
 def _apart(results: Sequence[Result]) -> str:
-    """Why a row is compared with no published number: a word of its protocol, or ""."""
+    """Return the protocol word that makes a row incomparable with published numbers, or ""."""
     words = {word for result in results for word in result.row.protocol.split(", ")}
     return next((f"not comparable: {word}" for word in NOT_COMPARABLE if word in words), "")
 
@@ -197,7 +196,7 @@ def _set(pairs: Pairs) -> set[tuple[int, int]]:
 
 
 def _same_rule(first: Published, second: Published) -> bool:
-    """Whether two values are known to be computed alike: no average precision, one known rule, or one table."""
+    """Return whether two values are known to follow one rule: not mAP, one known AP rule, or one table."""
     return first.metric != "mAP" or first.source == second.source or first.ap == second.ap != "unknown"
 
 

@@ -1,4 +1,4 @@
-"""A file of groups: methods with numbers published under one protocol, and the rows of matrix files that are theirs."""
+"""Reads a groups file: methods with numbers published under one protocol, and their rows in matrix files."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from reidbench.matrix.reading.yamlfile import Path_, read_tree, shown
 from reidbench.registry.plugins import Registry
 from reidbench.registry.published import DISTANCE, TASK, is_wanted
 
-NEEDS = "a file of groups needs `groups:`"
+NEEDS = "a groups file requires `groups:`"
 KEYS = ("title", "text", "tasks", "metrics", "rows", "left out")
 NUMBER = ("component", "kind", "row", "source")
-METRICS = ("mAP", "cmc1")  # where a group names none
+METRICS = ("mAP", "cmc1")  # default of a group
 
 
 @dataclass(frozen=True)
 class Stand:
-    """What a row of matrix files stands for: its published numbers by task and metric, and what a reader must know."""
+    """The published numbers of a row by task and metric, and a note."""
 
     numbers: Mapping[tuple[str, str], Published]
     note: str = ""
 
     @property
     def first(self) -> Published:
-        """One of its numbers: all are of one published row and one source."""
+        """The first number; all have the same published row and source."""
         return next(iter(self.numbers.values()))
 
 
 @dataclass(frozen=True)
 class Group:
-    """Methods that were published under one protocol; `tasks` are those of the published numbers.
+    """Methods published under one protocol; `tasks` are those of the published numbers.
 
-    `rows` are named as in matrix files; `left_out` says of methods why they are in no order.
+    `rows` have the names of matrix files; `left_out` gives the reasons for methods that are not compared.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Group:
 
     @property
     def across(self) -> bool:
-        """Whether its tasks go from labelled data to others."""
+        """Whether its tasks have the form SOURCE->TARGET."""
         return "->" in self.tasks[0]
 
 
 def read_groups(file: Path, registry: Registry) -> list[Group]:
-    """The groups of a file. Raises ConfigError with every mistake, as `file:line: key.key: sentence`."""
+    """Return the groups of a file. Raises ConfigError with all errors, as `file:line: key.key: sentence`."""
     reader = _Reader(Checker(read_tree(file, NEEDS)), registry)
     groups = reader.read()
     reader.check.stop_at_problems()
@@ -85,13 +85,13 @@ class _Reader:
         return Group(name, texts.get("title", name), texts.get("text", ""), tasks, metrics, rows, left_out)
 
     def words(self, value: Any, path: Path_) -> tuple[str, ...]:
-        """A list of different texts, or one that stands for a list."""
+        """Read a list of different texts, or a single text."""
         found: dict[str, None] = {}
         for entry, place in entries(value, path):
             if not isinstance(entry, str):
                 self.check.wrong(place, f"must be text, not {named.said(self.check, entry, place)}")
             elif entry in found:
-                self.check.wrong(place, f"{shown(entry)} is there already")
+                self.check.wrong(place, f"{shown(entry)} appears twice: remove one")
             else:
                 found[entry] = None
         if not entries(value, path):
@@ -106,14 +106,14 @@ class _Reader:
                     path, f"{shown(task)} must be TARGET or SOURCE->TARGET, as published numbers name tasks"
                 )
         if len({"->" in task for task in tasks}) > 1:
-            self.check.wrong(path, "some go from one data set to another and some do not: make a group of each kind")
+            self.check.wrong(path, "mixes TARGET and SOURCE->TARGET: make one group of each kind")
         return tasks
 
     def metrics(self, value: Any, path: Path_) -> tuple[str, ...]:
         metrics = self.words(value, path)
         for metric in metrics:
             if metric.startswith(DISTANCE):
-                self.check.wrong(path, f"{shown(metric)} is no fraction: only fractions can be a point apart")
+                self.check.wrong(path, f"{shown(metric)} is not a fraction: name metrics that are fractions")
         return metrics
 
     # ------------------------------------------------------------------ rows
@@ -123,17 +123,17 @@ class _Reader:
         stands = {row: stand for row, stand in found.items() if stand}
         for task in tasks if stands and len(stands) == len(given) else ():
             if not any(task == of for stand in stands.values() for of, _ in stand.numbers):
-                self.check.wrong(path, f"none of the rows has a published number for {task}")
+                self.check.wrong(path, f"no row has a published number for {task}")
         if value is not None and not given and not self.check.problems:
             self.check.wrong(path, "must name at least one row")
         return stands
 
     def stand(self, value: Any, path: Path_, tasks: Sequence[str], metrics: Sequence[str]) -> Stand | None:
-        """The published numbers that an entry names, or None and a problem."""
+        """Return the published numbers that an entry names, or report a problem and return None."""
         given = self.check.map(value, path, (*NUMBER, "note"))
         wanted = named.texts(self.check, given, path, (*NUMBER, "note"))
         if missing := [f"`{key}:`" for key in ("component", "row") if key not in given]:
-            self.check.wrong(path, f"needs {' and '.join(missing)}")
+            self.check.wrong(path, f"requires {' and '.join(missing)}")
         if missing or wanted.keys() != given.keys():
             return None
         found = named.component(self.check, self.registry, wanted, path)
@@ -151,12 +151,12 @@ class _Reader:
 
 
 def _fault(of_row: Sequence[Published], here: Sequence[Published]) -> str:
-    """Why the numbers of a published row, `here` those for a group's tasks and metrics, are not one line of a table."""
+    """Return the reason why numbers (`here`: those of the group) are not one line of a published table, or ""."""
     if not here:
         there = dict.fromkeys(f"{one.metric} on {one.task}" for one in of_row)
-        return f"nothing of this row is published for the group's tasks and metrics, only {', '.join(there)}"
+        return f"this row has no published number for the group's tasks and metrics, only {', '.join(there)}"
     places = dict.fromkeys((one.row, one.source) for one in here)
     if len(places) > 1:
         which = "; ".join(f"row {row!r}, source {source!r}" for row, source in places)
-        return f"several rows fit, choose one by its whole `row` and its `source`: {which}"
+        return f"several rows match: choose one by its full `row` and its `source`: {which}"
     return ""

@@ -1,4 +1,4 @@
-"""Orders of methods as Markdown: the published numbers, one line for each order, and which pairs are exchanged."""
+"""Orders of methods as Markdown: published numbers, one line per order, and discordant pairs."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from .compared import ACROSS_RULES, FEWEST, LEAST, Found, Order, Pair
 from .groups import Group, Stand
 
 MEANING = (
-    "Kendall's tau-b between the published values of methods and the means measured here: 1 is the published order, 0 "
-    f"none, -1 its reverse. Only pairs count that were published {100 * LEAST:g} point or more apart, for mAP at least "
-    f"{100 * ACROSS_RULES:g} points where the rules of average precision differ or are not known. The interval is a "
-    "bootstrap over seeds (95 %): it is about other seeds and not about other methods, and with few seeds it is too "
-    "narrow. *Chance* is the share of random orders with as great a tau. Fewer than "
-    f"{FEWEST} methods are too few to conclude anything."
+    "Kendall's tau-b between published values and means measured here: 1 is the published order, 0 no relation, -1 "
+    f"the reverse. Only pairs with published values at least {100 * LEAST:g} point apart count; for mAP, at least "
+    f"{100 * ACROSS_RULES:g} points if the rules of average precision differ or are unknown. The interval is a "
+    "bootstrap over seeds (95 %): it covers other seeds, not other methods, and is too narrow with few seeds. "
+    f"*Chance* is the share of random orders with at least this tau. Fewer than {FEWEST} methods are too few for a "
+    "conclusion."
 )
 HEADINGS = ("measured on", "published for", "metric", "methods", "pairs", "concordant", "discordant", "tied", "tau-b")
 
 
 def markdown(groups: Sequence[Group], found: Sequence[Sequence[Found]]) -> str:
-    """All groups, each with what every file says of it, in the order of the files."""
+    """Return all groups with their orders, in the order of the files."""
     parts = [MEANING]
     for group, of_files in zip(groups, found, strict=True):
         parts += [f"## {one_line(group.title)}", *filter(None, [one_line(group.text)]), _stated(group)]
         parts += [f"- Left out, {one_line(what)}: {one_line(why)}." for what, why in group.left_out.items()]
         orders = [order for one in of_files for order in one.orders]
-        parts += [_summary(orders), *_details(orders)] if orders else ["Nothing is measured yet."]
+        parts += [_summary(orders), *_details(orders)] if orders else ["No results yet."]
         parts += [f"- {one_line(note)}" for one in of_files for note in one.notes if one.orders]
     return _joined(parts)
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Paragraphs with a blank line between them, but for the lines of one list."""
+    """Join paragraphs by blank lines, and lines of a list by line breaks."""
     lines = [parts[0]]
     for before, part in itertools.pairwise(parts):
         lines += [part] if before.startswith("- ") and part.startswith("- ") else ["", part]
@@ -46,7 +46,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 def _stated(group: Group) -> str:
     places = [(task, metric) for task in group.tasks for metric in group.metrics]
-    headings = ["row", "stands for", "source", *(f"{NAMES.get(metric, metric)}, {task}" for task, metric in places)]
+    headings = ["row", "published row", "source", *(f"{NAMES.get(metric, metric)}, {task}" for task, metric in places)]
     return table(headings, [_line(row, stand, places) for row, stand in group.rows.items()])
 
 
@@ -83,10 +83,10 @@ def _tau(order: Order) -> str:
 
 
 def _details(orders: Sequence[Order]) -> Iterator[str]:
-    """What the numbers of the lines are made of: the exchanged pairs, and all that was left out."""
+    """Yield the discordant pairs, and everything that was left out."""
     yield (
-        "Discordant pairs, the one first that was published as the better, with its measured lead in points over the "
-        "other; in brackets where the 95 % interval over paired seeds has 0:"
+        "Discordant pairs: the better published method first, with its measured lead in points; in brackets if the "
+        "95 % interval over paired seeds contains 0:"
     )
     same: dict[tuple[str, str, str], list[str]] = {}
     for order in orders:
@@ -103,7 +103,7 @@ def _exchanged(pair: Pair) -> str:
 
 
 def _left_out(orders: Sequence[Order]) -> Iterator[str]:
-    """Each once, with all orders that it is true of."""
+    """Yield each sentence once."""
     said: dict[str, None] = {}
     for order in orders:
         metric = NAMES.get(order.metric, order.metric)
@@ -116,7 +116,7 @@ def _left_out(orders: Sequence[Order]) -> Iterator[str]:
             said[f"- Tied on {order.task}, {metric}: {named}."] = None
         if order.without:
             seeds = ", ".join(map(str, order.without))
-            said[f"- Seeds that some rows lack on {order.task}, left out: {seeds}."] = None
+            said[f"- Left out on {order.task}, seeds that some rows lack: {seeds}."] = None
         for row, why in order.unmeasured.items():
-            said[f"- Without a place in the order on {order.task}: {row} ({why})."] = None
+            said[f"- Not in the order on {order.task}: {row} ({why})."] = None
     yield from map(one_line, said)

@@ -1,7 +1,7 @@
-"""Numbers of several tasks beside the tasks: means of families, averages and forgetting of sequences.
+"""Numbers over several tasks: means of families, averages and forgetting of sequences.
 
 Imports results and sentences. Begin with `numbers.py`; `columns.py` places them among the tasks of a table.
-Which numbers a group has, and what they mean, is said by `Derived` in the matrix's `groups.py`.
+`Derived` in the matrix's `groups.py` defines the numbers of a group.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The columns of a table: its tasks, and behind those of a group the numbers of the group."""
+"""The columns of a table: its tasks, and after the tasks of a group the numbers of the group."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .numbers import boards
 
 @dataclass(frozen=True)
 class Column:
-    """A column: the board that has its cells, and its task there, which is its heading."""
+    """A column: the board with its cells, and its task on that board, which is its heading."""
 
     board: Leaderboard
     task: str
 
 
 def columns(board: Leaderboard) -> list[Column]:
-    """All columns in the order of the matrix file."""
+    """Return all columns in the order of the matrix file."""
     after: dict[str, list[Column]] = {}  # by the last task of a group
     of_groups = [(one, task) for one in boards(board) for task in one.tasks]
     for name in dict.fromkeys(number.group for number in board.groups):
@@ -33,7 +33,7 @@ def columns(board: Leaderboard) -> list[Column]:
 
 
 def definitions(board: Leaderboard) -> Iterator[str]:
-    """A sentence for each kind of number that the groups of a board have."""
+    """Yield the definition of each kind of number in the groups of a board."""
     there = {task for one in boards(board) for task in one.tasks}
     by_name: dict[str, list[str]] = {}
     for number in board.groups:
@@ -49,6 +49,6 @@ def _some(names: Sequence[str]) -> str:
 
 
 def incomplete(board: Leaderboard) -> list[str]:
-    """For each group's number that a method has not: how many of its tasks there are, and what is missing first."""
+    """Return a sentence for each missing number of a group: the number of complete tasks and the first missing one."""
     missing = (r for one in boards(board) for r in one.results if r.status != "ok")
     return list(dict.fromkeys(f"{one.row.method} on {one.row.task}: {one.error}" for one in missing))

@@ -1,4 +1,4 @@
-"""The numbers of groups of tasks, as leaderboards of their own: what is said of a task's column is said of them too."""
+"""The numbers of groups of tasks as leaderboards, so that tables treat them like tasks."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ Run = Mapping[str, Result]  # the results of one seed and one pre-training, by t
 
 
 def boards(board: Leaderboard) -> tuple[Leaderboard, Leaderboard]:
-    """The averages and the forgetting of a board's groups."""
+    """Return the averages and the forgetting of a board's groups."""
     return averages(board), forgetting(board)
 
 
 def averages(board: Leaderboard) -> Leaderboard:
-    """A leaderboard whose tasks are the averages, in the metrics of the board.
+    """Return a leaderboard whose tasks are the averages, with the metrics of the board.
 
-    An average is taken over tasks for each seed (and each pre-training), and then over seeds as a task's mean is: its
-    interval is about other seeds, with which all tasks would be run again. A method has it that has every result of
-    every task. Queries of all tasks count together, those of each task with the same weight in sum.
+    An average is taken over tasks for each seed (and each pre-training), then over seeds like the mean of a task: its
+    interval covers other seeds used for all tasks. Only methods with all results of all tasks have it. Queries of all
+    tasks are pooled; each task has the same total weight.
     """
     wanted = [number for number in _there(board) if number.name != FORGETTING]
     return _board(board, wanted, board.declared)
 
 
 def forgetting(board: Leaderboard) -> Leaderboard:
-    """A leaderboard whose tasks are the forgetting of sequences: of each declared metric, less being better.
+    """Return a leaderboard whose tasks are the forgetting of sequences, for each declared metric; lower is better.
 
-    The loss is that of the better value by the metric's own direction, so that a positive one is worse. A metric that
-    is not declared has no better value.
+    The sign follows the metric's direction, so that a positive value is worse. Undeclared metrics have no direction and
+    no forgetting.
     """
     wanted = [number for number in _there(board) if number.name == FORGETTING]
     declared = {e: {name: _loss(one) for name, one in board.declarations(e).items()} for e in board.evaluators}
@@ -46,19 +46,19 @@ def forgetting(board: Leaderboard) -> Leaderboard:
 
 
 def _there(board: Leaderboard) -> list[Derived]:
-    """The numbers of which the board has a task."""
+    """Return the numbers of which the board has a task."""
     return [number for number in board.groups if set(number.tasks) & set(board.tasks)]
 
 
 def _loss(metric: Metric) -> Metric:
-    """The declaration of what a metric may lose, or gain."""
+    """Return the declaration of a metric's forgetting."""
     low, high = metric.ends
     ends = (low - high, high - low) if math.isfinite(high - low) else (None, None)
     return Metric(metric.name, better="lower", unit=metric.unit, range=ends)
 
 
 def _board(board: Leaderboard, wanted: Sequence[Derived], declared: Declared | None) -> Leaderboard:
-    runs: dict[str, tuple[Derived, Run]] = {}  # by the key of the row that is made of them
+    runs: dict[str, tuple[Derived, Run]] = {}  # by key of the derived row
     found = itertools.product(wanted, board.methods, board.evaluators)
     results = tuple(result for place in found for result in _results(board, *place, runs))
 
@@ -72,7 +72,7 @@ def _board(board: Leaderboard, wanted: Sequence[Derived], declared: Declared | N
 def _results(
     board: Leaderboard, number: Derived, method: str, evaluator: str, runs: dict[str, tuple[Derived, Run]]
 ) -> Iterator[Result]:
-    """The number of a method by an evaluator, one result for each seed and pre-training; or why there is none."""
+    """Yield the number of a method by an evaluator for each seed and pre-training, or one incomplete result."""
     cells = {task: board.cell(method, task, evaluator) for task in number.tasks}
     if not any(cells.values()):
         return
@@ -97,13 +97,13 @@ def _results(
 
 
 def _known(seeds: Iterable[int | None]) -> list[int | None]:
-    """The seeds in the order that they come, or None alone: the one result of a task that uses none is that of all."""
+    """Return the seeds in order, or [None] if no task depends on the seed."""
     found: list[int | None] = [seed for seed in dict.fromkeys(seeds) if seed is not None]
     return found or [None]
 
 
 def _of(results: Sequence[Result], seed: int | None, pretrain_seed: int | None) -> list[Result]:
-    """The result of a task with a seed and a pre-training."""
+    """Return the results of a task with a seed and a pre-training; a result without a seed matches any."""
     return [
         result
         for result in results
@@ -114,7 +114,7 @@ def _of(results: Sequence[Result], seed: int | None, pretrain_seed: int | None) 
 def _lacking(
     cells: Mapping[str, Sequence[Result]], seeds: Sequence[tuple[int | None, int | None]]
 ) -> Iterator[tuple[str, str]]:
-    """The tasks without a result, or without that of a seed, and why in a word or two."""
+    """Yield the tasks with missing results, and the reason in a word or two."""
     for task, results in cells.items():
         states = [result.status for result in results if result.status != "ok"]
         if states or not results:
@@ -124,7 +124,7 @@ def _lacking(
 
 
 def _metrics(board: Leaderboard, number: Derived, evaluator: str, run: Run) -> dict[str, float]:
-    """Every metric that all tasks have."""
+    """Return all metrics that all tasks have."""
     names = [name for name in board.metrics if all(name in result.metrics for result in run.values())]
     values = {name: {task: result.metrics[name] for task, result in run.items()} for name in names}
     if number.name != FORGETTING:
@@ -141,15 +141,15 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _lost(values: Sequence[float], metric: Metric) -> float:
-    """The better one of all values but the last minus the last, or the other way round where less is better."""
+    """Return the best earlier value minus the last, or the reverse if lower is better."""
     *before, last = values
     return max(before) - last if metric.better == "higher" else last - min(before)
 
 
 def _queries(board: Leaderboard, number: Derived, run: Run) -> Arrays:
-    """The queries of all tasks of an average, by metric: weighted so that their mean is the mean over the tasks.
+    """Return the queries of all tasks of an average by metric, weighted so that their mean is the mean over tasks.
 
-    None where an evaluator keeps no results of the queries, and of forgetting, which is no mean of queries.
+    Empty if an evaluator stores no per-query results, and for forgetting, which is not a mean over queries.
     """
     if number.name == FORGETTING:
         return {}

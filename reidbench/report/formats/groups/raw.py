@@ -12,7 +12,7 @@ from .numbers import boards
 
 
 def raw(board: Leaderboard) -> list[dict[str, Any]]:
-    """Each number of a group: how it is defined, its tasks, its means by method, and the methods without one."""
+    """Return each number of a group: definition, tasks, means by method, and methods without it."""
     return [entry for one in boards(board) for entry in _numbers(board, one)]
 
 

@@ -1,5 +1,5 @@
-"""Many matrices as one static site: pages that are linked to each other, and assets once.
+"""Several matrices as one static site: linked pages with shared assets.
 
-Imports report, its page and the store. Begin with `pages.py`, which knows what is on the site; `catalogue.py` finds out
-which tasks, methods and results of several matrices are the same.
+Imports report, its page and the store. Begin with `pages.py`, which builds all pages; `catalogue.py` identifies equal
+tasks, methods and results of different matrices.
 """

@@ -1,4 +1,4 @@
-"""The results of several matrices as one leaderboard: what is the same is there once, what differs is told apart."""
+"""The results of several matrices as one leaderboard: equal results are merged, different ones get different labels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reidbench.report.results import Leaderboard, Result, summarise
 from .identity import Identities
 from .sources import Cell, Source
 
-Place = tuple[str, str, str]  # method, task and evaluator, as the whole site calls them
-FROM = ":"  # between the number of a matrix and a key of it
+Place = tuple[str, str, str]  # labels of method, task and evaluator on the site
+FROM = ":"  # separates the number of a matrix from its key
 
 
 @dataclass(eq=False)
 class Method:
-    """A method of one recipe, with the matrices that have it; `label` is its name, and more where others have it."""
+    """A method with one recipe and its matrices; `label` is its name, extended if other methods share it."""
 
     name: str
     label: str = ""
@@ -31,7 +31,7 @@ class Method:
     numbers: dict[tuple[str, str], list[Cell]] = field(default_factory=dict)  # by task and evaluator
 
     def agrees(self, place: tuple[str, str], cell: Cell) -> bool:
-        """Whether no result of the same place and seeds differs in key or numbers."""
+        """Return whether all results of the same place and seeds have equal keys and numbers."""
         for other in self.numbers.get(place, ()):
             shared = other.numbers.keys() & cell.numbers.keys()
             if any(other.numbers[seeds] != cell.numbers[seeds] for seeds in shared):
@@ -41,7 +41,7 @@ class Method:
 
 @dataclass(eq=False)
 class Column:
-    """A task: the same data in the same roles. `tasks` has it as each matrix calls it."""
+    """A task: the same data in the same roles. `tasks` are its tasks in the matrices."""
 
     name: str
     label: str = ""
@@ -58,9 +58,9 @@ class Judge:
 
 
 class Catalogue:
-    """What the matrices have in common.
+    """Tasks, evaluators, methods and results of all matrices.
 
-    `contradictions` are sentences about results of one key that have different numbers in two of them.
+    `contradictions` are sentences about results with equal keys and different numbers in two matrices.
     """
 
     def __init__(self, sources: Sequence[Source], title: str) -> None:
@@ -72,21 +72,21 @@ class Catalogue:
         self.contradictions: list[str] = []
         self._by_recipe: dict[tuple[str, str], list[Method]] = {}  # by name and recipe
         self._by_key: dict[tuple[str, str | None], Method] = {}  # by name and key of a result
-        self._first: dict[tuple[object, ...], int] = {}  # the first matrix that has a result, by key and numbers
+        self._first: dict[tuple[object, ...], int] = {}  # first matrix with a result, by key and numbers
         self._column_of: dict[tuple[int, str], Column] = {}
         self._judge_of: dict[tuple[int, str], Judge] = {}
         for source in sources:
             self._take_columns(source)
-        _told_apart(list(self.columns.values()), lambda column: column.tasks[0][0])
+        _label_uniquely(list(self.columns.values()), lambda column: column.tasks[0][0])
         self._name_judges()
         for source in sources:
             self._take_methods(source)
-        _told_apart(self.methods, lambda method: method.recipes[0][0])
+        _label_uniquely(self.methods, lambda method: method.recipes[0][0])
         self.by_label = {method.label: method for method in self.methods}
         self.cells = self._cells()
         self.aliases = self._aliases()
 
-    # ------------------------------------------------------------------ what is the same
+    # ------------------------------------------------------------------ equal tasks, evaluators and methods
     def _take_columns(self, source: Source) -> None:
         own = self.identities[source.number]
         for task in source.plan.benchmark.tasks:
@@ -99,7 +99,7 @@ class Catalogue:
             self._judge_of[source.number, label] = judge
 
     def _name_judges(self) -> None:
-        """Their own names; where several have one, with the params that are not the defaults, and with the version."""
+        """Label evaluators by name; add parameters that are not defaults, and the version, if several share it."""
         judges = list(self.judges.values())
         for judge in judges:
             judge.label = judge.choice.name
@@ -128,7 +128,7 @@ class Catalogue:
                 self._by_key |= {(cell.method, one.row.key): method for one in cell.results if one.row.key}
 
     def _method(self, name: str, identity: str, cells: Sequence[Cell]) -> Method:
-        """The method of that recipe, or else of the same results, that agrees in all; a new one where none does."""
+        """Return the method with that recipe or the same results that agrees with all cells, or a new one."""
         keys = dict.fromkeys((name, one.row.key) for cell in cells for one in cell.results)
         same = [self._by_key[key] for key in keys if key in self._by_key]
         candidates: dict[Method, None] = dict.fromkeys([*self._by_recipe.get((name, identity), ()), *same])
@@ -142,7 +142,7 @@ class Catalogue:
         return method
 
     def _contradictions(self, methods: Iterable[Method], cells: Sequence[Cell]) -> Iterable[str]:
-        """Of each cell one sentence, where results of one key have other numbers."""
+        """Yield one sentence per cell whose results have equal keys and different numbers."""
         for method in methods:
             for cell in cells:
                 for other in method.numbers.get(self._where(cell), ()):
@@ -154,16 +154,16 @@ class Catalogue:
                         yield f"{where}: {files} have different numbers for the same result"
 
     def _where(self, cell: Cell) -> tuple[str, str]:
-        """The labels of its task and evaluator."""
+        """Return the labels of a cell's task and evaluator."""
         number = cell.source.number
         return self._column_of[number, cell.task].label, self._judge_of[number, cell.evaluator].label
 
     def column(self, cell: Cell) -> Column:
-        """The task of a cell."""
+        """Return the task of a cell."""
         return self._column_of[cell.source.number, cell.task]
 
     def _cells(self) -> dict[Place, list[Cell]]:
-        """All cells by place; first that of most results, of these the one that was checked furthest."""
+        """Return all cells by place, sorted by number of results, then by level of verification."""
         found = {}
         for method in self.methods:
             for (task, evaluator), cells in method.numbers.items():
@@ -172,7 +172,7 @@ class Catalogue:
         return found
 
     def _aliases(self) -> dict[Place, Place]:
-        """The places whose results are those of a method of another name, which counts once: that of its first name."""
+        """Map places to the first place with identical results under another method name, so that they count once."""
         first: dict[tuple[object, ...], Place] = {}
         found = {}
         for place, cells in self.cells.items():
@@ -185,17 +185,17 @@ class Catalogue:
     # ------------------------------------------------------------------ all of them as one leaderboard
     @cached_property
     def board(self) -> Leaderboard:
-        """The first cell of each place, equal results once: what is ranked is never a mean over several matrices."""
+        """The first cell of each place without duplicates; no mean combines several matrices."""
         return self._board(self.aliases.keys())
 
     @cached_property
     def over_tasks(self) -> Leaderboard:
-        """As `board`, where methods are left out that are another one everywhere, and no results of others."""
+        """As `board`, but without methods whose results are all those of another method."""
         return self._board([place for place in self.aliases if place[0] in self.same_methods])
 
     @cached_property
     def same_methods(self) -> dict[str, str]:
-        """The labels of methods whose results are all those of one other method, which is named."""
+        """Labels of methods whose results are all those of one other method, mapped to its label."""
         found: dict[str, set[str]] = {}
         for place, cells in self.cells.items():
             if cells[0].good:
@@ -224,14 +224,14 @@ class Catalogue:
         return Leaderboard(self.title, tuple(results), summary, declared, rules, self._queries, targets=targets)
 
     def _placed(self, result: Result, place: Place, cell: Cell) -> Result:
-        """A result under the names of the whole site, with a key that says which matrix has it first."""
+        """Return a result with the site's labels and a key that includes its first matrix."""
         method, task, evaluator = place
         number = self._first.setdefault((result.row.key, tuple(result.metrics.items())), cell.source.number)
         key = result.row.key and f"{number}{FROM}{result.row.key}"
         return replace(result, row=replace(result.row, method=method, task=task, evaluator=evaluator, key=key))
 
     def _target(self, source: Source, task: Task) -> str:
-        """What names the test images of a task."""
+        """Return the identity of the test images of a task."""
         return self.identities[source.number].data_set(task.target.name)
 
     def _declared(self) -> dict[str, Mapping[str, Metric]]:
@@ -250,14 +250,14 @@ Named = TypeVar("Named", Method, Column)
 
 
 def _twice(items: Iterable[Item]) -> list[Item]:
-    """Those whose label another one has too."""
+    """Return the items that share a label."""
     several = list(items)
     counts = Counter(item.label for item in several)
     return [item for item in several if counts[item.label] > 1]
 
 
-def _told_apart(items: Sequence[Named], first: Callable[[Named], Source]) -> None:
-    """Label each by its name; where several have one, with the name of the first matrix that has it."""
+def _label_uniquely(items: Sequence[Named], first: Callable[[Named], Source]) -> None:
+    """Label each item by its name, extended by its first matrix if several share the name."""
     for item in items:
         item.label = item.name
     for item in _twice(items):

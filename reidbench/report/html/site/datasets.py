@@ -1,4 +1,4 @@
-"""The data sets of a site by name: what they are in each matrix, and the tasks that use them."""
+"""The data sets of a site by name: their contents in each matrix, and the tasks that use them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .sources import Source
 
 @dataclass(eq=False)
 class Content:
-    """What a name stands for in some matrices: a component with its parameters, and what was found in it."""
+    """A data set of some matrices: a component with its parameters, and its counts and notes."""
 
     component: Component
     params: str
-    key: str  # empty where no row needs it
+    key: str  # empty if no row uses it
     counts: str
     notes: tuple[str, ...]
     stand_in: bool
@@ -28,7 +28,7 @@ class Content:
 
 
 class DataSets:
-    """All data sets of the matrices."""
+    """The data sets of all matrices."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -41,20 +41,20 @@ class DataSets:
 
     @property
     def names(self) -> list[str]:
-        """Their names, in the order of the files."""
+        """Names in the order of the files."""
         return list(self._contents)
 
     def contents(self, name: str) -> list[Content]:
-        """What a name stands for, with the matrices in which it does."""
+        """Return the different data sets with a name, each with its matrices."""
         return list(self._contents[name].values())
 
     def tasks(self, name: str) -> list[tuple[Column, tuple[str, ...]]]:
-        """The tasks that use a data set, and as what; those that test on it first."""
+        """Return the tasks that use a data set, with its roles; tasks that test on it come first."""
         found = [(column, tuple(roles)) for column, roles in self._used.get(name, {}).values()]
         return sorted(found, key=lambda one: ROLES.index(one[1][0]))
 
     def lines(self, name: str, best: Sequence[Entry]) -> list[Entry]:
-        """The lines of these tasks, of all lines, with the roles of the data set."""
+        """Return the lines of these tasks with the roles of the data set."""
         by_task: dict[str, list[Entry]] = {}
         for entry in best:
             by_task.setdefault(entry.task, []).append(entry)
@@ -87,5 +87,5 @@ class DataSets:
                 roles[role] = None
 
     def _named(self, column: Column, role: str) -> Iterator[str]:
-        """The names of the data sets that matrices have in a role of a task."""
+        """Return the names of the data sets with a role in a task."""
         return (ref.name for _, task in column.tasks for ref in task.refs(role))

@@ -1,4 +1,4 @@
-"""The lines of the site's tables: a method on a task by an evaluator, its number and its rank among all of the site."""
+"""Lines of the site's tables: a method on a task by an evaluator, with its value and its rank on the site."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reidbench.words import ON_TEST_LABELS
 from .catalogue import Catalogue, Method, Place
 from .sources import Cell
 
-FEWER = "not ranked here: another matrix has this row with more seeds, or checked further"
+FEWER = "not ranked here: another matrix has this row with more seeds or a better check"
 UNRANKED = "not ranked: too few seeds"
 LOOKED = f"not ranked: {ON_TEST_LABELS}"
 UNDECLARED = "not ranked: its evaluator does not declare this metric"
@@ -29,10 +29,10 @@ UNDECLARED = "not ranked: its evaluator does not declare this metric"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. `cell` has its results, `same` are those of other matrices with equal ones.
+    """One line. `cell` holds its results, `same` are cells of other matrices with equal results.
 
-    `rank` is its place among all methods of the site on its task, or None and `unranked` says why. `better` are the
-    places in their table of the lines that are better beyond noise.
+    `rank` is its place among all methods of the site on its task; if it is None, `unranked` is the reason. `better` is
+    a bit set of the lines in its table that are significantly better.
     """
 
     method: str
@@ -49,59 +49,59 @@ class Entry:
     number: int = 0  # among the lines of its task and evaluator
     column: int = 0
     better: int = 0  # bit N: the line of that number is better
-    first: bool = True  # of its place; others are of matrices with other results
+    first: bool = True  # of its place; other lines are from matrices with other results
     roles: tuple[str, ...] = ()  # of the data set whose page it is on
 
     @property
     def anchor(self) -> str:
-        """Its place on a page."""
+        """Return the id of the line on a page."""
         own = row_anchor(self.method, self.task, self.evaluator)
         return own if self.first else f"{own}--{slug(self.cell.source.called)}"
 
     @property
     def name(self) -> str:
-        """The name of the method alone."""
+        """Return the plain name of the method."""
         return self.cell.method
 
     @property
     def notes(self) -> int:
-        """How many notes stand behind it: what was dropped, skipped or assumed."""
+        """Return the number of notes of its results."""
         return len({note for result in self.cell.good for note in result.notes})
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """The cell of each matrix that has it."""
+        """Return its cells, one per matrix."""
         return self.cell, *self.same
 
     @property
     def status(self) -> str:
-        """Why there is no number: failed, missing, not applicable, not measured."""
+        """Return the status of a line without a number: failed, missing, not applicable, not measured."""
         return status_word(self.cell.results)
 
     @property
     def reasons(self) -> list[str]:
-        """Reasons for missing numbers, equal ones once."""
+        """Return the reasons for missing numbers, without duplicates."""
         return list(dict.fromkeys(one.error for one in self.cell.results if one.status != "ok"))
 
     @property
     def seeds(self) -> str:
-        """How many results have a number, of how many where not all have."""
+        """Return the number of results with a number, such as "3", "2/3" or "no seed"."""
         good, total = len(self.cell.good), len(self.cell.results)
         counted = str(good) if good == total else f"{good}/{total}"
         return f"no seed{'' if good == total else f', {counted}'}" if self.found and self.found.seedless else counted
 
     def printed(self, value: float) -> str:
-        """A value of its metric as text."""
+        """Format a value of its metric."""
         return number(value, self.declared)
 
     @property
     def unit(self) -> str:
-        """The unit of its metric, with a space before it."""
+        """Return the unit of its metric, after a space."""
         return unit(self.declared)
 
     @property
     def interval(self) -> str:
-        """The standard deviation and the 95 % interval, or that there is no seed."""
+        """Return the standard deviation and the 95 % interval, "(no seed)", or ""."""
         found = self.found
         if found is None or found.sd is None or found.ci95 is None:
             return "(no seed)" if found and found.seedless else ""
@@ -110,12 +110,12 @@ class Entry:
 
     @property
     def group(self) -> tuple[object, ...]:
-        """What the filters keep or drop together: its words and its matrices."""
+        """Return the properties that filters use: protocol words, level of verification, matrices."""
         return (frozenset(self.cell.words), self.cell.checked, tuple(cell.source.number for cell in self.cells))
 
 
 class Entries:
-    """Makes the lines of one site, of one metric or, where an evaluator does not give it, of its first one."""
+    """Makes the lines of a site by one metric, or by the evaluator's first metric if it does not give that one."""
 
     def __init__(self, catalogue: Catalogue, metric: str | None) -> None:
         self.catalogue = catalogue
@@ -126,7 +126,7 @@ class Entries:
         self._ranks: dict[tuple[str, str], Mapping[str, Rank]] = {}
 
     def metric(self, evaluator: str) -> str:
-        """The metric that ranks by an evaluator."""
+        """Return the metric that ranks the lines of an evaluator."""
         declared = self.board.declarations(evaluator)
         gave = [name for name in self.board.metrics if evaluator in self.board.giving(name)]
         for name in filter(None, (self._wanted, "mAP")):
@@ -136,20 +136,20 @@ class Entries:
 
     @cached_property
     def heading(self) -> str:
-        """The metric with its unit, where all evaluators have the same; else nothing."""
+        """The metric with its unit if all evaluators share it, else ""."""
         kinds = {
             described(name, self.board.metric(e, name)) for e in self.board.evaluators for name in [self.metric(e)]
         }
         return next(iter(kinds)) if len(kinds) == 1 else ""
 
     def ranks(self, task: str, evaluator: str) -> Mapping[str, Rank]:
-        """The rank of every method that can be ranked, computed once."""
+        """Return the ranks of a task and an evaluator by method (cached)."""
         if (task, evaluator) not in self._ranks:
             self._ranks[task, evaluator] = places(self.board, task, evaluator, self.metric(evaluator))
         return self._ranks[task, evaluator]
 
     def at(self, place: Place) -> list[Entry]:
-        """The lines of a place: the ranked one, and others where other matrices have other results there."""
+        """Return the lines of a place: the ranked one, then those of matrices with other results."""
         groups: list[list[Cell]] = []
         for cell in self.catalogue.cells.get(place, ()):
             equal = [one for one in groups if (one[0].numbers, one[0].said) == (cell.numbers, cell.said)]
@@ -169,12 +169,12 @@ class Entries:
         return Entry(*place, metric, declared, cell, tuple(cells[1:]), found, rank, why, first=first)
 
     def lines(self, task: str, evaluator: str) -> list[Entry]:
-        """The ranked line of each method on a task, those without a number too, in the order of the files."""
+        """Return the first line of each method on a task, including lines without a number, in file order."""
         places = ((method.label, task, evaluator) for method in self.catalogue.methods)
         return [self.at(place)[0] for place in places if place in self.catalogue.cells]
 
     def once(self, task: str, evaluator: str) -> list[Entry]:
-        """As `lines`, equal results once: a line has the matrices and the names of all methods that have them."""
+        """As `lines`, without duplicates: a line lists all matrices and method names with the same results."""
         found: dict[Place, Entry] = {}
         for entry in self.lines(task, evaluator):
             place = (entry.method, task, evaluator)
@@ -190,17 +190,17 @@ class Entries:
         return list(found.values())
 
     def best(self, task: str, evaluator: str, column: int) -> list[Entry]:
-        """The lines that may be the best of a task for some choice of words and matrices, the best of all first.
+        """Return the lines that may be the best of a task for some choice of filters, the overall best first.
 
-        No filter tells the lines of a group apart, so that only those stay that none of their group is better than.
+        Filters do not distinguish lines of a group, so only the unbeaten lines of each group are kept.
         """
         groups: dict[tuple[object, ...], list[Entry]] = {}
         for entry in self.once(task, evaluator):
             if entry.found and entry.declared:
                 groups.setdefault(entry.group, []).append(entry)
         kept = sorted((entry for group in groups.values() for entry in _unbeaten(group)), key=_order)
-        stands_for = {group: 1 << next(n for n, one in enumerate(kept) if one.group == group) for group in groups}
-        of_method = {entry.method: stands_for[group] for group, entries in groups.items() for entry in entries}
+        bit_of = {group: 1 << next(n for n, one in enumerate(kept) if one.group == group) for group in groups}
+        of_method = {entry.method: bit_of[group] for group, entries in groups.items() for entry in entries}
         of_method |= {entry.method: 1 << number for number, entry in enumerate(kept)}
         return [
             replace(entry, number=number, column=column, better=_bits(entry, kept, of_method))
@@ -209,7 +209,7 @@ class Entries:
 
 
 def _unbeaten(group: Sequence[Entry]) -> list[Entry]:
-    """Those that none of the group is better than beyond noise; where none can be ranked, those of the best mean."""
+    """Return the lines of a group that no other line significantly beats; without ranks, those with the best mean."""
     ranked = [entry for entry in group if entry.rank]
     if ranked:
         names = {entry.method for entry in ranked}
@@ -218,7 +218,7 @@ def _unbeaten(group: Sequence[Entry]) -> list[Entry]:
 
 
 def _bits(entry: Entry, kept: Sequence[Entry], of_method: Mapping[str, int]) -> int:
-    """The lines that are better: beyond noise or, for one that cannot be ranked, all that can, and greater means."""
+    """Return a bit set of significantly better lines; for an unranked line, ranked ones and better means."""
     if entry.rank:
         better = [of_method[method] for method in entry.rank.behind]
     else:
@@ -227,14 +227,14 @@ def _bits(entry: Entry, kept: Sequence[Entry], of_method: Mapping[str, int]) -> 
 
 
 def _mean(entry: Entry) -> float:
-    """The mean, more being better."""
+    """Return the mean, negated if lower is better."""
     assert entry.found is not None
     assert entry.declared is not None
     return entry.found.mean if entry.declared.better == "higher" else -entry.found.mean
 
 
 def _order(entry: Entry) -> tuple[object, ...]:
-    """Ranked with all, then those that are ranked apart, then those without a rank; the best mean first."""
+    """Sort key: lines ranked with all, then lines ranked separately, then unranked ones; best mean first."""
     rank = entry.rank
     return (
         rank is None,
@@ -246,7 +246,7 @@ def _order(entry: Entry) -> tuple[object, ...]:
 
 
 def _unranked(cell: Cell, declared: Metric | None) -> str:
-    """Why a row has a number and no rank."""
+    """Return the reason why a line with a number has no rank."""
     if declared is None:
         return UNDECLARED
     return LOOKED if ON_TEST_LABELS in cell.words else UNRANKED

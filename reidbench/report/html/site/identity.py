@@ -1,4 +1,4 @@
-"""What makes tasks, evaluators and methods of several matrices the same: their content, and not their names alone."""
+"""Identities of tasks, evaluators and methods of different matrices: they compare contents, not only names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from reidbench.matrix.labels import evaluator_labels
 
 from .sources import Source
 
-ROLES = ("target", "source", "pool", "auxiliary")  # of data sets in a task
+ROLES = ("target", "source", "pool", "auxiliary")  # of a data set in a task
 
 
 class Identities:
-    """The identities of what is in one matrix, as texts: equal ones are the same."""
+    """Identities of the tasks, evaluators and methods of one matrix, as texts to compare."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -25,7 +25,7 @@ class Identities:
     # ------------------------------------------------------------------ tasks
     @cached_property
     def data(self) -> dict[str, str]:
-        """The keys of the data stages by the name of the data set, also of a second name of the same data."""
+        """Keys of the data stages by name of the data set, including second names of the same data."""
         stages = self.source.plan.stages.values()
         keys = {given.data: given.key for stage in stages for given in stage.data}
         places = {self._place(name): key for name, key in keys.items()}
@@ -37,11 +37,11 @@ class Identities:
         return canonical([_choice(entry.choice), str(entry.root)])
 
     def data_set(self, name: str) -> str:
-        """The identity of a data set: its key, or where no row needs it, that it is of this matrix."""
+        """Return the identity of a data set: its key or, if no row uses it, its matrix and name."""
         return self.data.get(name) or canonical([self.source.called, name])
 
     def task(self, task: Task) -> str:
-        """The data of each role, whole or which part, and what adaptation sees."""
+        """Return the identity of a task: data and parts by role, and the split for adaptation."""
         roles = {
             role: [[self.data_set(ref.name), ref.identities, ref.subset_seed] for ref in task.refs(role)]
             for role in ROLES
@@ -51,7 +51,7 @@ class Identities:
     # ------------------------------------------------------------------ evaluators
     @cached_property
     def evaluators(self) -> dict[str, tuple[str, Choice]]:
-        """Identity and choice by label."""
+        """Identities and choices by label."""
         choices = self.benchmark.evaluate
         return {
             label: (canonical([_choice(choice), _metrics(choice)]), choice)
@@ -60,7 +60,7 @@ class Identities:
 
     # ------------------------------------------------------------------ methods
     def method(self, recipe: Recipe) -> str:
-        """Its recipe with all that stands around it; of an ensemble, those of its parts."""
+        """Return the identity of a method: its recipe (or those of an ensemble's parts) and the matrix's settings."""
         given = self.benchmark
         parts = [self.source.evidence.recipes[name] for name in recipe.ensemble] or [recipe]
         around = [given.threads, given.precision, given.devices, given.prepare_seed]
@@ -75,14 +75,14 @@ class Identities:
 
 
 def _step(choice: Choice, setup: Setup) -> dict[str, Any]:
-    """A step and what is nested in it, with networks and sizes."""
+    """Return a step with its nested components, networks and sizes."""
     inner = {name: _step(one, setup.of(one)) for name, (one, _) in choice.nested.items()}
     network = _choice(setup.backbone)
     return {**_choice(choice), "nested": inner, "backbone": network, "images": [setup.size, setup.size.said]}
 
 
 def _choice(choice: Choice) -> dict[str, Any]:
-    """Name, version and all params but places; nested components are said beside."""
+    """Return name, version and parameters without paths; nested components are separate."""
     fields = type(choice.params).model_fields
     params: Mapping[str, Any] = choice.resolved
     kept = {name: value for name, value in params.items() if not marker(fields[name], InPlace)}
@@ -90,5 +90,5 @@ def _choice(choice: Choice) -> dict[str, Any]:
 
 
 def _metrics(choice: Choice) -> list[Any]:
-    """What an evaluator declares: a pack may say of a metric what no plugin does, and is then another evaluator's."""
+    """Return the metrics that an evaluator declares; a pack with other declarations has a different evaluator."""
     return [[one.name, one.better, one.unit, *one.range] for one in choice.component.metrics]

@@ -1,4 +1,4 @@
-"""All files of a site: an index, a page for each matrix, method and data set, the table of all, and what they share."""
+"""All files of a site: index, a page per matrix, method and data set, the table of all methods, and shared assets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import Recipe
 from reidbench.progressbar import Through, quietly
 from reidbench.report.formats.extras import require
+from reidbench.report.formats.sentences import BOLD
 from reidbench.report.html.assets import Linked, files, template
 from reidbench.report.html.page import Page
 from reidbench.report.html.ranked import Thumbnails
@@ -35,19 +36,19 @@ from .sources import Given, Source, sources
 
 INDEX, ACROSS = "index.html", "across.html"
 TITLE = "Person re-identification: results"
-ENDING = "This page asks the network for nothing but the files of its site."
+ENDING = "This page loads nothing but the files of its site."
 
 
 @dataclass(frozen=True)
 class Site:
-    """The files of a site by their paths from its root, and sentences about what does not fit together."""
+    """The files of a site by their paths from its root, and sentences about contradictory results."""
 
     files: Mapping[str, bytes]
     contradictions: Sequence[str]
 
 
 def build(given: Sequence[Given], options: Options, title: str = "", through: Through = quietly) -> Site:
-    """The files of a site. Raises ReidbenchError for an unknown metric, or when the extra `report` is not installed."""
+    """Return the files of a site. Raises ReidbenchError for an unknown metric or if the extra `report` is missing."""
     require("a site", "jinja2", "plotly", "itables")
     found = sources(given)
     catalogue = Catalogue(found, title or TITLE)
@@ -57,12 +58,12 @@ def build(given: Sequence[Given], options: Options, title: str = "", through: Th
 
 @dataclass
 class Pictures(Thumbnails):
-    """Pictures as files of the site, each once, for the pages of one folder below its root."""
+    """Thumbnails as files of the site, for pages in a folder below its root."""
 
     written: dict[str, bytes] = field(default_factory=dict)
 
     def address(self, picture: bytes) -> str:
-        """The address of a picture from a page."""
+        """Return the address of a thumbnail from a page."""
         path = f"pictures/{hashlib.sha256(picture).hexdigest()}.jpg"
         self.written[path] = picture
         return f"../{path}"
@@ -70,7 +71,7 @@ class Pictures(Thumbnails):
 
 @dataclass
 class _Recipe:
-    """A recipe, and the matrices that have it."""
+    """A recipe and its matrices."""
 
     recipe: Recipe
     steps: Sequence[Step]
@@ -79,12 +80,12 @@ class _Recipe:
 
 
 class _Builder:
-    """Makes the pages."""
+    """Builds the pages."""
 
     def __init__(self, found: Sequence[Source], catalogue: Catalogue, entries: Entries, options: Options) -> None:
         self.sources, self.catalogue, self.entries, self.options = found, catalogue, entries, options
         self.data = DataSets(catalogue)
-        self.methods: dict[str, list[Method]] = {}  # by name: those of one name share a page
+        self.methods: dict[str, list[Method]] = {}  # by name; methods with the same name share a page
         for method in catalogue.methods:
             self.methods.setdefault(method.name, []).append(method)
         _refuse_shared([*self.methods], method_page)
@@ -93,7 +94,7 @@ class _Builder:
         self.ranks = self._ranks()
 
     def files(self, through: Through) -> dict[str, bytes]:
-        """All files."""
+        """Return all files by path."""
         found: dict[str, bytes] = {f"assets/{name}": text.encode() for name, text in files().items()}
         found[INDEX] = self.index()
         found[ACROSS] = self.across()
@@ -104,12 +105,12 @@ class _Builder:
         return found
 
     def _best(self) -> list[Entry]:
-        """Of each task and evaluator the lines that may be the best."""
+        """Return the candidates for the best line of each task and evaluator."""
         columns = [(task.label, judge.label) for task in self._columns() for judge in self.catalogue.judges.values()]
         return [entry for n, column in enumerate(columns) for entry in self.entries.best(*column, n)]
 
     def _ranks(self) -> Ranks | None:
-        """All comparisons over tasks, each evaluator by its own metric; None where there is nothing to compare."""
+        """Return all comparisons over tasks, each evaluator by its own metric, or None without any."""
         board, wanted = self.catalogue.over_tasks, self.entries.metric
         if len(board.methods) < 2 or len(board.tasks) < 2 or not any(result.metrics for result in board.results):
             return None
@@ -121,7 +122,7 @@ class _Builder:
         )
 
     def _section(self) -> Section | None:
-        """The section about ranks, without lines and columns of what is left out: the tables above have all of it."""
+        """Return the section on ranks without methods and tasks that are left out; other tables show them."""
         if self.ranks is None:
             return None
         whole = section_of(self.ranks, self._declared)
@@ -134,7 +135,7 @@ class _Builder:
 
     @cached_property
     def _rank_lines(self) -> dict[str, list[tuple[str, Sequence[str], Line]]]:
-        """By method: of each comparison that it is in, what that is about, its columns, and the line of the method."""
+        """Title, columns and the method's line of each comparison, by method."""
         found: dict[str, list[tuple[str, Sequence[str], Line]]] = {}
         for one in self.ranks.comparisons if self.ranks else ():
             known = self._declared(one)
@@ -150,7 +151,7 @@ class _Builder:
 
     # ------------------------------------------------------------------ pages
     def page(self, name: str, root: str, **given: Any) -> bytes:
-        """A page by its template; `root` leads from its folder to the root of the site. Scripts are for its `lines`."""
+        """Render a page; `root` is the path from its folder to the root. Only pages with `lines` load scripts."""
         text: str = template(f"site/{name}.html").render(
             root=root,
             assets=Linked(f"{root}assets/", ("datatables.js", "page.js") if given.get("lines") else ()),
@@ -167,7 +168,7 @@ class _Builder:
         return text.encode()
 
     def index(self) -> bytes:
-        """The best of each task, and the lists of what the site has."""
+        """Return the index: best results by task, and lists of matrices, methods and data sets."""
         shown = {(entry.task, entry.evaluator) for entry in self.best}
         empty = [
             (task.label, judge.label)
@@ -190,7 +191,7 @@ class _Builder:
         )
 
     def matrix(self, source: Source) -> dict[str, bytes]:
-        """The page of a matrix and its pictures."""
+        """Return the page of a matrix and its thumbnails."""
         pictures = Pictures()
         known = self.options.metric if self.options.metric and source.board.known(self.options.metric) else None
         options = Options(known, self.options.ranked, self.options.pictures, source.given.arguments)
@@ -199,7 +200,7 @@ class _Builder:
         return {source.page: text.encode(), **pictures.written}
 
     def method(self, name: str) -> bytes:
-        """The page of the methods of a name."""
+        """Return the page of all methods with a name."""
         methods = self.methods[name]
         lines = [
             entry
@@ -222,7 +223,7 @@ class _Builder:
         )
 
     def data_set(self, name: str) -> bytes:
-        """The page of a data set."""
+        """Return the page of a data set."""
         lines = self.data.lines(name, self.best)
         return self.page(
             "data",
@@ -235,7 +236,7 @@ class _Builder:
         )
 
     def across(self) -> bytes:
-        """All methods on all tasks, by evaluator."""
+        """Return the page of all methods on all tasks, by evaluator."""
         tables = {}
         for judge in self.catalogue.judges.values():
             metric = self.entries.metric(judge.label)
@@ -249,6 +250,7 @@ class _Builder:
             "",
             title="All methods and tasks",
             tables=tables,
+            bold=BOLD,
             ranks=self._section(),
             same=self.catalogue.same_methods,
             headings={
@@ -264,45 +266,45 @@ class _Builder:
 
 @dataclass(frozen=True)
 class Links:
-    """The addresses of other pages of the site, for the page of a matrix."""
+    """Addresses of other pages of the site, for the page of a matrix."""
 
     source: Source
     home: str = f"../{INDEX}"
     across: str = f"../{ACROSS}"
 
     def method(self, name: str) -> str:
-        """The page of a method."""
+        """Return the page of a method."""
         return f"../{method_page(name)}"
 
     def data(self, task: str) -> list[tuple[str, str]]:
-        """The data sets of a task with their pages."""
+        """Return the data sets of a task with their pages."""
         given = self.source.evidence.tasks[task]
         names = dict.fromkeys(ref.name for role in ROLES for ref in given.refs(role))
         return [(name, f"../{data_page(name)}") for name in names]
 
 
 def method_page(name: str) -> str:
-    """The address of a method's page from the root of the site."""
+    """Return the address of a method's page from the root of the site."""
     return f"method/{slug(name)}.html"
 
 
 def data_page(name: str) -> str:
-    """The address of a data set's page from the root of the site."""
+    """Return the address of a data set's page from the root of the site."""
     return f"data/{slug(name)}.html"
 
 
 def _refuse_shared(names: Sequence[str], page: Callable[[str], str]) -> None:
-    """Raise ReidbenchError where two names have one page: a stranger can find one with the digits of another."""
+    """Raise ReidbenchError if two names share a page: hashes of names can be made to collide."""
     of: dict[str, str] = {}
     for name in names:
         if of.setdefault(page(name), name) != name:
             raise ReidbenchError(
-                f"{of[page(name)]!r} and {name!r} would have one page, {page(name)}: rename one of them"
+                f"{of[page(name)]!r} and {name!r} would share the page {page(name)}: rename one of them"
             )
 
 
 def _recipes(method: Method) -> list[_Recipe]:
-    """The recipes of a method as its matrices have them, equal ones once."""
+    """Return the different recipes of a method in its matrices."""
     found: dict[tuple[str, ...], _Recipe] = {}
     for source, recipe in method.recipes:
         steps, settings = list(source.evidence.own_steps(recipe.name)), source.evidence.settings()
@@ -312,13 +314,13 @@ def _recipes(method: Method) -> list[_Recipe]:
 
 
 def _counts(source: Source) -> tuple[int, int]:
-    """How many results a matrix has, and how many it would have."""
+    """Return the numbers of existing and planned results of a matrix."""
     results = source.board.results
     return sum(result.status == "ok" for result in results), len(results)
 
 
 def _filters(lines: Sequence[Entry], found: Sequence[Source], best: bool = False) -> dict[str, Any]:
-    """What the filters of a table offer; with `best` also whether all lines are shown or the best of those that fit."""
+    """Return the filters of a table; `best` adds the choice between the best matching rows and all candidates."""
     checked = sorted({entry.cell.checked for entry in lines if entry.cell.checked})
     selects = [
         ("task", "Task", list(dict.fromkeys(entry.task for entry in lines)), "all tasks"),
@@ -326,6 +328,6 @@ def _filters(lines: Sequence[Entry], found: Sequence[Source], best: bool = False
         ("checked", "Checked", checked, "all"),
         ("matrix", "Matrix", [source.called for source in found], "all matrices"),
     ]
-    show = [("show", "Show", ["the best of each protocol"], "the best of those that fit")]
+    show = [("show", "Show", ["the best of each protocol"], "the best matching rows")]
     words = sorted({word for entry in lines for word in entry.cell.words})
     return {"selects": [*selects, *(show if best else ())], "words": words}

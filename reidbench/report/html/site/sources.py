@@ -1,4 +1,4 @@
-"""The matrices of a site: one for each file, with its results."""
+"""The matrices of a site, one per file, with their results."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from reidbench.store.artifacts import Store
 
 @dataclass(frozen=True)
 class Given:
-    """A matrix file or a pack, read: its path as it was given, plan, store and results."""
+    """A matrix file or pack that was read: its path as given, plan, store and results."""
 
     file: Path
     plan: Plan
     store: Store
     board: Leaderboard
-    arguments: tuple[str, ...] = ()  # of the command line that makes a row again
+    arguments: tuple[str, ...] = ()  # of the command line that reproduces a row
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A matrix of the site. `called` is what readers know it by, and `number` its place among the files."""
+    """A matrix of the site; `called` is its displayed name, `number` its position among the files."""
 
     number: int
     called: str
@@ -38,27 +38,27 @@ class Source:
 
     @property
     def board(self) -> Leaderboard:
-        """Its results."""
+        """The results."""
         return self.given.board
 
     @property
     def plan(self) -> Plan:
-        """Its plan."""
+        """The plan."""
         return self.given.plan
 
     @cached_property
     def evidence(self) -> Evidence:
-        """What stands behind its rows."""
+        """The manifests of its rows."""
         return Evidence(self.plan, self.given.store, self.given.arguments)
 
     @property
     def page(self) -> str:
-        """The address of its page, from the root of the site."""
+        """Return the address of its page from the root of the site."""
         return f"matrix/{slug(self.called)}.html"
 
 
 def sources(given: Sequence[Given]) -> list[Source]:
-    """The matrices, each with a name of its own. Raises ReidbenchError where one file is given twice."""
+    """Return the matrices with unique names. Raises ReidbenchError if a file is given twice."""
     places = Counter(one.file.resolve() for one in given)
     for path, count in places.items():
         if count > 1:
@@ -67,9 +67,9 @@ def sources(given: Sequence[Given]) -> list[Source]:
 
 
 def _names(given: Sequence[Given]) -> list[str]:
-    """For each file a name that stays: that of the file, with as many folders around it as set it apart from others.
+    """Return a stable name for each file: its own name, with as many parent folders as needed to be unique.
 
-    Where two have one name neither keeps the short one, so that no link comes to lead to another matrix.
+    If two files share a name, neither keeps the short one, so that no link changes its matrix.
     """
     paths = [one.file.resolve() for one in given]
     names = [path.stem for path in paths]
@@ -86,7 +86,7 @@ def _names(given: Sequence[Given]) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """The results of a method on a task by an evaluator, of one matrix; the names are those of the matrix."""
+    """The results of a method on a task by an evaluator in one matrix, with the names of that matrix."""
 
     source: Source
     method: str
@@ -96,48 +96,48 @@ class Cell:
 
     @cached_property
     def good(self) -> tuple[Result, ...]:
-        """Those that have numbers."""
+        """Results with numbers."""
         return tuple(result for result in self.results if result.status == "ok")
 
     @property
     def address(self) -> str:
-        """The address of its row, from the root of the site."""
+        """Return the address of its row from the root of the site."""
         return f"{self.source.page}#{row_anchor(self.method, self.task, self.evaluator)}"
 
     @cached_property
     def protocol(self) -> str:
-        """Its protocol, or all where its results differ in it."""
+        """The protocols of its results, joined by " / " if they differ."""
         return " / ".join(dict.fromkeys(result.row.protocol for result in self.good or self.results))
 
     @cached_property
     def words(self) -> list[str]:
-        """The words of its protocol, each once."""
+        """The protocol words without duplicates."""
         words = (word for result in self.good or self.results for word in result.row.protocol.split(", "))
         return list(dict.fromkeys(filter(None, words)))
 
     @cached_property
     def said(self) -> frozenset[str]:
-        """The words of its protocol but those that say how far it was checked: equal numbers may be otherwise made."""
+        """The protocol words without the level of verification."""
         return frozenset(word for word in self.words if not is_check(word))
 
     @cached_property
     def checked(self) -> str:
-        """How far its numbers were checked, in the words of its protocol; empty where it has none."""
+        """The level of verification in words; empty without numbers."""
         return checked(self.words) if self.good else ""
 
     @cached_property
     def level(self) -> int:
-        """How far its numbers were checked, more being better."""
+        """The level of verification; higher is better."""
         return level(self.checked) if self.good else -1
 
     @cached_property
     def numbers(self) -> dict[tuple[int | None, int | None], tuple[str | None, dict[str, float]]]:
-        """Key and metrics of each result that has numbers, by its seeds."""
+        """Key and metrics of each result with numbers, by seeds."""
         return {(one.row.seed, one.row.pretrain_seed): (one.row.key, dict(one.metrics)) for one in self.good}
 
     @cached_property
     def made(self) -> str:
-        """The day of its newest result; empty where it is not known."""
+        """The date of its newest result; empty if unknown."""
         manifests = (self.source.evidence.manifest(one.row.key or "") for one in self.good)
         days = [str(found.get("started", ""))[:10] for found in manifests if found]
         return max((day for day in days if _is_day(day)), default="")

@@ -1,4 +1,4 @@
-// Two rows query by query: their values are in the page, two bytes each; lists with pictures were chosen when it was made.
+// Compares two rows query by query. The page holds all values, two bytes each, and the ranked lists chosen when it was written.
 (() => {
 const MOST_QUERIES = 5;
 const NOT_COUNTED = 0xffff;
@@ -8,7 +8,7 @@ for (const target of compared.targets ?? []) {
   target.pids = target.steps.map((step) => (pid += step));
 }
 
-// An element with text or other elements in it; whatever text it is, it is no markup.
+// Creates an element from texts and other elements; text is never parsed as markup.
 function element(name, attributes = {}, ...inside) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -22,7 +22,7 @@ function codesOf(text) {
   return Array.from({ length: bytes.length / 2 }, (_, index) => view.getUint16(2 * index, true));
 }
 
-// As tables print numbers: fractions in % with one decimal, anything else with four digits.
+// Formats numbers as the tables do: fractions in % with one decimal, others with four digits.
 function shownValue(column, value, signed = false) {
   const text = column.unit === "%" ? (100 * value).toFixed(1) : String(Number(value.toPrecision(4)));
   return signed && value > 0 ? `+${text}` : text;
@@ -31,7 +31,7 @@ function shownValue(column, value, signed = false) {
 const valueOf = (column, code) => column.low + code * column.step;
 const cameraOf = (camid) => (camid < 0 ? "unknown" : String(camid));
 
-// What two rows of a column are to each other, or in words why nobody can say.
+// Compares two rows of a column, or returns a sentence that says why they cannot be compared.
 function compare(column, one, other) {
   if (!column.better) return "The evaluator does not declare whether more of this metric is better.";
   const [own, beside] = [one, other].map((method) => codesOf(column.codes[column.methods.indexOf(method)]));
@@ -57,16 +57,16 @@ function tally(column, one, other, found) {
   const said = element("p", { class: "wrap" });
   said.append(
     `Of ${found.count} queries ${one} wins ${part(found.wins.length)} and loses ${part(found.losses.length)} against ${other}; `,
-    `${part(ties)} are ties, by values rounded to ${column.rounded}. Mean difference: ${shownValue(column, found.mean, true)}${points}.`,
+    `${part(ties)} are ties (values rounded to ${column.rounded}). Mean difference: ${shownValue(column, found.mean, true)}${points}.`,
   );
   return [said, bar];
 }
 
-// Words of one of the two protocols only.
+// Words that only one of the two protocols has.
 function words(column, one, other) {
   const [own, beside] = [one, other].map((method) => column.words[column.methods.indexOf(method)]);
   const only = [...own.filter((word) => !beside.includes(word)), ...beside.filter((word) => !own.includes(word))];
-  return only.length ? [element("p", { class: "wrap" }, `Of one of the two protocols only: ${only.join(", ")}. The difference is not the method's alone.`)] : [];
+  return only.length ? [element("p", { class: "wrap" }, `The protocols differ in: ${only.join(", ")}. The difference is not due to the method alone.`)] : [];
 }
 
 function picture(name, what) {
@@ -96,7 +96,7 @@ function galleryOf(column, method, query, pid, camid) {
   return [element("p", { class: "beside" }, said), scroll];
 }
 
-function apartMost(column, title, one, other, queries) {
+function largest(column, title, one, other, queries) {
   const shown = queries.slice(0, MOST_QUERIES);
   if (!shown.length) return [];
   const target = compared.targets[column.target];
@@ -116,7 +116,7 @@ function apartMost(column, title, one, other, queries) {
   }
   const table = element("table", { class: "plain" }, element("thead", {}, head), body);
   const region = element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": title }, table);
-  const galleries = element("details", { open: "" }, element("summary", {}, "The first images that either found"), ...lists);
+  const galleries = element("details", { open: "" }, element("summary", {}, "Top-ranked images of both rows"), ...lists);
   return [element("h4", {}, title), region, ...(lists.length ? [galleries] : [])];
 }
 
@@ -127,7 +127,7 @@ function noPictures(column, one, other) {
   if (!lists.length) return "";
   return [one, other].includes(column.methods[0]) && [one, other].every((method) => lists.includes(method))
     ? ""
-    : `Ranked lists are here for ${column.methods[0]}, the best row, beside: ${lists.filter((name) => name !== column.methods[0]).join(", ")}.`;
+    : `Ranked lists are available for ${column.methods[0]}, the best row, compared with: ${lists.filter((name) => name !== column.methods[0]).join(", ")}.`;
 }
 
 const selectOf = (name) => byId(`compare-${name}`);
@@ -142,7 +142,7 @@ function chosenColumn() {
 
 const evaluatorsOf = (task) => compared.columns.filter((column) => column.task === task).map((column) => column.evaluator);
 
-// Evaluators of the task, then methods of both; what was chosen stays where it can.
+// Fills in the evaluators of the task, then the methods; keeps the selection where possible.
 function choose() {
   fill(selectOf("evaluator"), evaluatorsOf(selectOf("task").value), selectOf("evaluator").value);
   const { methods } = chosenColumn();
@@ -171,8 +171,8 @@ function drawCompared() {
     ...tally(column, one, other, found),
     ...words(column, one, other),
     ...(said ? [element("p", { class: "wrap" }, said)] : []),
-    ...apartMost(column, `Where ${one} is ahead the most`, one, other, found.wins),
-    ...apartMost(column, `Where ${other} is ahead the most`, one, other, found.losses),
+    ...largest(column, `Largest advantage of ${one}`, one, other, found.wins),
+    ...largest(column, `Largest advantage of ${other}`, one, other, found.losses),
     ...missing,
   );
 }
@@ -185,7 +185,7 @@ board.addEventListener("filtered", () => {
   if (compared.columns?.length) follow(task, evaluator);
 });
 
-// The filters of the leaderboard choose the column here too, where it has one to compare.
+// The leaderboard's filters also select the column here, if it has rows to compare.
 function follow(task, evaluator) {
   const wanted = compared.columns.find(
     (column) => column.task === (task ?? selectOf("task").value) && column.evaluator === (evaluator ?? selectOf("evaluator").value),

@@ -1,4 +1,4 @@
-// What a leaderboard's page has beside its table: charts and pictures. Plotly is window.Plotly.
+// Charts and images of a leaderboard page. Plotly is window.Plotly.
 board.addEventListener("filtered", () => {
   for (const list of document.querySelectorAll("details.ranked")) {
     list.hidden = ["task", "evaluator"].some((id) => chosen(id) !== null && list.dataset[id] !== chosen(id));
@@ -68,7 +68,7 @@ function drawCharts() {
 for (const id of ["chart-task", "chart-evaluator", "chart-cost"]) byId(id)?.addEventListener("change", drawCharts);
 dark.addEventListener("change", drawCharts);
 
-// ---------------------------------------------------------------- pictures, only of the lists that are opened
+// ---------------------------------------------------------------- images, loaded when a list is opened
 const pictures = json("thumbnails");
 for (const list of document.querySelectorAll("details.ranked")) {
   list.addEventListener("toggle", () => {
@@ -78,7 +78,7 @@ for (const list of document.querySelectorAll("details.ranked")) {
 
 drawCharts();
 
-// ---------------------------------------------------------------- what is closed opens for who comes to it
+// ---------------------------------------------------------------- open the collapsed section that an address names
 function openPlace() {
   const closed = byId(location.hash.slice(1))?.querySelector("details.again");
   if (closed) closed.open = true;

@@ -1,6 +1,6 @@
-// After all that listens to the filters.
+// Runs after every listener of the filters is registered.
 refresh();
-// A browser goes to the place that an address names when all is loaded, and takes the focus away then.
+// After loading, the browser scrolls to the address's fragment and moves the focus, so restore both here.
 addEventListener("load", () => {
   arrive();
   document.documentElement.dataset.ready = "yes";

@@ -1,4 +1,4 @@
-// The table of a page: sorting, filters, their state in the address, and rows that open. DataTables is tableLibrary.
+// The table of a page: sorting, filters, their state in the address, and expandable rows. DataTables is tableLibrary.
 const byId = (id) => document.getElementById(id);
 const json = (id) => JSON.parse(byId(id)?.textContent ?? "{}");
 
@@ -9,7 +9,7 @@ const table = new tableLibrary(board, {
   autoWidth: false,
   order: [],
   layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
-  language: { zeroRecords: "No row fits the filters." },
+  language: { zeroRecords: "No row matches the filters." },
 });
 
 // ---------------------------------------------------------------- filters
@@ -20,7 +20,7 @@ const words = [...form.querySelectorAll("select[data-word]")];
 const textOf = (select) => (select.value === "" ? null : select.options[select.selectedIndex].textContent);
 const chosen = (id) => textOf(byId(id));
 
-// Whether a row has what the filters ask for.
+// Returns a test: whether a row matches the filters.
 function fitting() {
   const texts = selects.filter((select) => select.value !== "" && "filter" in select.dataset);
   const marks = words.filter((select) => select.value !== "");
@@ -41,7 +41,7 @@ function fitting() {
   };
 }
 
-// Of each column the rows that none of these rows is better than; `better` has a bit for each that is.
+// Returns the rows of each column that no other given row beats; `better` has a bit for each row that does.
 function bestOf(lines) {
   const left = new Map();
   for (const { dataset: row } of lines) left.set(row.column, (left.get(row.column) ?? 0n) | (1n << BigInt(row.place)));
@@ -51,7 +51,7 @@ function bestOf(lines) {
 let shown = new Set();
 table.search.fixed("filters", (text, data, index) => shown.has(table.row(index).node()));
 
-// Shows the rows that fit, and lets whatever else follows the filters know.
+// Shows the matching rows and notifies the other sections.
 function refresh() {
   const lines = table.rows().nodes().toArray().filter(fitting());
   shown = new Set("best" in board.dataset && byId("show").value === "" ? bestOf(lines) : lines);
@@ -61,7 +61,7 @@ function refresh() {
 
 table.on("draw", () => {
   byId("count").textContent = `${table.rows({ search: "applied" }).count()} of ${table.rows().count()} rows`;
-  // Brackets around ties make sense only where ties stand together: in the page's own order.
+  // Brackets join ties only in the page's own order, where ties are adjacent.
   board.classList.toggle("grouped", table.order().length === 0 && !search.value);
 });
 
@@ -95,7 +95,7 @@ function say(text) {
   byId("filter-note").hidden = !text;
 }
 
-// Sets the filters as an address says; what is not here is named.
+// Sets the filters from an address and reports values that the page does not have.
 function restore(text) {
   const state = new URLSearchParams(text);
   const open = new Set([...state].map(([name, value]) => `${name}=${value}`));
@@ -110,7 +110,7 @@ function restore(text) {
     select.value = ["with", "without"].find((value) => take(value, select.dataset.word)) ?? "";
     if (select.value) select.closest("details").open = true;
   }
-  say(open.size ? `The address asks for what this page does not have, and is not followed in: ${[...open].join(", ")}` : "");
+  say(open.size ? `The page does not have these values from the address, so they are ignored: ${[...open].join(", ")}` : "");
   refresh();
 }
 
@@ -120,7 +120,7 @@ function arrive() {
   } else if (location.hash.startsWith("#row-")) {
     const line = table.rows().nodes().toArray().find((node) => node.id === location.hash.slice(1));
     if (!line) {
-      say("This page does not have the row that the address names.");
+      say("The row in the address is not on this page.");
       return;
     }
     if (!line.isConnected) restore("");
@@ -132,7 +132,7 @@ function arrive() {
 }
 addEventListener("hashchange", arrive);
 
-// ---------------------------------------------------------------- rows that open
+// ---------------------------------------------------------------- expandable rows
 function show(line, open) {
   const button = line.querySelector("button.open");
   if (!button) return;

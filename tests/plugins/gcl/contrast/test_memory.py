@@ -48,7 +48,7 @@ def terms_of(f: Any, f_new: Any, rows: Any, indices: Any, pairs: Pairs, tau: flo
 
 # ---------------------------------------------------------------------- the bank
 def test_rows_are_unit_whatever_they_are_filled_with() -> None:
-    """Unit norm to 1e-5, row i is the direction of feature i."""
+    """Rows have unit norm to 1e-5; row i has the direction of feature i."""
     features = 7 * torch.randn(9, 5, generator=stream(0, "f"))
     bank = bank_of(features)
     assert torch.allclose(bank.rows.norm(dim=1), torch.ones(9), atol=1e-5)
@@ -56,7 +56,7 @@ def test_rows_are_unit_whatever_they_are_filled_with() -> None:
 
 
 def test_an_update_moves_the_batchs_rows_and_no_other() -> None:
-    """normalise(.2 old + .8 f), f brought to unit length first; the others are bit-equal."""
+    """normalise(.2 old + .8 f), with normalised f; the other rows are bit-equal."""
     bank = bank_of(unit(6, 4))
     before = bank.rows.clone()
     f = 5 * torch.randn(2, 4, generator=stream(1, "f"))
@@ -96,7 +96,7 @@ def test_eps_is_the_mean_of_the_nearest_share_of_all_pairs(rho: float, zeros: in
 
 @pytest.mark.parametrize(("zeros", "rho"), [(0, 0.001), (40, 0.001), (40, 40 / 435)])
 def test_eps_is_at_least_the_smallest_distance_above_zero(zeros: int, rho: float) -> None:
-    """round(.001 x 435) = 0 pairs have no mean, and a mean of zeros alone is no eps: then the nearest pair counts."""
+    """round(.001 x 435) = 0 pairs have no mean, and an eps of 0 is not valid: the nearest pair counts instead."""
     distances = random_distances(30, zeros)
     distances[distances > 0] += 1e-3
     noise = np.where(distances == 0, 1e-6, 0) * (1 - np.eye(30))  # what rounding makes of a zero
@@ -106,9 +106,9 @@ def test_eps_is_at_least_the_smallest_distance_above_zero(zeros: int, rho: float
 
 
 def test_eps_does_not_depend_on_which_pairs_rounding_puts_at_zero() -> None:
-    """Of 40 pairs with equal neighbours none, half or all come out at exactly 0: the same eps, to rounding.
+    """With none, half or all of 40 pairs with equal neighbours at exactly 0, eps is the same up to rounding.
 
-    The released rule, which drops exact zeros, gives three numbers that are tens of per cent apart.
+    The released rule, which drops exact zeros, gives three numbers that differ by tens of per cent.
     """
     exact = random_distances(30, 40)
     places = np.argwhere(np.triu(exact == 0, 1))
@@ -186,7 +186,7 @@ def blobs(count: int = 8, size: int = 6, noise: float = 0.15) -> tuple[torch.Ten
 
 
 def test_clusters_come_from_the_rows_alone() -> None:
-    """No network is asked, so the bank's labels are those of its rows, and equal to the metrics' own."""
+    """Labels need no network: they are computed from the rows, and equal those of the metrics' own clustering."""
     rows, wanted = blobs()
     bank = bank_of(rows)
     eps = bank.relabel(k1=6, k2=2, rho=0.1, min_samples=4)
@@ -200,7 +200,7 @@ def test_clusters_come_from_the_rows_alone() -> None:
 
 # ---------------------------------------------------------------------- who is drawn
 def test_mates_share_the_cluster_and_are_drawn_twice() -> None:
-    """A mate may be the image itself; those of the first and the third term are drawn apart."""
+    """A mate may be the image itself; mates of the first and the third term are drawn independently."""
     labels = torch.tensor([0, 0, 0, 1, 1, -1, 2, 2, 2, 2])
     generators = draws()
     seen: dict[int, Counter[int]] = {0: Counter(), 3: Counter(), 6: Counter()}
@@ -268,7 +268,7 @@ def by_hand(f: Any, rows: Any, positive: int, against: Any, others: list[int], t
 
 
 def test_terms_by_an_independent_formula_and_negatives_of_the_view_in_all() -> None:
-    """The bank as it was; n comes from f_new even in the first term, unless asked otherwise."""
+    """The terms use the bank before the update; n comes from f_new even in the first term, unless set otherwise."""
     rows, f, f_new = unit(7, 4), unit(2, 4, seed=1), unit(2, 4, seed=2)
     labels, indices = torch.tensor([0, 0, 1, 1, -1, 2, 2]), torch.tensor([1, 2])
     pairs = draw_pairs(labels, indices, 99, draws())
@@ -327,7 +327,7 @@ def test_ragged_lists_equal_all_negatives() -> None:
 
 
 def test_no_negative_at_all_is_no_loss_and_a_finite_gradient() -> None:
-    """One cluster without outliers has nothing to be told from."""
+    """A single cluster without outliers has no negatives."""
     rows, f = unit(4, 3), unit(2, 3, seed=1).requires_grad_()
     pairs = draw_pairs(torch.zeros(4, dtype=torch.long), torch.tensor([0, 1]), 99, draws())
     loss = terms_of(f, f, rows, torch.tensor([0, 1]), pairs)["view-mate"]

@@ -1,4 +1,4 @@
-"""A released first stage of GCL from a file: backbone, linear layer and batch norm, and the memory behind them."""
+"""A released first stage of GCL from a file: backbone, linear layer and batch norm, and the memory after them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def by_hand(state: dict[str, torch.Tensor], vector: torch.Tensor, norm: str = "f
 @pytest.mark.parametrize(("dim", "norm"), [(DIM, "feat_bn"), (None, "feat_bn"), (None, "bn")])
 @pytest.mark.parametrize("container", ["", "state_dict", "id"])
 def test_the_feature_is_the_files_whole_network(tmp_path: Path, dim: int | None, norm: str, container: str) -> None:
-    """Backbone, linear layer and batch norm with running statistics, all from the file, nothing of the seed.
+    """Backbone, linear layer and batch norm with running statistics come from the file, nothing from the seed.
 
     JVTC saves the plain tensors, MMCL and ACT a "state_dict", GCL itself an "id".
     """
@@ -133,7 +133,7 @@ def without(name: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (dict(backbone().state_dict()), "there is no head.*pretrain: {use: weights"),
+        (dict(backbone().state_dict()), "the head is missing.*pretrain: {use: weights"),
         (without("feat_bn.weight"), "incomplete: norm.weight is missing"),
         (without("feat.bias"), "incomplete: embedded.bias is missing"),
         ({**released(), "feat.weight": torch.zeros(DIM, 3)}, "does not fit this backbone: embedded.weight is 5x3"),
@@ -148,7 +148,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, state: dict[str, Any], m
 
 
 def test_the_protocol_column_names_the_labels_behind_the_file(tmp_path: Path) -> None:
-    """A row that starts from strangers' weights never reads "no labels", unless their user says so."""
+    """A row that starts from others' weights never shows "no labels", unless the user says so."""
     component = load(builtin=("reidbench_baseline", "reidbench_gcl")).get("finetuner", "gcl-weights")
     file = tmp_path / "first.pth"
     file.write_bytes(b"")

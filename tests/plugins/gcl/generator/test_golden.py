@@ -1,4 +1,4 @@
-"""GCL's generator, discriminator and losses against their definitions, written here in float64 without torch's layers.
+"""GCL's generator, discriminator and losses against their definitions in float64, without torch's layers.
 
 Layers are those of Chen et al. (CVPR 2021) and its released code: AdaIN (Huang and Belongie, 2017), residual blocks,
 upsampling, patch critics at several scales with least squares (Mao et al., 2017) and R1 (Mescheder et al., 2018).
@@ -150,7 +150,7 @@ def standard(x: torch.Tensor) -> torch.Tensor:
 
 
 def halved(images: torch.Tensor) -> torch.Tensor:
-    """At every second pixel the mean of the 3x3 pixels around it that are there."""
+    """Mean of the 3x3 neighbourhood at every second pixel, without padding."""
     rows = [
         [
             images[:, :, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].mean((2, 3))
@@ -162,7 +162,7 @@ def halved(images: torch.Tensor) -> torch.Tensor:
 
 
 def by_formula(network: nn.Module) -> Tensors:
-    """Numbers of a formula that keep maps near 1; the same in float64."""
+    """Set weights by a formula that keeps maps near 1, and return them in float64."""
     with torch.no_grad():
         for number, weight in enumerate(network.parameters()):
             spread = 1.5 / math.sqrt(weight[0].numel()) if weight.ndim > 1 else 0.5
@@ -243,7 +243,7 @@ def test_a_step_of_the_generator() -> None:
 
 
 def given_views(**images: torch.Tensor) -> Views:
-    """Only what the discriminator's step reads."""
+    """Return views with only the images that the discriminator's step reads."""
     nothing: dict[str, Any] = {field.name: torch.zeros(1) for field in fields(Views)}
     return Views(**{**nothing, **images})
 

@@ -1,4 +1,4 @@
-"""GCL's step and losses: which networks see what, weights and gradients, by hand."""
+"""GCL's step and losses: inputs of each network, weights and gradients, by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Identity(nn.Module):
 
 
 class Flat(nn.Module):
-    """Says the same of every patch, at `scales` scales."""
+    """A critic with the same score for every patch, at `scales` scales."""
 
     def __init__(self, score: float, scales: int = 3) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def step(
 
 
 def gradient(of: torch.Tensor, at: torch.Tensor) -> float:
-    """The largest derivative; 0 where nothing leads from one to the other."""
+    """Return the largest derivative; 0 if there is no path."""
     (found,) = torch.autograd.grad(of, at, retain_graph=True, allow_unused=True)
     return 0.0 if found is None else float(found.abs().max())
 
@@ -119,7 +119,7 @@ def test_structure_ignores_the_photograph() -> None:
 
 
 def test_fabric_wrappers_change_nothing() -> None:
-    """On the CPU, through Fabric's wrappers; all that is asked of the generator goes through `forward`."""
+    """On the CPU, through Fabric's wrappers; every call of the generator goes through `forward`."""
     from lightning_fabric import Fabric
 
     x, s_ori, s_new = inputs()
@@ -139,7 +139,7 @@ def test_fabric_wrappers_change_nothing() -> None:
 
 
 def test_no_device_is_named() -> None:
-    """Fabric places all networks, so that no file of them names CUDA, or faiss."""
+    """Fabric places all networks, so no file of them names CUDA, or faiss."""
     folder = Path(reidbench_gcl.generator.synthesis.__file__).parent
     for name in ("layers", "structure_encoder", "decoder", "discriminator", "synthesis", "losses"):
         text = (folder / f"{name}.py").read_text()
@@ -328,13 +328,13 @@ def figures(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def likeness(views: Views) -> float:
-    """Mean cosine of f and f_new, both from the mean photograph's: what all persons share tells nothing."""
+    """Mean cosine of f and f_new, both minus the mean photograph's, which removes what all persons share."""
     middle = views.f.mean(0)
     return F.cosine_similarity(views.f - middle, views.f_new - middle).mean().item()
 
 
 def test_eight_images_are_learned() -> None:
-    """Under a frozen encoder reconstruction and cycle fall below half, views keep who it is."""
+    """With a frozen encoder reconstruction and cycle fall below half, and views keep the identity."""
     x, s_ori, s_new = figures(8)
     params = gcl_params(
         dim=4, mlp=32, blocks=2, critic_blocks=1, adversarial_weight=0.1,

@@ -108,7 +108,7 @@ def test_small_images_take_small_dilations() -> None:
         ((40, 40), {}, r"10x10|do not fit"),
         ((12, 16), {"dilations": (1, 2, 3)}, r"at most 2; use for example \[1, 2, 2\]"),
         ((62, 32), {"dilations": (1, 2, 3)}, "multiples of 4, not 62x32"),
-        ((4, 4), {"dilations": (1, 1, 1)}, "8x8 or more, not 4x4"),
+        ((4, 4), {"dilations": (1, 1, 1)}, "at least 8x8, not 4x4"),
     ],
 )
 def test_sizes_that_reflection_cannot_pad(size: tuple[int, int], params: dict[str, Any], sentence: str) -> None:
@@ -120,7 +120,7 @@ def test_sizes_that_reflection_cannot_pad(size: tuple[int, int], params: dict[st
 
 
 def test_the_largest_dilation_that_is_allowed_runs() -> None:
-    """7 on a code of 16x8, what the message promises; 8 is refused by torch itself."""
+    """7 works on a code of 16x8, as the message says; torch itself rejects 8."""
     encoder = StructureEncoder(GeneratorParams(dim=2, dilations=(1, 2, 7)))
     assert encoder(torch.ones(1, 1, 64, 32)).shape == (1, 16, 16, 8)
     with pytest.raises(RuntimeError):
@@ -137,11 +137,11 @@ def test_scales_that_do_not_fit() -> None:
 
 
 def test_codes_that_cannot_be_dealt() -> None:
-    with pytest.raises(DataError, match="appearance code of 32 cannot be dealt to 3 blocks"):
+    with pytest.raises(DataError, match="appearance code of 32 cannot be divided among 3 blocks"):
         small(blocks=3)
     with pytest.raises(ValidationError, match="four body stripes"):
         GeneratorParams(blocks=8, slices="stripe")
-    with pytest.raises(ValidationError, match="each dilation must be 1"):
+    with pytest.raises(ValidationError, match="each dilation must be at least 1"):
         GeneratorParams(dilations=(0, 1, 2))
     with pytest.raises(ValidationError, match="each beta"):
         GeneratorParams(betas=(0.5, 1.0))
@@ -209,7 +209,7 @@ def test_structure_code_is_normed_and_not_cut() -> None:
 
 
 def test_smaller_scales_see_averages_without_padding() -> None:
-    """A flat image stays flat at every scale, edges too: with equal weights all critics say the same everywhere."""
+    """A flat image stays flat at every scale, borders too: with equal weights all critics give equal scores."""
     discriminator = Discriminator(GeneratorParams(critic_dim=4, critic_scales=3))
     for critic in discriminator.critics:
         critic.load_state_dict(discriminator.critics[0].state_dict())
@@ -273,7 +273,7 @@ def test_layout_of_slices() -> None:
 
 
 def test_output_has_no_bound() -> None:
-    """Images live in the space of the embedder's mean and deviation, so no tanh cuts them."""
+    """Images are in the space of the embedder's mean and deviation, so no tanh limits them."""
     generator = small()
     generator.decoder.last[-1].bias.data.fill_(10)
     generator.decoder.last[-1].weight.data.mul_(0.01)

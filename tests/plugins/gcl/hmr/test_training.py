@@ -65,7 +65,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """72 pictures of persons and 8 of nobody, 48x24."""
+    """Return 72 images of persons and 8 without a person, 48x24."""
     return open_synthetic(SyntheticParams(world="crowd", size="tiny"), None, tmp_path_factory.mktemp("pool"))
 
 
@@ -109,7 +109,7 @@ def test_theta_is_camera_pose_and_shape() -> None:
 
 
 def test_feedback_adds_to_the_mean_as_often_as_it_is_asked() -> None:
-    """With a last layer of constants c, theta after round k is mean + k c; every round is given the theta before."""
+    """With a constant last layer c, theta after round k is mean + k c; every round gets the previous theta."""
     regressor = small_regressor(iterations=3).eval()
     last = regressor.feedback[-1]
     step = torch.linspace(-0.1, 0.1, THETA)
@@ -316,17 +316,17 @@ def test_it_starts_from_the_mean_of_what_it_learns_from(pool: Dataset, tmp_path:
 
 
 def test_what_cannot_teach_is_refused(pool: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="65 images of persons to learn from, fewer than one batch of 70"):
+    with pytest.raises(DataError, match="65 training images of persons, fewer than one batch of 70"):
         hmr_training.prepare(training(pool, tmp_path, batch=70)[0])
     ctx, _ = training(pool, tmp_path)
-    with pytest.raises(DataError, match="knows no bodies"):
+    with pytest.raises(DataError, match="has no bodies"):
         hmr_training.prepare(replace(ctx, truth=SimpleNamespace(relevance=lambda index: True)))
 
 
 # ---------------------------------------------------------------------- the providers
 @pytest.fixture(scope="module")
 def learnt(pool: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A regressor that knows the tiny pool by heart: two hundred steps without augmentation."""
+    """Return a regressor that has memorised the tiny pool: two hundred steps without augmentation."""
     out = tmp_path_factory.mktemp("learnt")
     plain = {"flip": 0.0, "zoom": 0.0, "shift": 0.0, "jitter": (0.0,) * 4, "grey": 0.0, "erase": 0.0}
     with limited_threads(1):
@@ -338,7 +338,7 @@ def learnt(pool: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_learns_directions_and_joints(pool: Dataset, learnt: Path) -> None:
-    """On its own pictures: a third of what the best single answer costs, and joints in the picture to 4 %."""
+    """On its own images: a third of the error of the best constant, and joints in the image to 4 %."""
     split = pool.train.hide()
     truth = BoundTruth(pool.truth, split)
     persons = np.array(shown_persons(truth, len(split)))
@@ -351,9 +351,9 @@ def test_training_learns_directions_and_joints(pool: Dataset, learnt: Path) -> N
 
 
 def overlap(ours: np.ndarray, true: np.ndarray) -> float:
-    """Mean intersection over union of bodies [N, H, W] on white, ours moved sideways to the true one's middle.
+    """Mean intersection over union of bodies [N, H, W] on white, ours shifted horizontally to the true one's centre.
 
-    The renderer fits its frame anew to a turned body, whereas the views of one image keep their camera.
+    The renderer fits a new frame to a turned body, while the views of one image keep their camera.
     """
     shares = []
     for mine, theirs in zip(ours < 250, true < 250, strict=True):
@@ -364,7 +364,7 @@ def overlap(ours: np.ndarray, true: np.ndarray) -> float:
 
 
 def test_maps_show_the_persons_as_they_stand_and_turned(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
-    """A fitted body covers what the true one covers, at each angle more than when it is turned otherwise."""
+    """A fitted body covers the true one, at each angle more than when turned by another angle."""
     split = pool.train.hide()
     truth = BoundTruth(pool.truth, split)
     persons = shown_persons(truth, len(split))[:36]
@@ -419,9 +419,9 @@ def test_own_weights_make_the_same_maps(pool: Dataset, learnt: Path, tmp_path: P
 def test_weights_of_something_else_are_refused(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     part = pool.train.hide().subset(range(2))
     save_file({"mean": torch.zeros(90)}, tmp_path / "other.safetensors")
-    with pytest.raises(DataError, match="does not tell its network"):
+    with pytest.raises(DataError, match="has no description of its network"):
         load_regressor(tmp_path / "other.safetensors")
-    with pytest.raises(DataError, match="no weights of this regressor"):
+    with pytest.raises(DataError, match="not weights of this regressor"):
         load_regressor(tmp_path / "other.safetensors", learnt / "regressor.json")
     (tmp_path / "text.safetensors").write_text("nothing of the kind")
     with pytest.raises(DataError, match=r"text\.safetensors: a text file"):
@@ -493,7 +493,7 @@ methods:
 def test_a_regressor_of_the_pool_serves_the_target(
     pool: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trained on the pool, used on the target without its truth; a task without a pool cannot have it."""
+    """Trained on the pool, used on the target without its truth; a task without a pool cannot use it."""
     make_plugin(tmp_path / "site", "hmr_look", LOOK)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-hmr-look")
@@ -502,7 +502,7 @@ def test_a_regressor_of_the_pool_serves_the_target(
     found = {result.row.task: result for result in results}
     assert found["with a pool"].status == "ok", found["with a pool"].error
     assert found["without"].status == "not-applicable"
-    assert found["without"].row.reason == "hmr-training needs a pool, and the task names none"
+    assert found["without"].row.reason == "hmr-training needs a pool, and the task has none"
     store = Store(tmp_path / "store")
     stages = [store.manifest(key).manifest["stage"] for key in sorted(store.keys())]
     data = {stage["use"]: [given["data"] for given in stage["data"]] for stage in stages}

@@ -58,7 +58,7 @@ def box(low: tuple[float, float, float], high: tuple[float, float, float]) -> tu
 
 
 def figure(arm: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
-    """A person of boxes, facing +z: trunk, head, nose, and one arm of length `arm` out to +x. Like on both ends."""
+    """Return a person of boxes, facing +z: trunk, head, nose, and one arm of length `arm` to +x."""
     parts = [
         box((-0.15, -0.9, -0.1), (0.15, 0.6, 0.1)),
         box((-0.1, 0.6, -0.1), (0.1, 0.9, 0.1)),
@@ -77,7 +77,7 @@ def views_of(vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int] = (6
 # ---------------------------------------------------------------------- the renderer
 @pytest.mark.parametrize(("tilt", "grey"), [(0, 195), (60, 157), (180, 195)])
 def test_grey_is_that_of_a_light_at_the_camera(tilt: float, grey: int) -> None:
-    """255 * .85 * (.55 + .35 n_z): 195.1 facing us, 157.1 tilted by 60 degrees; a back is lit like a front."""
+    """255 * .85 * (.55 + .35 n_z): 195.1 facing the viewer, 157.1 tilted by 60 degrees; a back is lit like a front."""
     square = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], dtype=float)
     c, s = math.cos(math.radians(tilt)), math.sin(math.radians(tilt))
     tilted = square @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]).T
@@ -88,7 +88,7 @@ def test_grey_is_that_of_a_light_at_the_camera(tilt: float, grey: int) -> None:
 
 
 def test_background_is_exactly_one_and_body_is_less() -> None:
-    """Body is each pixel of which one of four samples is covered, and nothing else."""
+    """The body covers exactly the pixels with one of four samples inside it."""
     vertices, faces = figure()
     camera = renderer.Camera.fit(vertices, (64, 32))
     for angle, picture in zip(EIGHT, views_of(vertices, faces), strict=True):
@@ -133,7 +133,7 @@ def test_rotation_really_rotates() -> None:
 
 
 def test_body_turns_about_its_middle_and_nothing_else_moves() -> None:
-    """Heights, the mean and distances from the vertical axis through it stay; rows of the picture do too."""
+    """Heights, the mean and distances from the vertical axis through it stay; rows of the image do too."""
     vertices, faces = figure()
     moved = vertices + np.array([3, 1, -2])
     turned = renderer.turned_body(moved, 77)
@@ -146,7 +146,7 @@ def test_body_turns_about_its_middle_and_nothing_else_moves() -> None:
 
 
 def test_a_positive_angle_turns_the_front_to_the_right() -> None:
-    """The nose of a body that faces us points right at 90 and left at 270; the arm at +x goes behind at 90."""
+    """The nose of a body that faces the viewer points right at 90 and left at 270; the arm at +x is behind at 90."""
     vertices, faces = figure(arm=0.0)
     views = views_of(vertices, faces, (128, 64))
     head = slice(6, 26)  # rows of the nose
@@ -210,7 +210,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_synthetic_structure_is_the_truths(station: Any, tmp_path: Path) -> None:
-    """Of each image its own person, at each angle; white stays white at another size."""
+    """Each image has its own person, at each angle; white stays white at another size."""
     few = station.train.subset(range(5))
     ctx = context(
         few, tmp_path, SyntheticStructureParams(angles=(90, 180), sheet=3), truth=station.truth, size=(48, 24)
@@ -239,7 +239,7 @@ def test_synthetic_structure_is_the_truths(station: Any, tmp_path: Path) -> None
 
 
 def test_pictures_of_nobody_have_no_structure(tmp_path: Path) -> None:
-    """A pool has irrelevant pictures: listed, an error by default, white and listed within the tolerance."""
+    """A pool has images without persons: listed, an error by default, white and listed within the tolerance."""
     pool = open_synthetic(SyntheticParams(world="crowd", size="tiny"), None, tmp_path / "cache")
     nobody = [not pool.truth.relevance(Path(path).name) for path in pool.train.paths]
     chosen = np.concatenate([np.flatnonzero(nobody)[:2], np.flatnonzero(np.logical_not(nobody))[:6]])
@@ -257,7 +257,7 @@ def test_pictures_of_nobody_have_no_structure(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / structure_maps.DESCRIPTION).read_text())["missing"] == [
         f"{i:07d}" for i in absent
     ]
-    with pytest.raises(DataError, match="do not know their persons' structure"):
+    with pytest.raises(DataError, match="these data have no structure of their persons"):
         providers.synthetic_structure(context(few, tmp_path / "none", SyntheticStructureParams()))
 
 
@@ -272,7 +272,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_our_angles_turn_like_the_truths(station: Any) -> None:
-    """The renderer's own bodies, drawn by us at its yaw, have the outlines of its structure at the same turns."""
+    """The renderer's own bodies, rendered here at its yaw, have the outlines of its structure at the same turns."""
     params = SyntheticParams(world="station", size="tiny")
     studio = Studio(params)
     shots = [
@@ -299,7 +299,7 @@ def test_our_angles_turn_like_the_truths(station: Any) -> None:
 
 # ---------------------------------------------------------------------- the authors' release
 def release(folder: Path, split: Split, angles: tuple[int, ...] = ANGLES, *, folders: bool = False) -> Path:
-    """A released folder: every picture is one grey that tells image and angle."""
+    """Write a released folder: every image is one grey that encodes image and angle."""
     for number, path in enumerate(split.paths):
         for turn, name in enumerate(("render", *(f"render_{angle}" for angle in angles))):
             file = folder / "train" / name / (Path(path).name[:4] if folders else "") / Path(path).name
@@ -322,14 +322,14 @@ def test_a_release_is_joined_by_file_name(split: Split, tmp_path: Path, folders:
 
 
 def test_some_angles_of_a_release(split: Split, tmp_path: Path) -> None:
-    """Only the files of the angles asked for must be there, in the order asked for."""
+    """Only the files of the requested angles must exist, in the requested order."""
     folder = release(tmp_path / "market", split)
     shutil.rmtree(folder / "train" / "render_315")
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, angles=(270, 45))))
     found = structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     assert (found.maps[:, :, 0, 0] - 10 * hidden_order(COUNT)[:, None] == [0, 6, 1]).all()
     assert (found.column(270), found.column(405), found.column(360)) == (1, 2, 0)
-    with pytest.raises(DataError, match=r"has angles \[270, 45\] and not 90"):
+    with pytest.raises(DataError, match=r"has angles \[270, 45\], not 90"):
         found.column(90)
     with pytest.raises(DataError, match=r"16 of 16 .* missing files: render_315 16$"):
         providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder)))
@@ -356,11 +356,11 @@ def test_odd_members_missing_are_counted_by_image(split: Split, tmp_path: Path) 
 
 
 def test_a_folder_that_is_no_release(split: Split, tmp_path: Path) -> None:
-    """The folder above or beside it, and a file that is no picture."""
+    """Try the parent folder, a sibling folder, and a file that is not an image."""
     folder = release(tmp_path / "meshes" / "market", split)
-    with pytest.raises(DataError, match="no train/render in it; give the released folder of one data set"):
+    with pytest.raises(DataError, match="train/render is missing; give the released folder of one data set"):
         providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder.parent)))
-    with pytest.raises(DataError, match="no test/render"):
+    with pytest.raises(DataError, match="test/render is missing"):
         providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, part="test")))
     broken = folder / "train" / "render_45" / Path(split.paths[0]).name
     broken.write_bytes(b"no picture")
@@ -391,7 +391,7 @@ def write_glb(file: Path, vertices: np.ndarray, faces: np.ndarray) -> None:
 
 
 def folder_of_bodies(folder: Path, split: Split, write: Any = write_npz, suffix: str = ".npz") -> Path:
-    """One body per image; its arm's length tells the image."""
+    """Write one body per image; the length of its arm encodes the image."""
     folder.mkdir(parents=True)
     for number, path in enumerate(split.paths):
         vertices, faces = figure(arm=number / 32)
@@ -400,7 +400,7 @@ def folder_of_bodies(folder: Path, split: Split, write: Any = write_npz, suffix:
 
 
 def test_meshes_are_joined_by_stem_and_rendered(split: Split, tmp_path: Path) -> None:
-    """Every image has the views of its own body, as the renderer makes it of that body."""
+    """Every image has the views of its body, as the renderer makes them."""
     folder = folder_of_bodies(tmp_path / "bodies", split)
     ctx = context(split, tmp_path / "out", MeshParams(folder=folder))
     providers.mesh(ctx)
@@ -412,7 +412,7 @@ def test_meshes_are_joined_by_stem_and_rendered(split: Split, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("suffix", "write"), [(".obj", write_obj), (".ply", write_ply), (".glb", write_glb)])
 def test_a_body_is_the_same_from_every_format(split: Split, tmp_path: Path, suffix: str, write: Any) -> None:
-    """Also with its file in a folder below; .glb holds single precision."""
+    """The file may be in a subfolder; .glb holds single precision."""
     pytest.importorskip("trimesh")
     few = split.subset(range(3))
     made = {}
@@ -428,7 +428,7 @@ def test_a_body_is_the_same_from_every_format(split: Split, tmp_path: Path, suff
 
 
 def test_a_given_camera_places_the_body(split: Split, tmp_path: Path) -> None:
-    """s = 1, 0, 0: one unit is half the picture's height, its middle at the origin; y down and z up are turned."""
+    """s = 1, 0, 0: one unit is half the image's height, with the origin at its centre; y down and z up are turned."""
     one = split.subset([0])
     stem = Path(one.paths[0]).stem
     vertices, faces = box((-0.25, 0, 0), (0.25, 0.5, 1))
@@ -455,7 +455,7 @@ def bodies_error(split: Split, place: Path, **params: Any) -> str:
 
 
 def test_meshes_missing_or_doubled(split: Split, tmp_path: Path) -> None:
-    """Counted before anything is rendered; files of other images are no matter, two for one image are."""
+    """Missing files are counted before rendering; files of other images are ignored, duplicates are errors."""
     folder = folder_of_bodies(tmp_path / "bodies", split)
     stems = [Path(path).stem for path in split.paths]
     (folder / "somebody_else.npz").write_bytes(b"never read")
@@ -468,25 +468,25 @@ def test_meshes_missing_or_doubled(split: Split, tmp_path: Path) -> None:
     assert "..." in message
     assert "tolerance 0.5 allows 8" in message
     write_obj(folder / f"{stems[14]}.obj", *figure())
-    assert "is for the same image: leave one" in bodies_error(split, folder)
+    assert "belongs to the same image: remove one of them" in bodies_error(split, folder)
 
 
 HOSTILE: dict[str, Any] = {
     "vertices not finite": ({"v": np.array([[0, 0, 0], [1, 0, 0], [0, np.nan, 0.0]])}, "v is not an array of finite"),
-    "vertices far away": ({"v": np.array([[0, 0, 0], [1, 0, 0], [0, 1e9, 0.0]])}, "not finite or beyond 1e\\+06"),
-    "face out of range": ({"f": np.array([[0, 1, 3]])}, "a face has vertex 3 of 3"),
-    "face below 0": ({"f": np.array([[0, 1, -1]])}, "a face has vertex -1 of 3"),
+    "vertices far away": ({"v": np.array([[0, 0, 0], [1, 0, 0], [0, 1e9, 0.0]])}, "not finite or exceed 1e\\+06"),
+    "face out of range": ({"f": np.array([[0, 1, 3]])}, "a face has vertex 3, but there are 3 vertices"),
+    "face below 0": ({"f": np.array([[0, 1, -1]])}, "a face has vertex -1, but there are 3 vertices"),
     "faces not whole": ({"f": np.array([[0, 1, 2.0]])}, "not whole numbers"),
     "quads": ({"f": np.array([[0, 1, 2, 0]])}, "not whole numbers \\[F, 3\\]"),
-    "flat vertices": ({"v": np.zeros((3, 2))}, "are not \\[V, 3\\]"),
-    "no vertices": ({"v": np.zeros((0, 3))}, "are not \\[V, 3\\]"),
+    "flat vertices": ({"v": np.zeros((3, 2))}, ", not \\[V, 3\\]"),
+    "no vertices": ({"v": np.zeros((0, 3))}, ", not \\[V, 3\\]"),
     "no faces": ({"f": np.zeros((0, 3), dtype=int)}, "not whole numbers"),
     "a point": ({"v": np.zeros((3, 3))}, "span no area"),
-    "an object": ({"v": np.array([{"code": 1}], dtype=object)}, "plain arrays that can be read: Object arrays"),
+    "an object": ({"v": np.array([{"code": 1}], dtype=object)}, "not an .npz of plain arrays: Object arrays"),
     "words": ({"v": np.array([["a", "b", "c"]] * 3)}, "v is not an array of finite numbers"),
-    "no camera": ({}, "no cam"),
-    "odd camera": ({"cam": np.array([0.0, 0, 0])}, "is no \\(s, tx, ty\\) with a positive s"),
-    "out of the picture": ({"cam": np.array([1.0, 50, 0])}, "nothing of the body lies inside the picture"),
+    "no camera": ({}, "cam \\(s, tx, ty\\) is missing"),
+    "odd camera": ({"cam": np.array([0.0, 0, 0])}, "is not \\(s, tx, ty\\) with a positive s"),
+    "out of the picture": ({"cam": np.array([1.0, 50, 0])}, "the whole body is outside the image"),
 }
 
 
@@ -505,7 +505,7 @@ def test_hostile_arrays_are_one_sentence_with_the_file(split: Split, tmp_path: P
 
 
 def test_files_that_are_no_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut short, empty, of another kind, unpacking to too much, too large, or gone."""
+    """Truncated, empty, of another format, unpacking to too much, too large, or missing."""
     pytest.importorskip("trimesh")
     write_npz(tmp_path / "whole.npz", *figure())
     whole = (tmp_path / "whole.npz").read_bytes()
@@ -537,7 +537,7 @@ def test_files_that_are_no_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_lying_header_is_refused(tmp_path: Path) -> None:
-    """An array that says it has more numbers than its file."""
+    """The header of an array claims more numbers than the file has."""
     import io
 
     stream = io.BytesIO()
@@ -545,14 +545,14 @@ def test_a_lying_header_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "lie.npz", "w") as archive:
         archive.writestr("v.npy", stream.getvalue() + b"\0" * 64)
         archive.writestr("f.npy", stream.getvalue())
-    with pytest.raises(DataError, match=r"lie\.npz: no \.npz of plain arrays that can be read"):
+    with pytest.raises(DataError, match=r"lie\.npz: not an \.npz of plain arrays"):
         meshes.read_mesh(tmp_path / "lie.npz")
 
 
 def test_without_trimesh_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_obj(tmp_path / "body.obj", *figure())
     monkeypatch.setitem(__import__("sys").modules, "trimesh", None)
-    with pytest.raises(DataError, match=r"body\.obj: reading \.obj needs the extra: pip install 'reidbench\[mesh\]'"):
+    with pytest.raises(DataError, match=r"body\.obj: reading \.obj needs an extra: pip install 'reidbench\[mesh\]'"):
         meshes.read_mesh(tmp_path / "body.obj")
 
 
@@ -561,18 +561,20 @@ def test_other_folders_are_refused(split: Split, tmp_path: Path) -> None:
     """No description, another number of images, arrays of another shape, damage."""
     folder = release(tmp_path / "market", split, (90,))
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, angles=(90,))))
-    with pytest.raises(DataError, match=r"market: no structure\.json with structure\.npy"):
+    with pytest.raises(
+        DataError, match=r"market: not a structure folder: structure\.json or structure\.npy is missing"
+    ):
         structure_maps.StructureMaps.load(folder, COUNT)
-    with pytest.raises(DataError, match="structure of 16 images, and the target has 15"):
+    with pytest.raises(DataError, match="holds structure of 16 images, but the target has 15"):
         structure_maps.StructureMaps.load(tmp_path / "out", 15)
     np.save(tmp_path / "out" / structure_maps.STRUCTURE, np.zeros((COUNT, 3, *SIZE), dtype=np.uint8))
     with pytest.raises(DataError, match=r"is uint8 \[16, 3, 32, 16\], not 16 images"):
         structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     (tmp_path / "out" / structure_maps.STRUCTURE).write_bytes(b"nothing")
-    with pytest.raises(DataError, match="no structure folder that can be read"):
+    with pytest.raises(DataError, match="the structure folder cannot be read"):
         structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
     np.save(tmp_path / "out" / structure_maps.STRUCTURE, np.array([None]), allow_pickle=True)
-    with pytest.raises(DataError, match="no structure folder that can be read"):
+    with pytest.raises(DataError, match="the structure folder cannot be read"):
         structure_maps.StructureMaps.load(tmp_path / "out", COUNT)
 
 
@@ -583,7 +585,7 @@ def test_angles_that_make_no_ring(angles: tuple[int, ...], tmp_path: Path) -> No
 
 
 def test_defaults_are_the_released_ones(tmp_path: Path) -> None:
-    """Seven folders beside the view as seen; every image must have its structure."""
+    """Seven folders and the view as seen; every image must have its structure."""
     params = MeshParams(folder=tmp_path)
     assert params.angles == (45, 90, 135, 180, 225, 270, 315)
     assert params.tolerance == 0

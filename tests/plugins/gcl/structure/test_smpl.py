@@ -63,7 +63,7 @@ def saved(file: Path, content: dict[str, np.ndarray]) -> Path:
 
 # ---------------------------------------------------------------------- the equations
 def test_rotation_vectors() -> None:
-    """As scipy has them, from none to more than a whole turn, tiny ones included."""
+    """Results equal scipy's, from zero to more than a full turn, including tiny angles."""
     random = np.random.default_rng(1)
     vectors = np.concatenate([np.zeros((1, 3)), random.normal(size=(20, 3)) * np.logspace(-12, 1, 20)[:, None]])
     assert np.allclose(rodrigues(vectors), Rotation.from_rotvec(vectors).as_matrix(), atol=1e-14)
@@ -119,7 +119,7 @@ def test_without_a_pose_the_body_is_template_and_shape(tmp_path: Path) -> None:
 
 
 def test_the_root_turns_the_whole_body(tmp_path: Path) -> None:
-    """Rigidly, about the root joint, whatever the pose; pose corrections do not see it."""
+    """The body turns rigidly about the root joint, for any pose; pose corrections do not change it."""
     content = arrays()
     model = SmplModel.load(saved(tmp_path / "model.npz", content))
     theta, beta = np.random.default_rng(3).normal(size=72), np.ones(10)
@@ -132,7 +132,7 @@ def test_the_root_turns_the_whole_body(tmp_path: Path) -> None:
 
 
 def two_joints() -> dict[str, np.ndarray]:
-    """A stick along x: a joint at 0 and one at 1, vertices at 0, .5, 1 and 2, of which one is held half and half."""
+    """A stick along x: a joint at 0 and one at 1, vertices at 0, .5, 1 and 2, one of them weighted half and half."""
     stick = np.array([[0, 0, 0], [0.5, 0, 0], [1, 0, 0], [2, 0, 0]], dtype=float)
     return {
         "v_template": stick,
@@ -156,7 +156,7 @@ def test_a_stick_bends_at_its_joint_by_hand(tmp_path: Path) -> None:
 
 
 def test_pose_corrections_are_of_rotation_matrices(tmp_path: Path) -> None:
-    """A direction for one entry of the outer joint's matrix moves its vertex by that entry less the identity's."""
+    """A direction for one entry of the outer joint's matrix moves its vertex by that entry minus the identity's."""
     content = two_joints()
     content["posedirs"][0, 2, 1] = 3.0  # z of vertex 0 by entry (0, 1), which is -sin
     model = SmplModel.load(saved(tmp_path / "stick.npz", content))
@@ -172,15 +172,15 @@ def broken(changed: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"weights": None, "f": None}, "no weights, f in it; it has v_template"),
+        ({"weights": None, "f": None}, "weights, f missing; it has v_template"),
         ({"weights": np.ones((60, 24))}, "weights of some vertices do not add up to 1"),
-        ({"J_regressor": np.ones((24, 59))}, r"J_regressor is \[24, 59\] and not \[24, 60\]"),
-        ({"posedirs": np.zeros((60, 3, 9))}, r"posedirs is \[60, 3, 9\] and not \[60, 3, 207\]"),
-        ({"shapedirs": np.array(0.0)}, r"shapedirs is \[\] and not"),
+        ({"J_regressor": np.ones((24, 59))}, r"J_regressor is \[24, 59\], not \[24, 60\]"),
+        ({"posedirs": np.zeros((60, 3, 9))}, r"posedirs is \[60, 3, 9\], not \[60, 3, 207\]"),
+        ({"shapedirs": np.array(0.0)}, r"shapedirs is \[\], not"),
         ({"v_template": np.full((60, 3), np.inf)}, "v_template is not an array of finite numbers"),
-        ({"f": np.array([[0, 1, 60]])}, "a face has vertex 60 of 60"),
+        ({"f": np.array([[0, 1, 60]])}, "a face has vertex 60, but there are 60 vertices"),
         ({"kintree_table": np.array([[0, *range(1, 24)], range(24)])}, "a parent after its child"),
-        ({"J_regressor": np.array([{}], dtype=object)}, "plain arrays that can be read: Object arrays"),
+        ({"J_regressor": np.array([{}], dtype=object)}, "not an .npz of plain arrays: Object arrays"),
     ],
 )
 def test_a_file_that_is_no_model(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
@@ -201,14 +201,14 @@ class Bomb:
 
 
 def test_pickles_are_never_loaded(split: Split, tmp_path: Path) -> None:
-    """Neither the official .pkl, nor one renamed, nor pickled members: nothing inside runs."""
+    """Neither the official .pkl, nor a renamed one, nor pickled members are loaded: no code in them runs."""
     bomb = pickle.dumps(Bomb(tmp_path / "boom"))
     model = tmp_path / "basicModel_neutral.pkl"
     model.write_bytes(bomb)
     with pytest.raises(ValueError, match=r"pickles are never loaded: convert it once, .*numpy\.savez\(out, v_template"):
         SmplParams(model=model, folder=tmp_path)
     (tmp_path / "renamed.npz").write_bytes(bomb)
-    with pytest.raises(DataError, match=r"renamed\.npz: no \.npz of plain arrays"):
+    with pytest.raises(DataError, match=r"renamed\.npz: not an \.npz of plain arrays"):
         SmplModel.load(tmp_path / "renamed.npz")
     with pytest.raises(DataError, match="Object arrays cannot be loaded"):
         SmplModel.load(
@@ -232,7 +232,7 @@ def stems(split: Split) -> list[str]:
 
 @pytest.mark.parametrize("camera", ["given", "fit"])
 def test_parameters_of_each_image_are_rendered(split: Split, tmp_path: Path, camera: Any) -> None:
-    """One file for each or one for all is the same; every image has the views of its own body, upright."""
+    """One file per image and one file for all give the same; every image has the views of its body, upright."""
     model = saved(tmp_path / "model.npz", arrays())
     table = parameters(COUNT)
     folder = tmp_path / "people"
@@ -276,12 +276,12 @@ def test_parameters_missing_doubled_or_odd(split: Split, tmp_path: Path) -> None
     left = np.flatnonzero(hidden_order(COUNT) >= 13)
     assert list(structure_maps.StructureMaps.load(tmp_path / "left", COUNT).missing) == left.tolist()
     twice = {**table, "names": np.array([stems(split)[0], *stems(split)[:-1]])}
-    assert "twice.npz: rows 0 and 1 are for the same image" in message("twice", twice)
-    assert "theta has 69 numbers, and 24 joints take 72" in message("short", {**table, "theta": table["theta"][:, :69]})
-    assert "beta is [11], and the model has 10 shapes" in message("long", {**table, "beta": np.zeros((COUNT, 11))})
-    assert "names must be strings [M], and cam are not as many" in message("odd", {**table, "cam": np.ones((3, 3))})
+    assert "twice.npz: rows 0 and 1 belong to the same image" in message("twice", twice)
+    assert "theta has 69 numbers, but 24 joints need 72" in message("short", {**table, "theta": table["theta"][:, :69]})
+    assert "beta is [11], but the model has 10 shapes" in message("long", {**table, "beta": np.zeros((COUNT, 11))})
+    assert "names must be strings [M], and cam must have length M" in message("odd", {**table, "cam": np.ones((3, 3))})
     assert "names must be strings" in message("numbers", {**table, "names": np.arange(COUNT)})
-    assert "no cam in it" in message("blind", {name: table[name] for name in ("names", "theta", "beta")})
+    assert "cam missing" in message("blind", {name: table[name] for name in ("names", "theta", "beta")})
     nan = {**table, "theta": np.full((COUNT, 72), np.nan)}
     assert "theta is not an array of finite numbers" in message("nan", nan)
     for where in ({}, {"folder": tmp_path, "file": tmp_path / "few.npz"}):
@@ -291,7 +291,7 @@ def test_parameters_missing_doubled_or_odd(split: Split, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["model", "folder", "file"])
 def test_content_and_not_place_is_in_the_key(tmp_path: Path, name: str) -> None:
-    """A model or parameters that moved are the same stage; ones that changed are another."""
+    """Moved files give the same stage; changed files give another."""
     component = Component("smpl", "reidbench_gcl.structure.providers:smpl", SmplParams)
 
     def identity(place: Path, content: bytes) -> Any:
@@ -309,9 +309,9 @@ def test_content_and_not_place_is_in_the_key(tmp_path: Path, name: str) -> None:
 
 # ---------------------------------------------------------------------- Anny
 def test_anny_is_an_extra(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package one sentence; a cam needs to be somewhere; missing images are counted before it is built."""
+    """Without the package the error is one sentence; a cam is required; missing images are counted first."""
     monkeypatch.setitem(__import__("sys").modules, "anny", None)
-    with pytest.raises(DataError, match=r"anny: the body model is an extra: pip install 'reidbench\[anny\]'"):
+    with pytest.raises(DataError, match=r"anny: the body model needs an extra: pip install 'reidbench\[anny\]'"):
         providers.anny(context(split, tmp_path / "out", AnnyParams()))
     with pytest.raises(DataError, match="anny: 16 of 16 images have no structure"):
         providers.anny(context(split, tmp_path / "out", AnnyParams(folder=tmp_path)))
@@ -323,7 +323,7 @@ def test_anny_is_an_extra(split: Split, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def body() -> AnnyBody:
-    """Minutes when the machine has never built it, seconds afterwards."""
+    """Takes minutes if the machine has never built it, seconds otherwise."""
     pytest.importorskip("anny")
     return AnnyBody()
 
@@ -337,7 +337,7 @@ def test_annys_body_stands_upright_and_faces_us(body: AnnyBody) -> None:
     assert 1.4 < height < 2.0
     assert width < 0.6 * np.ptp(own[:, 0])
     assert depth < width
-    assert np.allclose(np.abs(hanging[:, 0].min()), hanging[:, 0].max(), atol=0.01)  # both arms alike
+    assert np.allclose(np.abs(hanging[:, 0].min()), hanging[:, 0].max(), atol=0.01)  # symmetric arms
     feet = hanging[hanging[:, 1] < hanging[:, 1].min() + 0.05]
     ankles = hanging[np.abs(hanging[:, 1] - hanging[:, 1].min() - 0.12) < 0.02]
     assert feet[:, 2].max() > ankles[:, 2].max() + 0.08
@@ -352,7 +352,7 @@ def test_annys_body_stands_upright_and_faces_us(body: AnnyBody) -> None:
 
 @pytest.mark.slow
 def test_anny_provides_structure(body: AnnyBody, split: Split, tmp_path: Path) -> None:
-    """Yaw of each image is what tells them apart; without parameters all are alike; odd ones are refused."""
+    """Images differ by their yaw; without parameters all are equal; invalid parameters are errors."""
     few = split.subset(range(4))
     file = saved(tmp_path / "yaws.npz", {"names": np.array(stems(few)), "yaw": 90.0 * np.arange(4)})
     providers.anny(context(few, tmp_path / "out", AnnyParams(file=file, angles=(90, 180))))
@@ -369,9 +369,9 @@ def test_anny_provides_structure(body: AnnyBody, split: Split, tmp_path: Path) -
     assert (same == same[:1]).all()
     for content, message in (
         ({"yaw": np.zeros((4, 2))}, "yaw must be one number"),
-        ({"age": np.full(4, 2.0)}, "phenotypes are from 0 to 1"),
-        ({"hat": np.zeros(4)}, "hat is none of pose, yaw, cam, gender"),
-        ({"pose": np.zeros((4, 3, 3))}, r"pose is \[3, 3\] and not \[104, 3\]"),
+        ({"age": np.full(4, 2.0)}, "phenotypes must be from 0 to 1"),
+        ({"hat": np.zeros(4)}, "unknown hat; use pose, yaw, cam, gender"),
+        ({"pose": np.zeros((4, 3, 3))}, r"pose is \[3, 3\], not \[104, 3\]"),
     ):
         file = saved(tmp_path / "odd.npz", {"names": np.array(stems(few)), **content})
         with pytest.raises(DataError, match=rf"odd\.npz: {message}"):

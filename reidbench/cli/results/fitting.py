@@ -1,0 +1,112 @@
+"""Fit Markdown to the width of a terminal: wide tables become several, with their key columns in each."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+
+MOST_KEYS = 3  # columns that name a row: task, method, evaluator
+BORDERS = 3  # characters of a column besides its text
+UNESCAPED_BAR = re.compile(r"(?<!\\)\|")
+
+Column = list[str]  # heading, then cells
+
+
+def shown(text: str) -> str:
+    """Return Markdown as standard output should show it: fitted to a terminal, unchanged elsewhere."""
+    return fitted(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def fitted(text: str, width: int) -> str:
+    """Return Markdown whose tables and sentences are at most `width` columns wide, where words allow it.
+
+    Nothing is dropped: a table that is too wide is split by columns, and a sentence says so.
+    """
+    parts: list[str] = []
+    how = " Written to a file or a pipe, it is whole."  # said once
+    for is_table, lines in itertools.groupby(text.split("\n"), lambda line: line.startswith("|")):
+        block = list(lines)
+        if is_table and max(map(cell_len, block)) > width:
+            parts += _split(_columns(block), width, how)
+            how = ""
+        else:
+            parts += block if is_table else [part for line in block for part in _wrapped(line, width)]
+    return "\n".join(parts)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """The lines of a sentence; headings stay whole."""
+    if cell_len(line) <= width or line.startswith("#"):
+        return [line]
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _columns(lines: Sequence[str]) -> list[Column]:
+    """The columns of a table, without the line below its headings."""
+    rows = [[cell.strip() for cell in UNESCAPED_BAR.split(line)[1:-1]] for line in lines if not _is_rule(line)]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip("|:- ")
+
+
+def _width(column: Column) -> int:
+    return max(map(cell_len, column)) + BORDERS
+
+
+def _split(columns: list[Column], width: int, how: str) -> Iterator[str]:
+    """The lines of a table in parts: tables that fit, then a list for each column that fits in none."""
+    keys, others = _keyed(columns)
+    space = width - 1 - sum(map(_width, keys))
+    wide = [column for column in others if _width(column) > space]
+    tables = list(_groups([column for column in others if column not in wide], space))
+    names = ", ".join(column[0] for column in keys)
+    parts = len(tables) + len(wide)
+    said = f"This terminal has {width} columns, too few for the table: it is in {parts} parts by {names}."
+    yield from _wrapped(f"{said}{how}", width)
+    for group in tables:
+        yield ""
+        yield from _table([*keys, *group])
+    for column in wide:
+        yield ""
+        yield f"{column[0]}:"
+        for row, cell in enumerate(column[1:], 1):
+            yield from _wrapped(f"- {', '.join(key[row] for key in keys)}: {cell}", width)
+
+
+def _keyed(columns: list[Column]) -> tuple[list[Column], list[Column]]:
+    """The leading columns that name each row, and the others; a table without such names has the first as its key."""
+    for count in range(1, min(MOST_KEYS, len(columns) - 1) + 1):
+        names = list(zip(*columns[:count], strict=True))
+        if len(set(names)) == len(names):
+            return columns[:count], columns[count:]
+    return columns[:1], columns[1:]
+
+
+def _groups(columns: Sequence[Column], space: int) -> Iterator[list[Column]]:
+    """Consecutive columns that fit together."""
+    group: list[Column] = []
+    for column in columns:
+        if group and sum(map(_width, group)) + _width(column) > space:
+            yield group
+            group = []
+        group.append(column)
+    if group:
+        yield group
+
+
+def _table(columns: Sequence[Column]) -> Iterator[str]:
+    widths = [_width(column) - BORDERS for column in columns]
+    for number, row in enumerate(zip(*columns, strict=True)):
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        yield f"| {' | '.join(cells)} |"
+        if number == 0:
+            yield f"|{'|'.join('-' * (width + 2) for width in widths)}|"

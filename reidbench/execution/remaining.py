@@ -1,0 +1,105 @@
+"""Estimate the remaining time of a run from the seconds that stages of the same component took."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from reidbench.matrix.stage import Plan, Stage
+from reidbench.store.artifact import BadArtifact
+from reidbench.store.artifacts import Store
+from reidbench.store.progress import Progress
+
+SAMPLE = 20  # manifests read per component: enough for a mean, few enough for a large plan
+
+Group = tuple[str, str, str, str]  # kind, component, network, image size
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Estimated seconds of a run, and the number of stages without an estimate, since none like them was timed."""
+
+    seconds: float
+    unknown: int
+
+    @property
+    def words(self) -> str:
+        """For a line of text: `about 12 min, and 3 stages never timed here`."""
+        untimed = f"{self.unknown} stage{'' if self.unknown == 1 else 's'} never timed here" if self.unknown else ""
+        if not self.seconds and untimed:
+            return f"unknown: {untimed}"
+        return f"about {duration(self.seconds)}" + (f", and {untimed}" if untimed else "")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the largest units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+class Times:
+    """Usual seconds of the stages of a plan: means over artifacts of the store, and over stages that end meanwhile."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan, self.store = plan, store
+        self._seen: dict[Group, list[float]] = {}
+
+    @functools.cached_property
+    def groups(self) -> dict[Group, list[str]]:
+        """The keys of each group of similar stages."""
+        found: dict[Group, list[str]] = {}
+        for key, stage in self.plan.stages.items():
+            found.setdefault(_group(stage), []).append(key)
+        return found
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        """Take in the seconds of a stage that has ended; one of a group not yet looked at is found in the store."""
+        if _group(stage) in self._seen:
+            self._seen[_group(stage)].append(seconds)
+
+    def usual(self, stage: Stage) -> float | None:
+        """Mean seconds of stages like this one; None where none was timed."""
+        seen = self._of(stage)
+        return sum(seen) / len(seen) if seen else None
+
+    def _of(self, stage: Stage) -> list[float]:
+        group = _group(stage)
+        if group not in self._seen:
+            keys = [key for key in self.groups.get(group, ()) if self.store.has(key)][:SAMPLE]
+            self._seen[group] = [seconds for key in keys for seconds in self._seconds(key)]
+        return self._seen[group]
+
+    def _seconds(self, key: str) -> Iterable[float]:
+        try:
+            found = self.store.facts(key, ("seconds",)).get("seconds")
+        except (BadArtifact, KeyError):
+            return []
+        return [float(found)] if type(found) in (int, float) else []
+
+    def remaining(self, waiting: Collection[str], running: Mapping[str, float | None], slots: int) -> Remaining:
+        """Estimate a run with `slots` stages at a time; `running` has seconds left by key, None where unknown."""
+        left = [self.usual(self.plan.stages[key]) for key in waiting] + list(running.values())
+        known = [seconds for seconds in left if seconds is not None]
+        spread = sum(known) / max(1, min(slots, len(left)))
+        longest = max(known, default=0.0)
+        return Remaining(max(spread, longest), len(left) - len(known))
+
+
+def left(progress: Progress, usual: float | None, elapsed: float) -> float | None:
+    """Seconds left of a running stage: at its own pace, else what remains of the usual time; None if unknown."""
+    if progress.remaining is not None:
+        return progress.remaining
+    return None if usual is None else max(0.0, usual - elapsed)
+
+
+def _group(stage: Stage) -> Group:
+    return stage.kind, stage.use, repr(stage.backbone), stage.size.words

@@ -1,0 +1,76 @@
+"""Write the progress of running stages into the store, where `reidbench status` and `watch` read it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reidbench.store import progress
+from reidbench.store.artifacts import Store
+from reidbench.store.progress import Progress
+
+EVERY = 2.0  # seconds between two writes for one stage
+
+
+@dataclass
+class Pace:
+    """Progress of one stage from its events."""
+
+    progress: Progress = field(default_factory=Progress)
+    first: tuple[float, float] = (0.0, 0.0)  # time and units done at the start of this count
+    written: float = 0.0
+
+    def heard(self, event: Mapping[str, Any]) -> bool:
+        """Take in an event; whether it changes the progress. A new total, or a lower count, starts a new pace."""
+        before = self.progress
+        if event["event"] == "log" and isinstance(event.get("metrics"), Mapping):
+            self.progress = Progress(before.done, before.total, before.pace, dict(event["metrics"]))
+            return True
+        if not is_progress(event):
+            return False
+        now, done, total = time.monotonic(), float(event["done"]), float(event["total"])
+        if total != before.total or done < before.done or not self.first[0]:
+            self.first = now, done
+        ran, units = now - self.first[0], done - self.first[1]
+        self.progress = Progress(done, total, ran / units if units > 0 else None, before.metrics)
+        return True
+
+
+class Reports:
+    """The progress of the stages of one run."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.paces: dict[str, Pace] = {}
+
+    def started(self, key: str) -> None:
+        """A stage starts: what an earlier run reported of it no longer holds."""
+        self.paces[key] = Pace()
+        progress.remove(self.store, key)
+
+    def heard(self, key: str, event: Mapping[str, Any]) -> None:
+        """Take in an event of a stage, and write its progress now and then."""
+        pace = self.paces.setdefault(key, Pace())
+        if pace.heard(event) and time.monotonic() - pace.written >= EVERY:
+            pace.written = time.monotonic()
+            progress.write(self.store, key, pace.progress)
+
+    def of(self, key: str) -> Progress:
+        """The progress of a running stage."""
+        return self.paces[key].progress if key in self.paces else Progress()
+
+    def ended(self, key: str) -> None:
+        """A stage has ended."""
+        self.paces.pop(key, None)
+        progress.remove(self.store, key)
+
+
+def is_progress(event: Mapping[str, Any]) -> bool:
+    """Whether an event is progress in numbers that can be drawn: a method may report anything."""
+    return event["event"] == "progress" and all(_drawable(event.get(name)) for name in ("done", "total"))
+
+
+def _drawable(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < progress.MOST  # type: ignore[operator]

@@ -1,0 +1,109 @@
+"""Progress of running stages in a store: files that drivers write for `reidbench status`, and claims with heartbeats."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reidbench.errors import StoreError
+from reidbench.files.atomic import write_whole
+from reidbench.files.filesystem import regular_bytes
+
+from .artifacts import Store
+from .locks import owner_of
+
+MOST = 1e15  # beyond it a float no longer counts by ones
+FOLDER = "progress"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Progress of a running stage: units done of a total, seconds of one unit where known, the last logged metrics."""
+
+    done: float = 0.0
+    total: float = 0.0
+    pace: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until all units are done, at the pace so far; None where it is unknown."""
+        return None if self.pace is None else self.pace * max(0.0, self.total - self.done)
+
+    @property
+    def words(self) -> str:
+        """For a line of text: `epoch 3 of 20, loss 0.512`; empty where nothing was reported."""
+        unit = "epoch " if "epoch" in self.metrics else ""
+        counted = f"{unit}{self.done:g} of {self.total:g}" if self.total else ""
+        return ", ".join(filter(None, [counted, self.loss]))
+
+    @property
+    def loss(self) -> str:
+        """The last loss with its name, or an empty text."""
+        names = [name for name in self.metrics if name == "loss"] or [name for name in self.metrics if "loss" in name]
+        return f"{names[0]} {self.metrics[names[0]]:.3g}" if names else ""
+
+
+def write(store: Store, key: str, progress: Progress) -> None:
+    """Write the progress of a stage; a store that refuses it loses it, and nothing else."""
+    content = {"done": progress.done, "total": progress.total, "pace": progress.pace, "metrics": dict(progress.metrics)}
+    place = store.root / FOLDER / f"{key}.json"
+    with contextlib.suppress(OSError, StoreError):
+        place.parent.mkdir(exist_ok=True)
+        write_whole(place, json.dumps(content).encode())
+
+
+def remove(store: Store, key: str) -> None:
+    """Remove the progress of a stage that has ended."""
+    with contextlib.suppress(OSError):
+        (store.root / FOLDER / f"{key}.json").unlink(missing_ok=True)
+
+
+def read(store: Store, key: str) -> Progress:
+    """The progress of a stage; an empty one where none is written, or what is there is damaged."""
+    try:
+        found = json.loads(regular_bytes(store.root / FOLDER / f"{key}.json"))
+        metrics = {str(name): float(value) for name, value in found["metrics"].items()}
+        pace = None if found["pace"] is None else _number(found["pace"])
+        return Progress(_number(found["done"]), _number(found["total"]), pace, metrics)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Progress()
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < MOST or math.isnan(number):
+        raise ValueError(value)
+    return number
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The living claim of a stage: owner in words, seconds since it was taken and since its last heartbeat."""
+
+    owner: str
+    seconds: float | None
+    heartbeat: float
+
+
+def claimed(store: Store, key: str) -> Claimed | None:
+    """The claim of a stage whose owner is not known to be dead, or None. Changes nothing.
+
+    Times are by this host's clock; those of another host's claim are off by the difference of the clocks.
+    """
+    file = store.claim_file(key)
+    if store.watch.gone(file) is True:
+        return None
+    try:
+        beat = file.lstat().st_mtime
+    except OSError:
+        return None
+    since: float | None = None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        since = max(0.0, time.time() - json.loads(regular_bytes(file))["since"] / 1e9)
+    return Claimed(owner_of(file), since, max(0.0, time.time() - beat))
