@@ -167,7 +167,8 @@ def test_the_command_writes_a_repository_and_says_how_to_go_on(tmp_path: Path) -
     assert set(results.FILES) <= written
     assert (tmp_path / "my board" / "README.md").read_text().startswith("# my board\n")
     again = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert (again.returncode, again.stderr) == (2, "reidbench: my board: this path already exists; give another folder\n")
+    sentence = "reidbench: my board: this path already exists; give another folder\n"
+    assert (again.returncode, again.stderr) == (2, sentence)
 
 
 def test_every_template_is_used_and_filled() -> None:
