@@ -1,4 +1,4 @@
-"""`reidbench.run` and `reidbench.load`: what the commands `run` and `table` do, for a program or a notebook."""
+"""`reidbench.run` and `reidbench.load`: the commands `run` and `table` for programs and notebooks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .opening import at_home, chosen_rows, store_at, uncollected
 from .results import Results
 
 Matrix = str | os.PathLike[str] | Mapping[str, Any]
-INTERRUPTED = "interrupted; what is finished is kept, and the same call goes on from there"
+INTERRUPTED = "interrupted; finished stages are cached, and the same call resumes"
 
 
 def run(
@@ -50,22 +50,22 @@ def run(
     memory_limit: float | None = None,
     workers: int = 0,
     only: str | None = None,
-    set: str | Iterable[str] = (),  # noqa: A002 - as the option of the command is called
+    set: str | Iterable[str] = (),  # noqa: A002 - named like the command's option
     without: str | Iterable[str] = (),
     progress: bool = True,
 ) -> Results:
-    """Run what a matrix lacks in a store, and return all its results.
+    """Run the stages of a matrix that are not cached in a store, and return all its results.
 
-    `matrix` is the path of a YAML file, or a mapping of what it would say, whose relative paths begin in the working
-    folder. `store` is a folder; by default $REIDBENCH_STORE, or `.reidbench`. The other arguments are the options of
-    `reidbench run`: `jobs` stages at a time (1, or what the cluster at `address` holds) where `executor` is "process",
-    or "ray"; "inline" runs them in this process. `time_limit` in seconds and `memory_limit` in GiB hold for each stage.
-    `only` is a pattern of methods, or of method/task; `set` has KEY=VALUE texts, `without` the names of plugins to
-    leave out. With `progress` False nothing is printed.
+    `matrix` is the path of a YAML file, or a mapping with the same content, whose relative paths start in the working
+    folder. `store` is a folder; default: $REIDBENCH_STORE, or `.reidbench`. The other arguments are the options of
+    `reidbench run`: `jobs` is the number of parallel stages (default: 1, or the capacity of the cluster at `address`)
+    if `executor` is "process" or "ray"; "inline" runs them in this process. `time_limit` in seconds and `memory_limit`
+    in GiB apply to each stage. `only` is a pattern of methods or method/task, `set` a list of KEY=VALUE texts,
+    `without` a list of plugins not to load. With `progress` False nothing is printed.
 
-    A cell that fails raises nothing: it is a row with its reason, and among `Results.failed`. Raises ConfigError with
-    all mistakes of the matrix, each with its line or keys, another ReidbenchError for other arguments or a store that
-    cannot be written, and KeyboardInterrupt once what runs has come to a checkpoint or its end: see `Results`.
+    A failed cell raises nothing; its row has the reason, and is in `Results.failed`. Raises ConfigError with all
+    mistakes of the matrix, each with its line or keys, another ReidbenchError for bad arguments or a store that cannot
+    be written, and KeyboardInterrupt once running stages have reached a checkpoint or ended.
     """
     if fault := faiss_search.clash():
         raise ReidbenchError(fault)
@@ -87,7 +87,7 @@ def run(
             except KeyboardInterrupt:
                 shown.note(INTERRUPTED)
                 raise
-            if ran.unrecorded:  # and nothing was missing, else the run has ended with the same reason
+            if ran.unrecorded:  # everything was cached; otherwise the run has failed with the same reason
                 shown.note(ran.unrecorded)
         return call.results(ran.plan)
 
@@ -101,10 +101,10 @@ def load(
     without: str | Iterable[str] = (),
     progress: bool = True,
 ) -> Results:
-    """The results of a matrix that a store has; runs nothing and writes nothing.
+    """Return the results of a matrix from a store. Runs nothing and writes nothing.
 
-    Arguments and errors are those of `run`. A cell that was never run has the status "missing". Where a file names a
-    component that is not installed, and the store has the board of a run of this very file, that is what is shown.
+    Arguments and errors are those of `run`. A cell that was never run has the status "missing". If the file names a
+    component that is not installed, and the store has a recorded board of the same file, that board is returned.
     """
     call = _Call.of(matrix, store, set, without, progress)
     return call.results(_chosen(call.lasting_plan(), only))
@@ -112,7 +112,7 @@ def load(
 
 @dataclass
 class _Call:
-    """What a call is about. `warnings` are what a person should know of its results."""
+    """Arguments and state of a call. `warnings` are about its results."""
 
     matrix: Any
     store: Store
@@ -124,10 +124,10 @@ class _Call:
 
     @classmethod
     def of(cls, matrix: Any, store: Any, settings: Any, without: Any, says: bool) -> _Call:
-        """Raises ReidbenchError for arguments of another type."""
+        """Check the arguments. Raises ReidbenchError for arguments of the wrong type."""
         place = _path("store", store)
         the_store = store_at([place] if place else None)
-        the_store.root = the_store.root.absolute()  # a notebook may go to another folder before it asks for a page
+        the_store.root = the_store.root.absolute()  # a notebook may change the working folder later
         texts, left_out = _texts("set", settings), _texts("without", without)
         registry = plugins.load(frozenset(left_out))
         found = cls(matrix, the_store, registry, texts, left_out, says)
@@ -136,14 +136,14 @@ class _Call:
         return found
 
     def warn(self, text: str) -> None:
-        """Keep a sentence, and print it unless nothing is to be printed."""
+        """Record a warning, and print it unless printing is off."""
         self.warnings.append(printable(text))
         if self.says:
             print(f"warning: {self.warnings[-1]}", file=sys.stderr)
 
     @uncollected()
     def benchmark(self) -> Benchmark:
-        """What the file or mapping says. Raises ConfigError with every mistake."""
+        """Read the file or mapping. Raises ConfigError with every mistake."""
         if isinstance(self.matrix, Mapping):
             tree = mapping_tree(self.matrix, Path.cwd())
             return reader.read_from(tree, self.registry, self.settings)
@@ -151,23 +151,23 @@ class _Call:
 
     @uncollected()
     def plan(self) -> Plan:
-        """The plan of the file or mapping, with the winners of searches that the store has. Raises as `benchmark`."""
+        """Return the plan of the file or mapping, with search winners from the store. Raises like `benchmark`."""
         return resolve(self.benchmark(), self.store).plan
 
     def record(self, the_plan: Plan) -> str:
-        """Keep the board of a run. Why it was not kept, or ""."""
+        """Record the board of a run. Returns why it could not be recorded, or ""."""
         return lasting.record_run(the_plan, self.store, self.settings)
 
     @property
     def file(self) -> Path:
-        """The matrix file. Raises ReidbenchError where the matrix is no path."""
+        """Path of the matrix file. Raises ReidbenchError if the matrix is not a path."""
         found = _path("a matrix", self.matrix)
         if found is None:
             raise ReidbenchError("a matrix must be the path of a file or a mapping, not None")
         return at_home(found)
 
     def lasting_plan(self) -> Plan:
-        """The plan, or that of a recorded board of the same file where a component is not installed."""
+        """Return the plan, or that of a recorded board of the same file if a component is not installed."""
         try:
             return self.plan()
         except ConfigError as error:
@@ -179,7 +179,7 @@ class _Call:
 
     @uncollected()
     def results(self, the_plan: Plan) -> Results:
-        """What the store has of a plan."""
+        """Return the results of a plan from the store."""
         the_plan = lasting.dated(the_plan, self.store)
         board = report.collect(the_plan, self.store)
         for warning in preview.changed_code(board.sources, self.registry):
@@ -192,7 +192,7 @@ def _chosen(whole: Plan, only: Any) -> Plan:
     if only is None:
         return whole
     if not isinstance(only, str):
-        raise ReidbenchError(f"only must be a pattern like 'bot*' or '*/market', not {type(only).__name__}")
+        raise ReidbenchError(f"only must be a pattern such as 'bot*' or '*/market', not {type(only).__name__}")
     return chosen_rows(whole, only)
 
 
@@ -208,11 +208,11 @@ def _path(name: str, given: Any) -> Path | None:
 
 
 def _texts(name: str, given: Any) -> tuple[str, ...]:
-    """Texts, or one alone."""
+    """Return the texts of a list, or a single text."""
     texts = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     if isinstance(given, Mapping) or not all(isinstance(text, str) for text in texts):
         like = '["seeds=[0]"]' if name == "set" else '["PLUGIN"]'
-        raise ReidbenchError(f"{name} must be a list of texts, like {like}, not {type(given).__name__}")
+        raise ReidbenchError(f"{name} must be a list of texts, for example {like}, not {type(given).__name__}")
     return texts
 
 
@@ -221,7 +221,7 @@ def _executor(name: str) -> str:
         return name
     near = difflib.get_close_matches(str(name)[:100], executors.NAMES, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else ""
-    raise ReidbenchError(f"no executor named {str(name)[:100]!r}{guess} (known: {', '.join(executors.NAMES)})")
+    raise ReidbenchError(f"unknown executor {str(name)[:100]!r}{guess} (known: {', '.join(executors.NAMES)})")
 
 
 def _check_counts(jobs: Any, workers: Any) -> None:

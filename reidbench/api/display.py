@@ -1,4 +1,4 @@
-"""How a run looks from Python: bars on a terminal, one block that changes in a notebook, plain lines elsewhere."""
+"""Progress of a run from Python: bars on a terminal, one updated block in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from reidbench.matrix.labels import with_params
 from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import printable
 
-EVERY = 0.25  # seconds between two changes of a notebook's block, which every open page of it is sent
+EVERY = 0.25  # seconds between updates of a notebook's block, which are sent to every open page
 
 
 @contextlib.contextmanager
 def display(wanted: bool) -> Iterator[Display]:
-    """What shows a run where this process is: on standard error, or in the notebook's cell; nothing if not `wanted`."""
+    """Yield the display of a run: standard error, or the notebook cell; silent unless `wanted`."""
     if not wanted:
         yield Silent()
     elif in_notebook():
@@ -35,7 +35,7 @@ def display(wanted: bool) -> Iterator[Display]:
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, and not a terminal."""
+    """Return whether this process is a notebook kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return getattr(shell, "kernel", None) is not None
@@ -45,66 +45,66 @@ class Silent:
     """Shows nothing."""
 
     def begin(self, stages: int) -> None:
-        """So many stages are missing."""
+        """Start with this number of stages to run."""
 
     def more(self, stages: int) -> None:
-        """So many stages have to be made again."""
+        """Add stages that must be rerun."""
 
     def started(self, stage: Stage) -> None:
-        """A stage starts."""
+        """Report that a stage starts."""
 
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
-        """A running stage has progressed or has something to say."""
+        """Handle a progress event or note of a running stage."""
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
-        """A stage has ended."""
+        """Report that a stage has ended."""
 
     def note(self, text: str) -> None:
-        """Something that a person should read."""
+        """Show a note."""
 
 
 class Notebook:
-    """A block in the cell's output: how many stages have ended, what runs, how far it is, and notes.
+    """A block in the cell's output: finished stages, running stages with their progress, and notes.
 
-    It needs IPython alone. Stages tell their progress from threads, and the block changes in whichever it is.
+    Requires only IPython. Stages report progress from several threads, and each updates the block.
     """
 
     def __init__(self) -> None:
         self.total = self.done = 0
-        self.running: dict[str, tuple[str, float, float]] = {}  # key -> label, how much of how much
+        self.running: dict[str, tuple[str, float, float]] = {}  # key -> label, done, total
         self.notes: list[str] = []
         self.drawn = 0.0
         self.block: Any = None
         self.lock = threading.Lock()
 
     def begin(self, stages: int) -> None:
-        """So many stages are missing."""
+        """Start with this number of stages to run."""
         self._change(total=stages, done=0)
 
     def more(self, stages: int) -> None:
-        """So many stages have to be made again."""
+        """Add stages that must be rerun."""
         self._change(total=self.total + stages)
 
     def started(self, stage: Stage) -> None:
-        """A stage starts."""
+        """Report that a stage starts."""
         self._change(stage.key, (printable(stage.label), 0.0, 0.0))
 
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
-        """A running stage has progressed or has something to say."""
+        """Handle a progress event or note of a running stage."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
         elif progress.is_progress(event) and stage.key in self.running:
             self._change(stage.key, (printable(stage.label), float(event["done"]), float(event["total"])), seldom=True)
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
-        """A stage has ended."""
+        """Report that a stage has ended."""
         self.running.pop(stage.key, None)
         if error and status not in ("busy", "damaged"):
             self.note(f"{with_params(stage)}: {status}: {error}")
         self._change(done=self.done + (status not in ("busy", "damaged")))
 
     def note(self, text: str) -> None:
-        """Something that a person should read."""
+        """Show a note."""
         self.notes.append(printable(text))
         self._change()
 
@@ -117,7 +117,7 @@ class Notebook:
         done: int | None = None,
         seldom: bool = False,
     ) -> None:
-        """Take note of a change, and show it."""
+        """Record a change, and redraw the block."""
         with self.lock:
             self.total = self.total if total is None else total
             self.done = self.done if done is None else done
@@ -136,15 +136,15 @@ class Notebook:
             self.block.update(self)
 
     def __repr__(self) -> str:
-        """The block as text."""
+        """Return the block as text."""
         if not self.total:
-            return "\n".join(["nothing to run: every stage is there", *(f"note: {text}" for text in self.notes)])
+            return "\n".join(["nothing to run: all stages are cached", *(f"note: {text}" for text in self.notes)])
         lines = [f"{self.done} of {self.total} stages"]
         lines += [f"  {label}" + (f": {done:g} of {total:g}" if total else "") for label, done, total in self._now()]
         return "\n".join([*lines, *(f"note: {text}" for text in self.notes)])
 
     def _repr_html_(self) -> str:
-        """The block with bars."""
+        """Return the block with progress bars."""
         if not self.total:
             return f"<pre>{html.escape(repr(self))}</pre>"
         lines = [f"{_bar(self.done, self.total)} {self.done} of {self.total} stages"]

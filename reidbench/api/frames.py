@@ -1,4 +1,4 @@
-"""Results as frames of pandas, which is imported at the first of them."""
+"""Results as pandas frames. pandas is imported on first use."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def _pandas() -> Any:
 
 
 def _typed(columns: Sequence[str], lines: Sequence[Sequence[Any]], types: dict[str, str]) -> pd.DataFrame:
-    """A frame of lines, the columns of `types` as these also where there is no line."""
+    """Return a frame of lines; the columns of `types` have their type even without lines."""
     frame = _pandas().DataFrame(list(lines), columns=list(columns))
     return frame.astype(types)
 
 
 def rows(board: report.Leaderboard) -> pd.DataFrame:
-    """One row a result, in the order of the matrix."""
+    """Return one row per result, in the order of the matrix."""
     metrics = {name: _column(name) for name in board.metrics}
     lines = []
     for result in board.results:
@@ -68,12 +68,12 @@ def rows(board: report.Leaderboard) -> pd.DataFrame:
 
 
 def _column(metric: str) -> str:
-    """The heading of a metric: not that of another column, though an undeclared metric may have any name."""
+    """Return the heading of a metric, made distinct from other columns, since an undeclared metric may have any name."""
     return f"metric {metric}" if re.sub("^(metric )+", "", metric) in (*FIRST, *LAST) else metric
 
 
 def summary(board: report.Leaderboard) -> pd.DataFrame:
-    """One row a mean over seeds."""
+    """Return one row per mean over seeds."""
     lines = []
     for one in board.summary:
         known = board.metric(one.evaluator, one.metric)
@@ -86,7 +86,7 @@ def summary(board: report.Leaderboard) -> pd.DataFrame:
 
 
 def differences(board: report.Leaderboard, against: str, metric: str | None) -> pd.DataFrame:
-    """One row a paired difference."""
+    """Return one row per paired difference."""
     name = chosen(board, metric)
     queries = {(one.method, one.task, one.evaluator): one for one in tallies(board, against, name)}
     lines = []
@@ -105,7 +105,7 @@ def differences(board: report.Leaderboard, against: str, metric: str | None) -> 
 
 
 def ranks(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:
-    """One row a method of each comparison, the best first, then those that are left out."""
+    """Return one row per method of each comparison, best first, then the methods that are not compared."""
     found = report.ranks_of(board, chosen(board, metric)).comparisons
     lines = [line for comparison in found for line in _ranked(comparison)]
     numbers = ("mean_rank", "low", "high", "win_rate", "borda")
@@ -127,7 +127,7 @@ def _ranked(found: report.Comparison) -> Iterator[tuple[Any, ...]]:
 
 
 def claims(board: report.Leaderboard, plan: Plan) -> pd.DataFrame:
-    """One row a claim, in the order of the matrix file."""
+    """Return one row per claim, in the order of the matrix file."""
     found = report.judge(board, plan)
     lines = []
     for one in found.judged:
@@ -143,7 +143,7 @@ def claims(board: report.Leaderboard, plan: Plan) -> pd.DataFrame:
 
 
 def wide(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:
-    """The wide table of one metric, as texts."""
+    """Return the wide table of one metric as texts."""
     headings, lines = wide_texts(board, chosen(board, metric))
     index = 2 if len(board.evaluators) > 1 else 1
     pandas = _pandas()

@@ -1,4 +1,4 @@
-"""A matrix as a mapping of a program, in place of a file: the same values, and the YAML that says them."""
+"""A matrix given as a Python mapping instead of a file: its plain values and their YAML."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from reidbench.matrix.reading.yamlfile import (
 )
 from reidbench.registry.plugins import printable
 
-NAME = "matrix.yaml"  # what the file would be called
-TOO_MUCH = f"the matrix: larger than {MOST_NODES} values and keys, or {MOST_BYTES >> 20} MiB, that a file may have"
-PLAIN = "a map, a list, text, a number, true, false or nothing"
+NAME = "matrix.yaml"  # file name used in messages
+TOO_MUCH = f"the matrix: exceeds the limit of {MOST_NODES} values and keys, or of {MOST_BYTES >> 20} MiB"
+PLAIN = "a map, a list, text, a number, true, false or None"
 
 
 def mapping_tree(values: Mapping[str, Any], folder: Path) -> Tree:
-    """The tree of a mapping, as `read_tree` gives that of a file in `folder`, where its relative paths begin.
+    """Return the tree of a mapping, like `read_tree` for a file in `folder`; relative paths start there.
 
-    Tuples, ranges and numpy arrays are lists, numpy's numbers are numbers, and paths are text. Raises ConfigError, with
-    the keys that lead to each value that YAML cannot say or a file may not have. Nothing is written.
+    Tuples, ranges and numpy arrays become lists, numpy scalars numbers, and paths text. Raises ConfigError, with the
+    keys that lead to each value that YAML cannot represent or a file may not contain. Writes nothing.
     """
     plain = _Plain()
     value = plain.of(values, ())
@@ -48,17 +48,17 @@ def mapping_tree(values: Mapping[str, Any], folder: Path) -> Tree:
 
 
 def as_yaml(value: Any) -> str:
-    """Plain values as YAML that `read_tree` reads back as the same."""
+    """Return plain values as YAML that `read_tree` reads back unchanged."""
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     return str(text)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that some reader of YAML takes for a number, or of which PyYAML would lose a line end."""
+    """Quotes text that some YAML parser reads as a number, or in which PyYAML would lose a line end."""
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "'" if DOUBTFUL.fullmatch(text) else None if text.isprintable() else '"'  # which escapes odd line ends
+    style = "'" if DOUBTFUL.fullmatch(text) else None if text.isprintable() else '"'  # escapes unusual line ends
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -66,11 +66,11 @@ _Dumper.add_representer(str, _represent)
 
 
 class _Plain:
-    """Makes plain values, none of them shared, and notes what cannot be one."""
+    """Converts to plain values, without shared objects, and collects problems."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
-        self.open: set[int] = set()  # maps and lists being read: meeting one again means that it contains itself
+        self.open: set[int] = set()  # maps and lists being read, to detect one that contains itself
         self.nodes = 0
         self.characters = 0
 
@@ -78,10 +78,10 @@ class _Plain:
         where = ".".join(map(str, path)) or "the matrix"
         self.problems.append(printable(f"{where}: {sentence}"[:2000]))
         if len(self.problems) >= MOST_PROBLEMS:
-            raise ConfigError([*self.problems, "the matrix: and more; these are the first"])
+            raise ConfigError([*self.problems, "the matrix: has more problems; these are the first"])
 
     def of(self, value: Any, path: Path_) -> Any:
-        """The plain value; None and a problem where there is none."""
+        """Return the plain value, or None after recording a problem."""
         self.count(value)
         if isinstance(value, np.generic | np.ndarray):
             value = value.tolist()
@@ -97,7 +97,7 @@ class _Plain:
         return None
 
     def count(self, value: Any) -> None:
-        """One more value or key. Raises ConfigError for more than a file may have."""
+        """Count a value or key. Raises ConfigError beyond the limits of a file."""
         self.nodes += 1
         self.characters += len(value) if isinstance(value, str) else 0
         if self.nodes > MOST_NODES or self.characters > MOST_BYTES:
@@ -105,19 +105,19 @@ class _Plain:
 
     def text(self, value: str, path: Path_) -> str:
         if any("\ud800" <= character <= "\udfff" for character in value):
-            self.wrong(path, f"{shown(value)} holds half a character")
+            self.wrong(path, f"{shown(value)} contains an unpaired surrogate")
         return value
 
     def number(self, value: Real, path: Path_) -> int | float:
         found = int(value) if isinstance(value, Integral) else float(value)
         if isinstance(found, int) and abs(found) >= LARGEST:
-            self.wrong(path, f"{shown(found)} is beyond the whole numbers of 64 bits")
+            self.wrong(path, f"{shown(found)} exceeds the range of 64-bit integers")
         elif not math.isfinite(found):
             self.wrong(path, f"{found} is not a finite number")
         return found
 
     def inside(self, value: Mapping[Any, Any] | Sequence[Any], path: Path_) -> Any:
-        """A map or a list, with all that it contains."""
+        """Return a map or a list with its contents."""
         if id(value) in self.open or len(path) >= DEEPEST:
             self.wrong(path[:8], "contains itself" if id(value) in self.open else "nested too deeply for a matrix")
             return None
@@ -131,17 +131,17 @@ class _Plain:
             self.open.discard(id(value))
 
     def key(self, key: Any, path: Path_, beside: Mapping[Any, Any]) -> str | None:
-        """The text of a key. As in a file, a whole number may be one further inside, such as a camera's."""
+        """Return a key as text. As in a file, keys of nested maps may be whole numbers, such as camera numbers."""
         self.count(key)
         if isinstance(key, Integral) and not isinstance(key, bool) and len(path) > 1:
             if str(int(key)) not in beside:
                 return str(int(key))
             self.wrong(path, f"{str(int(key))!r} appears twice, as a number and as text")
         elif not isinstance(key, str):
-            on = ", as 'on', of which PyYAML makes True" if key is True else ""
+            on = ", such as 'on', which PyYAML reads as True" if key is True else ""
             self.wrong(path, f"the key {shown(key)} must be text{on}")
         elif not key.isprintable() or not key.strip() or len(key) > LONGEST_KEY:
-            self.wrong(path, f"the key {shown(key)} must be up to {LONGEST_KEY} characters that can be printed")
+            self.wrong(path, f"the key {shown(key)} must be up to {LONGEST_KEY} printable characters")
         else:
             return str(key)
         return None

@@ -1,4 +1,4 @@
-"""What commands and calls from Python begin alike: places, rows, and objects without the garbage collector."""
+"""Setup shared by the command line and the Python API: stores, row selection, garbage collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep the garbage collector away: plans and tables are many objects and little garbage, and it looks at all."""
+    """Disable the garbage collector, which would scan the many live objects of plans and tables repeatedly."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -29,9 +29,9 @@ def uncollected() -> Iterator[None]:
 
 
 def store_at(given: Sequence[Path] | None) -> Store:
-    """The stores that were asked for, read as one; else that of $REIDBENCH_STORE, or in `.reidbench`.
+    """Open the given stores as one. Default: $REIDBENCH_STORE, or `.reidbench`.
 
-    Raises ReidbenchError for an unknown ~, and where one of several is not there.
+    Raises ReidbenchError for an unknown ~, or if one of several stores is missing.
     """
     from reidbench.store.several import open_stores
 
@@ -39,7 +39,7 @@ def store_at(given: Sequence[Path] | None) -> Store:
 
 
 def one_store_at(given: Sequence[Path] | None, command: str) -> Store:
-    """As `store_at`, for a command that writes. Raises ReidbenchError for several."""
+    """Open the store of a command that writes, like `store_at`. Raises ReidbenchError for several."""
     from reidbench.store.several import refusal
 
     store = store_at(given)
@@ -53,15 +53,15 @@ def _usual_store() -> list[Path]:
 
 
 def at_home(path: Path) -> Path:
-    """A path whose `~` is the home folder. Raises ReidbenchError where there is none."""
+    """Expand `~` in a path. Raises ReidbenchError without a home folder."""
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ReidbenchError(f"{path}: no home folder is known for `~`: set HOME, or give the whole path") from None
+        raise ReidbenchError(f"{path}: no home folder for `~`; set HOME, or give an absolute path") from None
 
 
 def chosen_rows(plan: Plan, only: str) -> Plan:
-    """The plan of the methods, or cells as "method/task", that match a pattern. Raises ReidbenchError for none."""
+    """Return the plan of rows whose method or "method/task" matches a pattern. Raises ReidbenchError if none does."""
     from reidbench.matrix.stage import matches
 
     rows = [row for row in plan.rows if matches(only, row.method, row.task)]

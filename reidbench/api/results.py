@@ -1,4 +1,4 @@
-"""What `reidbench.run` and `reidbench.load` give: rows, means and differences, as frames, texts and pages."""
+"""Results of `reidbench.run` and `reidbench.load`: rows, means and differences, as frames, texts and pages."""
 
 from __future__ import annotations
 
@@ -23,96 +23,96 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """The results of a matrix, as its store had them when they were read.
+    """Results of a matrix, as read from its store at the time of the call.
 
-    `board` has every row and every mean as objects, `plan` what the matrix asks for, `store` where it is kept.
-    `warnings` are sentences about plugins that do not load, are gone, or have changed since results were made. All
-    numbers are the evaluators' own values: fractions where their unit is "%". Methods that return a frame need pandas
-    (`reidbench[pandas]`) and raise ReidbenchError without it; those that take a metric raise it for one that no
-    evaluator gives. `metric` None is mAP, or the first metric of a matrix without it.
+    `board` has every row and every mean as objects, `plan` the planned rows and stages, `store` the store. `warnings`
+    are sentences about plugins that fail to load, are missing, or have changed since the results were computed. All
+    numbers are the evaluators' values: fractions if the unit is "%". Methods that return a frame require pandas
+    (`reidbench[pandas]`) and raise ReidbenchError without it; those that take a metric raise it for an unknown one.
+    `metric` None is mAP, or the first metric of a matrix without it.
     """
 
     board: report.Leaderboard
     plan: Plan = field(repr=False)
     store: Store
-    arguments: tuple[str, ...] = ()  # of the command that makes a row again, beside the matrix file
+    arguments: tuple[str, ...] = ()  # options of the command that reproduces a row
     warnings: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[report.Result, ...]:
-        """The rows that failed, or that wait for a stage that did, each with its reason as `error`."""
+        """Rows that failed, or that depend on a failed stage, each with the reason as `error`."""
         return tuple(result for result in self.board.results if result.status in ("failed", "blocked"))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was dropped, skipped or assumed, as "STAGE: sentence"; the same sentence of several seeds once."""
+        """Notes on dropped or skipped data and assumptions, as "STAGE: sentence"; equal notes of several seeds once."""
         return tuple(note.text for note in notes(self.board.results))
 
     @uncollected()
     def frame(self) -> pd.DataFrame:
-        """One row a result: method, task, evaluator, seed, pretrain_seed, status, protocol, each metric, error, key.
+        """Return one row per result: method, task, evaluator, seed, pretrain_seed, status, protocol, metrics, error, key.
 
-        Metrics are floats, NaN where a row has none; the seeds nullable integers, <NA> where nothing depends on them.
+        Metrics are floats, NaN if missing; seeds are nullable integers, <NA> if the result does not depend on them.
         """
         return frames.rows(self.board)
 
     @uncollected()
     def summary(self) -> pd.DataFrame:
-        """One row a mean over seeds: method, task, evaluator, metric, n, mean, sd, low, high and how they are meant.
+        """Return one row per mean over seeds: method, task, evaluator, metric, n, mean, sd, low, high and more.
 
-        `low` and `high` end the 95 % interval of the mean; they and `sd` are NaN for one seed. With several
-        pre-trainings (`pretrainings`) the mean is first taken over them. `seedless` means do not depend on seeds.
-        `better` ("higher", "lower") and `unit` are what the evaluator declares of the metric, None where nothing.
+        `low` and `high` bound the 95 % interval of the mean; they and `sd` are NaN for one seed. With several
+        pre-trainings (`pretrainings`), the mean is first taken over them. `seedless` means do not depend on seeds.
+        `better` ("higher", "lower") and `unit` are the metric's declaration, None if it is undeclared.
         """
         return frames.summary(self.board)
 
     @uncollected()
     def against(self, method: str, metric: str | None = None) -> pd.DataFrame:
-        """Paired differences of every other method to `method`, a row for each task and evaluator where there is one.
+        """Return paired differences of every other method to `method`, one row per task and evaluator with both.
 
-        `difference` is positive where the other method is better; `low` and `high` end its 95 % interval; in `better`
-        of `n` seeds it is so. `wins`, `ties` and `losses` count the queries, by their means over seeds, and are <NA>
-        where the results of queries are not kept. `apart` has words of one of the two protocols only: such a difference
-        is not the method's alone. See `report.Paired`. Raises ReidbenchError for an unknown method.
+        `difference` is positive if the other method is better, as it is in `better` of `n` seeds; `low` and `high`
+        bound the 95 % interval. `wins`, `ties` and `losses` count queries by their means over seeds, and are <NA>
+        without results per query. `apart` lists protocol words of only one of the two methods, which may also explain
+        the difference. See `report.Paired`. Raises ReidbenchError for an unknown method.
         """
         return frames.differences(self.board, method, metric)
 
     @uncollected()
     def ranks(self, metric: str | None = None) -> pd.DataFrame:
-        """Ranks over tasks: one row a method of each comparison (evaluator, and `kind` of rows), the best first.
+        """Return ranks across tasks: one row per method of each comparison (evaluator, and `kind` of rows), best first.
 
-        `mean_rank` over the `tasks` on which all compared methods are complete, with the ends of its 95 % interval over
-        other queries and seeds, NaN where there is none; `win_rate` (a fraction) and `borda`. Methods with a letter in
-        common are not set apart: in `group` by these draws, in `nemenyi` by the test over tasks (None where there are
-        no intervals, or under five tasks). A method that is not compared has NaN, and the reason in `left_out`. See
-        `report.ranks_of` for the ranks on each task, and for what is missing.
+        `mean_rank` is over the `tasks` on which all compared methods are complete; `low` and `high` bound its 95 %
+        interval over resampled queries and seeds, NaN without one. `win_rate` is a fraction. Methods that share a
+        letter do not differ significantly: in `group` by resampling, in `nemenyi` by the test over tasks (None without
+        intervals, or with fewer than five tasks). A method that is not compared has NaN, and the reason in `left_out`.
+        See `report.ranks_of` for the ranks on each task, and for missing results.
         """
         return frames.ranks(self.board, metric)
 
     @uncollected()
     def claims(self) -> pd.DataFrame:
-        """The verdicts on what the matrix file claims: one row a claim, none for a file without `claims:`.
+        """Return the verdicts on the matrix file's claims: one row per claim, none for a file without `claims:`.
 
-        `effect` with the ends `low` and `high` of its interval at level 1 - 2 alpha, of the pair of rows that decides;
-        `p` and `against` are corrected by Holm's procedure over all claims. They are NaN for a claim that could not be
-        tested, as `why` says. `power` to see the least effect that counts, with these `seeds`; `seeds_to_see` is how
-        many that takes with power 0.8, `seeds_to_decide` how many the observed effect takes, <NA> for too many. See
-        `report.judge` for every pair and task.
+        `effect` and the bounds `low` and `high` of its interval at level 1 - 2 alpha are of the pair of rows that
+        decides; `p` and `against` are corrected by Holm's procedure over all claims. They are NaN for a claim that
+        could not be tested; `why` is the reason. `power` is the power to detect the smallest effect that counts with
+        these `seeds`; `seeds_to_see` is the number of seeds for power 0.8, `seeds_to_decide` that for the observed
+        effect, <NA> if too large. See `report.judge` for every pair and task.
         """
         return frames.claims(self.board, self.plan)
 
     @uncollected()
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
-        """The wide table of one metric as texts, in its unit: a row a method, a column a task, and the protocol.
+        """Return the wide table of one metric as texts in its unit: methods by tasks, with the protocol.
 
-        A cell has mean ± sd over seeds [95 % interval]; `**` is around the best of a column and what noise cannot tell
-        from it. The index is the method, and the evaluator where there are several.
+        A cell has mean ± sd over seeds [95 % interval]; `**` marks the best of a column and those that do not differ
+        from it significantly. The index is the method, and the evaluator if there are several.
         """
         return frames.wide(self.board, metric)
 
     @uncollected()
     def markdown(self, metric: str | None = None, against: str | Sequence[str] = (), *, ranks: bool = False) -> str:
-        """The leaderboard as `reidbench table` prints it, with differences to the methods in `against`, and `ranks`."""
+        """Return the leaderboard as `reidbench table` prints it, with differences to `against`, and with `ranks`."""
         names = [against] if isinstance(against, str) else against
         board = (
             replace(self.board, ranks=report.ranks_of(self.board, chosen(self.board, metric))) if ranks else self.board
@@ -126,10 +126,10 @@ class Results:
         ranked: int = 3,
         pictures: Literal["rendered", "all", "none"] = "rendered",
     ) -> str:
-        """The leaderboard as a page of its own: one file that asks the network for nothing.
+        """Return the leaderboard as a self-contained HTML page.
 
-        `ranked` best and worst queries of each row are on it, with pictures of rendered persons only, of all data, or
-        of none. Needs the extra `report`.
+        It shows the `ranked` best and worst queries of each row, with images of rendered data only, of all data, or
+        none. Requires the extra `report`.
         """
         if pictures not in ("rendered", "all", "none"):
             raise ReidbenchError(f"pictures must be rendered, all or none, not {pictures!r}")
@@ -140,11 +140,11 @@ class Results:
 
     @uncollected()
     def _repr_html_(self) -> str:
-        """The leaderboard in a notebook: a table, what belongs beside its numbers, and no scripts."""
+        """Return the leaderboard for a notebook: a table with notes, without scripts."""
         return snippet.html(self.board)
 
     def __repr__(self) -> str:
-        """Title, and rows by status; no path, since notebooks are shared with what they show."""
+        """Return title and rows by status, without paths, since notebooks are shared with their output."""
         counts = Counter(result.status for result in self.board.results)
         said = ", ".join(f"{count} {status}" for status, count in counts.items())
         return f"<Results of {self.board.title!r}: {len(self.board.results)} rows: {said or 'none'}>"

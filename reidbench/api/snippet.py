@@ -1,4 +1,4 @@
-"""A leaderboard inside somebody else's page, as a notebook's cell: one table, escaped, without scripts and styles."""
+"""A leaderboard as an HTML fragment for a notebook cell: one escaped table, without scripts and styles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from reidbench.report.formats.tables import chosen, visible, wide
 from reidbench.report.units import heading
 
 BOLD = re.compile(r"\*\*([^*]+)\*\*")
-MOST = 20  # sentences of a list that are shown; more are counted
+MOST = 20  # sentences shown of a list; the rest are counted
 
 
 def html(board: report.Leaderboard) -> str:
-    """The table of the main metric, with the sentences that belong beside its numbers."""
+    """Return the table of the main metric, with the notes that explain its numbers."""
     metric = chosen(board, None)
     said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
     said += definitions(board)
@@ -42,7 +42,7 @@ def _table(board: report.Leaderboard, metric: str) -> str:
 
 
 def _line(cells: Sequence[str], names: int) -> str:
-    """A line of the table: names, means of which some are bold, and the protocol."""
+    """Return a row of the table: names, means, some in bold, and the protocol."""
     first = (f"<th>{_text(cell)}</th>" for cell in cells[:names])
     means = (BOLD.sub(r"<b>\1</b>", _text(cell), count=1) for cell in cells[names:-1])
     means = (f"<td>{mean}</td>" for mean in means)

@@ -1,4 +1,4 @@
-"""The child of a check: tries the components of a task, each in an empty folder, and says so, a JSON line each."""
+"""The child process of a check: checks the components of a task, and writes a JSON line for each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .suite import try_component
 
 
 def main(arguments: list[str]) -> int:
-    """Try what the pickled task in a file names. Events go to the descriptor in REIDBENCH_EVENTS."""
+    """Run the pickled task of a file. Events are written to the descriptor in REIDBENCH_EVENTS."""
     emit = worker.writer(os.fdopen(int(os.environ.pop(worker.EVENTS)), "w"))
     worker.leave_with_the_starter()
-    task: Task = pickle.loads(Path(arguments[0]).read_bytes())  # noqa: S301 - our parent's
+    task: Task = pickle.loads(Path(arguments[0]).read_bytes())  # noqa: S301 - written by the parent
     registry = plugins.load(task.disabled)
     for kind, name in task.components:
         line, digest = try_component(

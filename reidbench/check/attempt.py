@@ -1,4 +1,4 @@
-"""One component tried: run, run again beside disturbed generators, interrupted and resumed."""
+"""Runs of one component: first run, rerun with disturbed generators, interruption and resume."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .world import SEED, World
 
 @dataclass
 class Attempt:
-    """All trials of one component, under `folder`; `step` is called with what is tried next."""
+    """All runs of one component, under `folder`; `step` is called with the name of each step."""
 
     folder: Path
     registry: Registry
@@ -44,7 +44,7 @@ class Attempt:
         self.world = World(self.folder, self.registry, self.example, truth)
 
     def run(self) -> dict[str, str]:
-        """The digests of the component's result. Raises Broken at the first contract that it does not keep."""
+        """Return the digests of the component's result. Raises Broken at the first violated contract."""
         with empty_working_folder(self.folder / "empty"):
             if self.kind == "dataset":
                 return self._dataset()
@@ -54,7 +54,7 @@ class Attempt:
 
     # ------------------------------------------------------------------ methods and evaluators
     def _stage(self) -> dict[str, str]:
-        self.step("making what it needs")
+        self.step("running the stages that it needs")
         stage, expansion = self.world.plan(self.kind, self.component)
         self.world.make_parents(stage, expansion)
         self.inputs = self.world.inputs(stage, expansion)
@@ -69,13 +69,13 @@ class Attempt:
         self._resumed(first, digests)
         self._seedless(digests, stage.key)
         if data:
-            need(listing(self.folder / "data") == data, "files: it changed files of the data set")
+            need(listing(self.folder / "data") == data, "files: changed files of the data set")
         self.step("a run on a task without what it does not require")
         self.notes += keep_promises(self.world, self.kind, self.component)
         return digests
 
     def _undeclared(self, digests: dict[str, str]) -> None:
-        """Note the metrics of an evaluator that its component does not declare."""
+        """Add a note on undeclared metrics of an evaluator."""
         given = json.loads(digests["metrics"]) if self.kind == "evaluator" else {}
         strange = [name for name in given if name not in self.component.declared]
         if strange:
@@ -85,12 +85,12 @@ class Attempt:
         return Trial(self.inputs, self.world.new_folder())
 
     def _again(self, digests: dict[str, str]) -> None:
-        """Run once more beside disturbed generators; where that differs, once more without, to tell which it is."""
+        """Rerun with disturbed generators; if the result differs, rerun without, to find the cause."""
         differs = self._difference(digests, "all")
         if not differs:
             return
         plain = self._difference(digests, "")
-        need(not plain, f"determinism: the same seed twice gives two results ({plain} differs)")
+        need(not plain, f"determinism: two runs with the same seed differ ({plain})")
         if self.drops and not self._difference(digests, "numpy"):
             self.notes.append("dropout draws from torch's global generator, which the checkpoint keeps")
             return
@@ -101,35 +101,35 @@ class Attempt:
         )
 
     def _difference(self, digests: dict[str, str], disturbed: str) -> str:
-        """What differs in another run from the first one's result."""
+        """Return the first difference between another run and the first one, or ""."""
         self.step("another run with the same seed")
         trial = self._trial()
         trial.warm, trial.disturbed = True, disturbed
         return first_difference(digests, trial.watched())
 
     def _seedless(self, digests: dict[str, str], key: str) -> None:
-        """Where a component declares that its seed does not matter, try another one with the same weights to start."""
+        """Run a seedless component with another seed, from the same initial weights."""
         if SEEDLESS not in self.component.traits_with(self.world.params_of(self.kind, self.component)):
             return
         stage, expansion = self.world.plan(self.kind, self.component, with_weights=True)
         self.world.make_parents(stage, expansion)
         first = digests if stage.key == key else self._with_seed(stage, stage.seed, expansion)
         differs = first_difference(first, self._with_seed(stage, stage.seed + 1, expansion))
-        need(not differs, f"determinism: it declares 'seedless', and another seed gives another result ({differs})")
+        need(not differs, f"determinism: declares 'seedless', but another seed gives another result ({differs})")
 
     def _with_seed(self, stage: Stage, seed: int, expansion: Expansion) -> dict[str, str]:
-        """The digests of a run with that seed."""
-        self.step(f"the run with the seed {seed}")
+        """Return the digests of a run with a seed."""
+        self.step(f"the run with seed {seed}")
         trial = Trial(self.world.inputs(replace(stage, seed=seed), expansion), self.world.new_folder())
         trial.warm = True
         return trial.watched()
 
     def _resumed(self, first: Trial, digests: dict[str, str]) -> None:
-        """Interrupt after the first epoch, go on in the same scratch folder, and compare."""
+        """Interrupt after the first epoch, resume in the same scratch folder, and compare."""
         if first.checkpoint is None or not first.checkpoint.calls:
             return
         if max(map(len, first.checkpoint.calls)) < 2:
-            self.notes.append("resume not tried: it ran one epoch")
+            self.notes.append("resume not checked: it ran one epoch")
             return
         self.step("the run that is interrupted after its first epoch")
         stopped = self._trial()
@@ -139,16 +139,19 @@ class Attempt:
         except Interrupted:
             pass
         else:
-            need(False, "resume: it went on when it was interrupted")
+            need(False, "resume: continued after it was interrupted")
         self.step("the resumed run")
         resumed = self._trial()
         resumed.own_scratch = stopped.own_scratch
         found = resumed.watched()
         calls = resumed.checkpoint.calls if resumed.checkpoint else []
         went_on = any(ran and ran[0] > 0 for ran in calls)
-        need(went_on, "resume: it began anew; its state must have the same names in every run, and restore before use")
+        need(
+            went_on,
+            "resume: restarted from the first epoch; give state the same names in every run, and restore before use",
+        )
         differs = first_difference(digests, found)
-        need(not differs, f"resume: another result ({differs} differs); give all state to ctx.checkpoint.epochs")
+        need(not differs, f"resume: the result changes ({differs} differs); pass all state to ctx.checkpoint.epochs")
 
     # ------------------------------------------------------------------ data sets and networks
     def _dataset(self) -> dict[str, str]:
@@ -159,14 +162,14 @@ class Attempt:
         for number in range(2):
             self.step("opening it again" if number else "opening it")
             cache = self.folder / f"cache{number}"
-            with _observed(number, [cache], ", outside of its cache"):
+            with _observed(number, [cache], ", outside its cache"):
                 data = self.component.load()(params, root, cache)
             found.append(kinds.dataset(data))
         self.step("comparing it with what it declares")
         self.notes += keep_offer(self.component, params, root, data)
-        need(found[0] == found[1], "determinism: opened twice it gives two sets")
+        need(found[0] == found[1], "determinism: opening it twice gives different data sets")
         if root:
-            need(listing(root) == files, "files: it changed files under its root")
+            need(listing(root) == files, "files: changed files under its root")
         return {**found[0], "fingerprint": known if root is None else ""}
 
     def _backbone(self) -> dict[str, str]:
@@ -184,24 +187,24 @@ class Attempt:
                 network = build_backbone(self.registry, described)
                 kinds.backbone(network, self.example.image_size)
             states.append(kinds.state_digest(network.state_dict()))
-        need(states[0] == states[1], "determinism: the same seed twice gives two networks")
-        need(states[0] == states[-1], "determinism: it declares 'seedless', and another seed gives another network")
+        need(states[0] == states[1], "determinism: the same seed gives different networks")
+        need(states[0] == states[-1], "determinism: declares 'seedless', but another seed gives another network")
         kinds.capabilities(network, self.component.capabilities_with(params))
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             save_backbone(Path(temporary), network)
             again: Any = saved_backbone(self.registry, Path(temporary))
-        need(kinds.state_digest(again.state_dict()) == states[0], "shapes: its weights do not survive a file")
+        need(kinds.state_digest(again.state_dict()) == states[0], "shapes: its weights change when saved and loaded")
         return states[0]
 
 
 @contextmanager
 def _observed(number: int, allowed: Sequence[Path], where: str = "") -> Iterator[None]:
-    """Hold what runs inside against its folders and settings; from the second run on beside disturbed generators."""
+    """Check the block for stray files and changed settings; from the second run on with disturbed generators."""
     if number:
         disturb(torch_too=False)
     before = settings(bool(number))
     with written_files(allowed) as strays:
         yield
     alien = changed(before, settings(bool(number)))
-    need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
-    need(not strays, f"files: it wrote {', '.join(strays[:3])}{where}")
+    need(not alien, f"global state: changed {', '.join(alien[:3])} without restoring it")
+    need(not strays, f"files: wrote {', '.join(strays[:3])}{where}")

@@ -1,7 +1,7 @@
-"""Components are tried in a process of their own: one that ends it, by a crash or an exit, is a line like any other.
+"""Check components in a child process, so that one that crashes or exits is reported like any other failure.
 
-One child serves many components, since importing torch takes seconds; after a crash another one goes on with the rest.
-`python -m reidbench.check FILE` is the child: its task is pickled in FILE, its lines are JSON events.
+One child checks many components, since importing torch takes seconds; after a crash another one checks the rest.
+`python -m reidbench.check FILE` is the child: its task is pickled in FILE, and it writes JSON events.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from reidbench.stages import worker
 from .examples import Example
 from .report import Line
 
-TIMEOUT = 600.0  # seconds that one step of a check may take
-LONGEST = 2e6  # more seconds than that the system cannot wait for at once
+TIMEOUT = 600.0  # default time limit of one step in seconds
+LONGEST = 2e6  # largest timeout in seconds that the system supports
 
 Digest = dict[str, object]
 
 
 @dataclass
 class Task:
-    """What a child has to try: components by kind and name, in a folder that the parent clears away."""
+    """Task of a child: components by kind and name, and a folder that the parent removes."""
 
     plugin: str
     components: list[tuple[str, str]]
@@ -44,7 +44,7 @@ class Task:
 
 
 def lines(task: Task) -> Iterator[tuple[Line, Digest | None]]:
-    """A line for each component in turn, with the digest of its result where it has one."""
+    """Yield a line for each component, with the digest of its result if it has one."""
     while task.components:
         done = 0
         for line, digest in _served(task):
@@ -54,7 +54,7 @@ def lines(task: Task) -> Iterator[tuple[Line, Digest | None]]:
 
 
 def _served(task: Task) -> Iterator[tuple[Line, Digest | None]]:
-    """The lines of one child; the last one may say how it ended."""
+    """Yield the lines of one child. After a crash the last line reports it."""
     waiting = list(task.components)
     with _started(task) as (process, events):
         patience = _Patience(process.pid, task.timeout)
@@ -76,58 +76,58 @@ def _said(events: TextIO) -> Iterator[dict[str, Any]]:
     for text in events:
         try:
             yield json.loads(text)
-        except ValueError:  # half a line: it ended while it wrote
+        except ValueError:  # truncated line: the child ended while writing
             return
 
 
 class _Patience:
-    """Kills a child that takes longer than `seconds` with one step."""
+    """Kills a child if a step takes longer than `seconds`."""
 
     def __init__(self, pid: int, seconds: float) -> None:
         self.pid, self.seconds = pid, seconds
-        self.exhausted = ""  # the sentence, once it was killed
+        self.exhausted = ""  # the error message once the child is killed
         self.timer: threading.Timer | None = None
         self.begin("")
 
     def begin(self, step: str) -> None:
-        """A step begins, or what lies between the steps."""
+        """Restart the timer at the start or the end of a step."""
         self.stop()
-        self.timer = threading.Timer(self.seconds, self._end, (step or "getting ready",))
+        self.timer = threading.Timer(self.seconds, self._end, (step or "the setup",))
         self.timer.daemon = True
         self.timer.start()
 
     def stop(self) -> None:
-        """Nothing is waited for any more."""
+        """Stop the timer."""
         if self.timer is not None:
             self.timer.cancel()
 
     def _end(self, step: str) -> None:
-        self.exhausted = f"{step} took longer than {self.seconds:g} s, and was ended; --timeout gives more"
+        self.exhausted = f"{step} took longer than {self.seconds:g} s and was stopped; raise the limit with --timeout"
         end(self.pid)
 
 
 def ending(code: int) -> str:
-    """How a process ended, by the exit code that subprocess gives."""
+    """Return how a process ended, from its exit code as given by subprocess."""
     if code >= 0:
-        return f"the process ended with exit code {code}"
+        return f"the process exited with code {code}"
     try:
-        return f"ended by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:  # real-time signals have numbers only
-        return f"ended by signal {-code}"
+        return f"the process was killed by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:  # real-time signals have no names
+        return f"the process was killed by signal {-code}"
 
 
 @contextmanager
 def _started(task: Task) -> Iterator[tuple[subprocess.Popen[bytes], TextIO]]:
-    """A child and its events. It is killed, with whatever it started, when the block is left in any way."""
+    """Yield a child and its events. The child and its descendants are killed when the block ends."""
     with tempfile.NamedTemporaryFile(dir=task.folder, suffix=".task") as file:
         pickle.dump(task, file)
         file.flush()
         reading, writing = os.pipe()
         try:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            process = subprocess.Popen(  # noqa: S603 - the current interpreter, own module
                 guarded("check", file.name),
-                stdin=subprocess.PIPE,  # its end tells the child that we are gone
-                stdout=2,  # what a plugin prints is no line of the report
+                stdin=subprocess.PIPE,  # closed when the parent dies, which stops the child
+                stdout=2,  # a plugin's output must not mix with the report
                 stderr=2,
                 pass_fds=(writing,),
                 env=worker.environment(1, writing),
@@ -150,9 +150,9 @@ def _started(task: Task) -> Iterator[tuple[subprocess.Popen[bytes], TextIO]]:
 
 
 def _end_the_rest(pid: int) -> None:
-    """When a child is dead, kill what it started: it may hold the pipe of the events open."""
+    """Wait for a child to end, then kill its descendants, which may keep the event pipe open."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    except ChildProcessError:  # it was waited for already, and its children killed
+    except ChildProcessError:  # already reaped, and its descendants killed
         return
     end(pid)

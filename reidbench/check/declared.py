@@ -1,4 +1,4 @@
-"""What can be seen without running a component: its declaration, its parameters' words, the plugin's README."""
+"""Checks that run no component: the declaration, parameter descriptions, and the plugin's README."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ print(*[name for name in sys.argv[3].split(",") if name in sys.modules])
 
 
 def light_import(plugin: Plugin, timeout: float) -> None:
-    """The plugin declares everything in a fresh interpreter within `timeout` seconds, without torch and its like."""
+    """Check that the plugin declares its components within `timeout` seconds, without importing torch and the like."""
     paths = [os.path.abspath(path or ".") for path in sys.path]  # noqa: PTH100 - import paths are text
     command = [sys.executable, "-c", DECLARE, plugin.module, ",".join(HOOKS.values()), ",".join(HEAVY)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout)  # noqa: S603 - our own interpreter
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout)  # noqa: S603 - the current interpreter
     except subprocess.TimeoutExpired:
         raise Broken(
-            f"import: it took longer than {timeout:g} s in a fresh interpreter; --timeout gives more"
+            f"import: takes longer than {timeout:g} s in a fresh interpreter; raise the limit with --timeout"
         ) from None
-    need(done.returncode == 0, f"import: it fails in a fresh interpreter: {one_line(done.stderr)}")
+    need(done.returncode == 0, f"import: fails in a fresh interpreter: {one_line(done.stderr)}")
     loaded = done.stdout.split()
-    need(not loaded, f"import: declaring loads {', '.join(loaded)}; import it in the module that the target names")
+    need(not loaded, f"import: the declaration imports {', '.join(loaded)}; import it in the module of the target")
 
 
 def described(component: Component) -> None:
-    """A summary, and words for every parameter."""
+    """Check for a summary, and for a description of every parameter."""
     need(bool(component.summary), "params: the component has no summary")
     mute = [name for name, info in component.params.model_fields.items() if not (info.description or "").strip()]
     need(not mute, f"params: no description of {', '.join(mute)}")
 
 
 def readme(plugin: Plugin, components: list[Component]) -> None:
-    """A package has a README that names its components and, for a paper's method, says what differs from it."""
+    """Check that a package's README names its components and, for methods of papers, lists deviations."""
     text = _readme_text(plugin)
     if text is None:
         return
-    need(bool(text), "readme: the package has no README.md, beside its code or in its metadata")
+    need(bool(text), "readme: the package has no README.md next to its code, and no description in its metadata")
     unnamed = [component.name for component in components if not re.search(rf"(?<!\w){component.name}(?!\w)", text)]
-    need(not unnamed, f"readme: it does not name {', '.join(unnamed)}")
+    need(not unnamed, f"readme: the README does not mention {', '.join(unnamed)}; describe each component in it")
     if any(component.paper for component in components):
         says = re.search(r"differ|deviat", text, re.IGNORECASE)
-        need(bool(says), "readme: there is a paper, and no word on what differs from it")
+        need(bool(says), "readme: a component has a paper, but the README does not list deviations from it")
 
 
 def _readme_text(plugin: Plugin) -> str | None:
-    """The README of a package, "" where it has none, None for a lone module, which needs none."""
+    """Return the README of a package, "" if it has none, None for a single module, which needs none."""
     file = Path(plugin.file)
     package = file.name == "__init__.py"
     near = [file.parent] if package else []
@@ -84,5 +84,5 @@ def _readme_text(plugin: Plugin) -> str | None:
 
 
 def _is_its_own(folder: Path, file: Path) -> bool:
-    """A README above a package is the package's own only where the package stands directly in its project."""
+    """Return whether a README in `folder` is of the package: only if the package is at the top of its project."""
     return file.parent in (folder, folder / file.parent.name, folder / "src" / file.parent.name)

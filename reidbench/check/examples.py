@@ -1,4 +1,4 @@
-"""With which parameters a component is tried: its defaults made small, and what the plugin's CHECK says."""
+"""Parameters with which a component is checked: its defaults made small, and the plugin's CHECK."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reidbench.registry.plugins import Registry
 
 from .own import UNTRAINED
 
-# Sizes by which the field's parameters usually go: two epochs, so that there is something to resume, and few images.
+# Small values of common parameters: two epochs, so that a run can resume, and few images.
 SMALL: Mapping[str, int] = {
     "epochs": 2, "rounds": 2, "passes": 1, "iterations": 2, "steps": 2, "splits": 2, "batch": 8, "batch_size": 8,
     "identities": 4, "images": 2, "queue": 16, "dim": 16, "hidden": 32, "width": 8, "depth": 2,
@@ -28,10 +28,10 @@ SMALL: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Example:
-    """How to try a component that cannot be tried with its defaults made small.
+    """Settings to check a component for which small defaults are not enough.
 
-    `root` is a data set's folder or file. `backbone` and the steps `before` an adapter, like
-    `({"finetune": {"use": "bot", "epochs": 1}},)`, stand as in a matrix file. `skip` says why nothing can be tried.
+    `root` is a data set's folder or file. `backbone` and the steps `before` an adapter, for example
+    `({"finetune": {"use": "bot", "epochs": 1}},)`, are written as in a matrix file. `skip` is the reason to skip it.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -43,10 +43,10 @@ class Example:
 
 
 def example_of(registry: Registry, module: str, kind: str, component: Component, folder: Path) -> Example:
-    """The example of a component: from `CHECK` in the plugin's module, by its name or `kind name`, or made up.
+    """Return the example of a component: from `CHECK` in the plugin's module, by name or `kind name`, or the default.
 
-    An entry is a map of parameters, an Example, or "module:function" of an empty folder, which returns either.
-    Raises PluginError for anything else.
+    An entry is a map of parameters, an Example, or the "module:function" of a function that takes an empty folder and
+    returns either. Raises PluginError for anything else.
     """
     declared = getattr(importlib.import_module(module), "CHECK", {})
     given = declared.get(f"{kind} {component.name}", declared.get(component.name, {}))
@@ -62,7 +62,7 @@ def example_of(registry: Registry, module: str, kind: str, component: Component,
 
 
 def with_small(registry: Registry, params: type[Params], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, beside defaults made small; the components nested in it are made small as well."""
+    """Return the given values with small defaults, also in nested components."""
     values = dict(given)
     for name, info in params.model_fields.items():
         mark = marker(info, NestedKind)
@@ -72,19 +72,21 @@ def with_small(registry: Registry, params: type[Params], given: Mapping[str, Any
         options = {"use": inner} if isinstance(inner, str) else dict(inner)
         kind = next((kind for kind in mark.kinds if options["use"] in registry.names(kind)), mark.kinds[0])
         known = registry.get(kind, options["use"])
-        rest = {key: value for key, value in options.items() if key not in ("use", *BESIDE)}  # the check has its own
+        rest = {
+            key: value for key, value in options.items() if key not in ("use", *BESIDE)
+        }  # the check sets these itself
         values[name] = {"use": known.name, **with_small(registry, known.params, rest)}
     return {**small(params, values), **values}
 
 
 def small(params: type[Params], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults that SMALL makes smaller, as far as the parameters' own rules allow; `tiny` where that is a choice."""
+    """Return the defaults that SMALL reduces, as far as validation allows, and `tiny` if that is a choice."""
     chosen: dict[str, Any] = {
         name: "tiny"
         for name, info in params.model_fields.items()
         if name not in given and "tiny" in get_args(info.annotation)
     }
-    for _ in range(2):  # one that is refused beside a large default may pass beside a small one
+    for _ in range(2):  # a value rejected with a large default of another field may be valid with a small one
         for name, value in SMALL.items():
             info = params.model_fields.get(name)
             default = info.default if info else None
@@ -96,7 +98,7 @@ def small(params: type[Params], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def uses(component: Component, example: Example) -> frozenset[str]:
-    """What a component uses with the example's parameters; nothing where they are wrong, which its trial reports."""
+    """Return the protocol words of a component with its example; empty for invalid parameters, reported later."""
     if not callable(component.protocol):
         return frozenset(component.protocol)
     fine = _valid(component.params, example.params)
@@ -112,14 +114,14 @@ def _valid(params: type[Params], values: Mapping[str, Any]) -> bool:
 
 
 def lacking(component: Component, example: Example) -> str:
-    """Why a component cannot be tried, or nothing."""
+    """Return why a component cannot be checked, or ""."""
     if example.skip:
         return example.skip
-    how = f"give it in the plugin's CHECK = {{{component.name!r}: ...}}"
+    how = f"set it in the plugin's CHECK = {{{component.name!r}: ...}}"
     required = [name for name, info in component.params.model_fields.items() if info.is_required()]
     missing = [name for name in required if name not in example.params]
     if missing:
-        return f"needs {', '.join(missing)}; {how}"
-    given = _valid(component.params, example.params)  # else it is said when it is tried
+        return f"requires {', '.join(missing)}; {how}"
+    given = _valid(component.params, example.params)  # invalid ones are reported when it runs
     rootless = example.root is None and given and "root" in component.required(component.params(**example.params))
-    return f"needs a root; {how}" if rootless else ""
+    return f"requires a root; {how}" if rootless else ""

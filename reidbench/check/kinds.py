@@ -1,4 +1,4 @@
-"""What each kind of component must give, beyond what all must keep. Every function raises Broken."""
+"""Contracts of each kind of component, beyond those of all kinds. Every function raises Broken."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from reidbench.stages.networks import saved_backbone, saved_embedder
 from .report import need
 from .trial import Trial
 
-CLOSE = 1e-4  # of the largest feature: how near the same image's features must be in batches of other sizes
+CLOSE = 1e-4  # tolerance for an image's features in batches of different sizes, relative to the largest feature
 
 
 def answer(kind: str, trial: Trial) -> None:
-    """Look at what a stage left, where the stage itself did not: a selection is checked in every run."""
+    """Check the result of a stage, unless the stage checks it itself, as for selections."""
     looks = {
         "pretrainer": _pretrained,
         "preparer": _prepared,
@@ -33,7 +33,7 @@ def answer(kind: str, trial: Trial) -> None:
 
 
 def has_dropout(trial: Trial) -> bool:
-    """Whether the network that it left drops activations or paths: such layers know one generator only."""
+    """Return whether a trained network has dropout or drop path, whose layers use only the global generator."""
     network = trial.embedder
     if network is None and (trial.folder / "backbone.json").is_file():
         network = saved_backbone(trial.inputs.registry, trial.folder)
@@ -41,7 +41,7 @@ def has_dropout(trial: Trial) -> bool:
 
 
 def _prepared(trial: Trial) -> None:
-    need(any(path.is_file() for path in trial.folder.rglob("*")), "shapes: a preparer must leave files in ctx.out")
+    need(any(path.is_file() for path in trial.folder.rglob("*")), "shapes: a preparer must write files to ctx.out")
 
 
 def _metrics(trial: Trial) -> None:
@@ -58,35 +58,35 @@ def _pretrained(trial: Trial) -> None:
 
 
 def _embedder(trial: Trial) -> None:
-    """Features [B, D], the same alone as in a batch, and the same from the file as from the answer."""
+    """Check features [B, D]: equal alone and in a batch, and equal from the saved and the returned embedder."""
     import torch
 
     from reidbench.training import SplitEmbedder
 
     rebuilt = saved_embedder(trial.inputs.registry, trial.folder).eval()
-    if isinstance(rebuilt, SplitEmbedder):  # it takes no batches of pixels
+    if isinstance(rebuilt, SplitEmbedder):  # takes no batches of pixels
         return
     images = _images(tuple(trial.embedder.preprocess.size))
     cameras, words = torch.arange(len(images)) % 2, rebuilt.modalities
-    more = [torch.arange(len(images)) // 2 % len(words)] if words else []  # both with each camera
+    more = [torch.arange(len(images)) // 2 % len(words)] if words else []  # both modalities with each camera
     with torch.no_grad():
         live = trial.embedder.cpu().eval()(images, cameras, *more)
         features = rebuilt(images, cameras, *more)
         shape = list(features.shape)
         need(len(shape) == 2 and shape[0] == len(images), f"shapes: features are {shape}, not [{len(images)}, D]")
-        need(bool(features.isfinite().all()), "shapes: features that are no numbers")
+        need(bool(features.isfinite().all()), "shapes: features are not finite")
         near = _near(live, features)
-        need(near, "shapes: the embedder rebuilt from its spec and weights gives other features than the one returned")
+        need(near, "shapes: the embedder rebuilt from spec and weights gives other features than the returned one")
         given = zip(*(column.split(1) for column in (images, cameras, *more)), strict=True)
         alone = torch.cat([rebuilt(*one) for one in given])
-        need(_near(alone, features), "shapes: in eval mode an image's features depend on the others of its batch")
+        need(_near(alone, features), "shapes: in eval mode an image's features depend on the rest of its batch")
         if "cameras" not in trial.inputs.component.protocol_with(trial.inputs.params):
             blind = rebuilt(images, None, *more)
             need(_near(blind, features), "shapes: features depend on camids, but `protocol` lacks 'cameras'")
 
 
 def backbone(network: Any, image_size: tuple[int, ...]) -> None:
-    """A map [B, C, h, w] and a vector [B, C] with C = dim; the same for an image alone as in a batch."""
+    """Check for a map [B, C, h, w] and a vector [B, C] with C = dim, equal alone and in a batch."""
     import torch
 
     images = _images(image_size)
@@ -98,20 +98,20 @@ def backbone(network: Any, image_size: tuple[int, ...]) -> None:
     shapes = list(out.map.shape), list(out.vector.shape)
     fits = len(shapes[0]) == 4 and shapes[0][:2] == [count, dim] and shapes[1] == [count, dim]
     need(fits, f"shapes: map {shapes[0]} and vector {shapes[1]} must be [{count}, {dim}, h, w] and [{count}, {dim}]")
-    need(bool(out.vector.isfinite().all()), "shapes: features that are no numbers")
-    need(_near(alone, out.vector), "shapes: in eval mode an image's features depend on the others of its batch")
+    need(bool(out.vector.isfinite().all()), "shapes: features are not finite")
+    need(_near(alone, out.vector), "shapes: in eval mode an image's features depend on the rest of its batch")
 
 
 def capabilities(network: Any, words: frozenset[str]) -> None:
-    """The capabilities that a backbone declares are there."""
+    """Check that a backbone has the capabilities that it declares."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     if "stages" in words:
         whole = hasattr(network, "stem") and hasattr(network, "stages")
-        need(whole, "shapes: it declares 'stages' without stem or stages")
+        need(whole, "shapes: declares 'stages' but has no stem or no stages")
     if "bn" in words:
         norms = any(isinstance(module, _BatchNorm) for module in network.modules())
-        need(norms, "shapes: declares 'bn' and has no batch norm")
+        need(norms, "shapes: declares 'bn' but has no batch norm")
 
 
 def _images(size: tuple[int, ...]) -> Any:
@@ -126,11 +126,11 @@ def _near(one: Any, other: Any) -> bool:
 
 
 def dataset(data: Dataset) -> dict[str, str]:
-    """Parts, labels and pictures of a data set; digests of its columns and of every picture."""
-    need(isinstance(data, Dataset), f"shapes: it must return a Dataset, not {type(data).__name__}")
+    """Check parts, labels and images of a data set. Returns digests of its columns and images, by part."""
+    need(isinstance(data, Dataset), f"shapes: must return a Dataset, not {type(data).__name__}")
     parts = data.parts()
-    need(("query" in parts) == ("gallery" in parts), "shapes: query and gallery go together")
-    need(any(len(split) for split in parts.values()), "shapes: it has no image")
+    need(("query" in parts) == ("gallery" in parts), "shapes: has only one of query and gallery; give both or neither")
+    need(any(len(split) for split in parts.values()), "shapes: has no images")
     found = {}
     for name, split in parts.items():
         need(len(set(split.paths)) == len(split), f"shapes: an image appears twice in {name}")
@@ -146,25 +146,25 @@ def dataset(data: Dataset) -> dict[str, str]:
 
 def _picture(image: np.ndarray) -> str:
     fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-    need(fits, f"shapes: a picture is {image.dtype} {list(image.shape)}, not uint8 [height, width, 3]")
+    need(fits, f"shapes: an image is {image.dtype} {list(image.shape)}, not uint8 [height, width, 3]")
     return digest(image.tobytes())
 
 
 def digest(content: str | bytes) -> str:
-    """A short hash of text or bytes."""
+    """Return the SHA-256 of text or bytes."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def fingerprint(component: Component, params: Params, root: Path | None) -> str:
-    """The data set's own fingerprint. Raises Broken unless it is text and the same at every call."""
+    """Return the data set's fingerprint. Raises Broken unless it is text and equal in two calls."""
     from reidbench.components import load_attribute
 
     function: Callable[..., object] = load_attribute(component.fingerprint)
     first, second = function(params, root), function(params, root)
-    need(isinstance(first, str) and first == second, "determinism: two calls of its fingerprint give two answers")
+    need(isinstance(first, str) and first == second, "determinism: two calls of its fingerprint give different results")
     return str(first)
 
 
 def state_digest(state: Mapping[str, Any]) -> dict[str, str]:
-    """The hash of each tensor of a network."""
+    """Return the hash of each tensor of a network."""
     return {name: digest(tensor.contiguous().numpy().tobytes()) for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""What a check brings along, so that it needs no plugin's data: folders of tiny pictures, and a network as it is."""
+"""Built-in components of a check, which needs no other data: folders of tiny images, and untrained networks."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def write_market_folder(
     size: tuple[int, int] = (32, 16),
     seed: int = 0,
 ) -> Path:
-    """Write a small Market-1501-style folder: coloured stripes that tell the identity, tinted by the camera.
+    """Write a small folder in the Market-1501 layout: coloured stripes per identity, tinted per camera.
 
-    `identities` are for training; as many others are for testing. The first image of each test identity and camera
-    is a query, the others are the gallery. Returns the folder.
+    There are `identities` training and as many test identities. The first image of each test identity and camera is a
+    query, the others are the gallery. Returns the folder.
     """
     random = np.random.Generator(np.random.PCG64(seed))
     for part in MARKET_FOLDERS.values():
@@ -53,29 +53,29 @@ def write_market_folder(
 
 
 class FolderParams(Params):
-    """Parameters of the folders."""
+    """Parameters of the image folders."""
 
-    cameras: bool = Field(True, description="whether the names tell the cameras")
-    without: tuple[str, ...] = Field((), description="labels beyond identity that it does not have")
+    cameras: bool = Field(True, description="read cameras from the names")
+    without: tuple[str, ...] = Field((), description="labels beyond identity to leave out")
 
     def labels(self) -> frozenset[str]:
-        """The labels beyond identity that it has."""
+        """Return the available labels beyond identity."""
         return frozenset(MORE_LABELS) - frozenset(self.without)
 
     def lacking(self, root: Path | None) -> frozenset[str]:
-        """The cameras, where they are left out."""
+        """Return "cameras" if they are left out."""
         return frozenset() if self.cameras else frozenset({"cameras"})
 
 
 def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
-    """Read what `write_market_folder` wrote; the names also give the labels beyond identity."""
+    """Read a folder written by `write_market_folder`; labels beyond identity are derived from the names."""
     found = read_market_folder(root, rule=MARKET_LIKE if params.cameras else NO_CAMERA)
     parts: dict[str, Any] = {part: _labelled(split, params.labels()) for part, split in found.parts().items()}
     return replace(found, **parts)
 
 
 def _labelled(split: Split, words: frozenset[str]) -> Split:
-    """Each person is seen in both modalities, in two outfits, and in as many tracklets as cameras."""
+    """Add labels: each person has both modalities, two outfits, and one tracklet per camera."""
     names = [Path(path).name for path in split.paths]
     cameras = np.array([int(name[6]) for name in names])
     more = MoreLabels.of(
@@ -89,7 +89,7 @@ def _labelled(split: Split, words: frozenset[str]) -> Split:
 
 
 def untrained(ctx: FinetuneContext[Params]) -> Any:
-    """The backbone's vector as it is, for adapters to start from and evaluators to rank."""
+    """Return an embedder of the untrained backbone, for adapters to start from and evaluators to rank."""
     from reidbench.training import BackboneEmbedder, Preprocess
 
     backbone = ctx.backbone()
@@ -97,7 +97,7 @@ def untrained(ctx: FinetuneContext[Params]) -> Any:
 
 
 def fresh_weights(ctx: PretrainContext[Params]) -> Any:
-    """A fresh backbone, for methods to start from weights that are always the same."""
+    """Return a fresh backbone, so that methods start from fixed weights."""
     return ctx.backbone()
 
 

@@ -1,6 +1,6 @@
-"""Whether a declaration is true.
+"""Check that declarations are true.
 
-A method is tried for one epoch on a task that lacks what it does not require; a data set is looked at.
+A method runs for one epoch on a task without anything that it does not require; a data set is inspected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LACK = {
 
 
 def keep_promises(world: World, kind: str, component: Component) -> list[str]:
-    """Remarks on what is required and not needed. Raises Broken for what is needed and not required."""
+    """Return remarks on unneeded requirements. Raises Broken for an undeclared requirement."""
     words = _words(world, kind, component)
     required = component.required(world.params_of(kind, component))
     unsaid = sorted(words - required)
@@ -38,16 +38,18 @@ def keep_promises(world: World, kind: str, component: Component) -> list[str]:
         guilty = [word for word in alone if alone[word]] or unsaid
         first = alone.get(guilty[0]) or reason
         what = " or ".join(LACK[word] for word in guilty)
-        need(False, f"requires: it fails without {what} ({first}); declare requires={{{', '.join(map(repr, guilty))}}}")
+        need(False, f"requires: fails without {what} ({first}); declare requires={{{', '.join(map(repr, guilty))}}}")
     idle = [word for word in sorted(words & required) if _failure(world, kind, component, [word]) == ""]
-    return [f"it also works without {LACK[word]}: requires need not say {word!r}" for word in idle]
+    return [f"also works without {LACK[word]}: requires need not include {word!r}" for word in idle]
 
 
 def _words(world: World, kind: str, component: Component) -> set[str]:
-    """What a task for this kind of component may lack, as far as the check's data can be without it."""
+    """Return what a task for this kind of component may lack, as far as the check's data allow it."""
     if kind == "evaluator":
         return set()
-    declared = component.protocol_with(world.params_of(kind, component)) & MORE_LABELS  # no other label is seen
+    declared = (
+        component.protocol_with(world.params_of(kind, component)) & MORE_LABELS
+    )  # the component gets no other labels
     words = {"truth"} if world.truth else {"cameras", *declared}  # rendered persons always have cameras
     if kind == "adapter":
         source = next(images for images in OF_COMPONENT[kind].given if images.role == "source")
@@ -57,12 +59,12 @@ def _words(world: World, kind: str, component: Component) -> set[str]:
 
 
 def _failure(world: World, kind: str, component: Component, words: list[str]) -> str | None:
-    """Why a component fails without these, "" where it gets through an epoch, None where it cannot be tried."""
+    """Return why a component fails without `words`, "" if an epoch succeeds, None if it cannot be run."""
     other = world.without(kind, component, frozenset(words))
     try:
         stage, expansion = other.plan(kind, component)
         other.make_parents(stage, expansion)
-    except Exception:  # noqa: BLE001 - a component that it is built on fails, which is not its fault
+    except Exception:  # noqa: BLE001 - a component before it fails, which is not its fault
         return None
     trial = Trial(other.inputs(stage, expansion), other.new_folder())
     trial.stop = True
@@ -70,16 +72,16 @@ def _failure(world: World, kind: str, component: Component, words: list[str]) ->
         trial.watched()
     except Interrupted:
         return ""
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises, it fails
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any exception is a failure
         return describe(error)
     return ""
 
 
 def keep_offer(component: Component, params: Params, root: Path | None, data: Dataset) -> list[str]:
-    """Remarks on what a data set lacks and does not say so. Raises Broken where it says what is not so."""
+    """Return remarks on undeclared gaps of a data set. Raises Broken for a false declaration."""
     says, knows = "truth" in component.capabilities_with(params), data.truth is not None
-    need(says or not knows, "offers: its Dataset.truth is given to nobody; declare capabilities={'truth'}")
-    need(knows or not says, "offers: it has the capability 'truth', and its Dataset.truth is None")
+    need(says or not knows, "offers: its Dataset.truth is never used; declare capabilities={'truth'}")
+    need(knows or not says, "offers: declares the capability 'truth', but its Dataset.truth is None")
     parts = data.parts()
     persons = {int(pid) for split in parts.values() for pid in split.pids} - {JUNK, DISTRACTOR}
     cameras = {int(camid) for split in parts.values() for camid in split.camids} - {UNKNOWN_CAMERA}
@@ -92,6 +94,6 @@ def keep_offer(component: Component, params: Params, root: Path | None, data: Da
     lacks = component.lacked(params, root)
     unlabelled = data.unlabelled()
     wrong = [word for word in sorted(lacks) if there.get(word, word not in unlabelled)]
-    need(not wrong, f"offers: it says that it lacks {', '.join(wrong)}, and has them")
+    need(not wrong, f"offers: declares that it lacks {', '.join(wrong)}, but has them")
     unsaid = [word for word in there if not there[word] and word not in lacks]
-    return [f"this one has no {', '.join(unsaid)}; where none of them has, declare lacks"] if unsaid else []
+    return [f"the checked copy has no {', '.join(unsaid)}; if no copy has, declare lacks"] if unsaid else []

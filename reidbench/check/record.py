@@ -1,4 +1,4 @@
-"""Results that a plugin has recorded, so that a change of results without a change of version is noticed."""
+"""Recorded results of a plugin, to detect changed results without a new version."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from reidbench.registry.plugins import Plugin
 from .examples import Example
 from .report import need
 
-SUITE = 2  # bump when the data or the way of trying changes, for then all digests do
+SUITE = 2  # bump when the check's data or procedure changes, since all digests change then
 
 
 def place(plugin: Plugin) -> Path:
-    """The file beside the plugin's code: `reidbench-check.json` in a package, `NAME.reidbench-check.json` else."""
+    """Return the record's path: `reidbench-check.json` in a package, `NAME.reidbench-check.json` next to a module."""
     file = Path(plugin.file)
     name = "reidbench-check.json"
     return file.with_name(name if file.name == "__init__.py" else f"{file.stem}.{name}")
 
 
 def read(plugin: Plugin) -> dict[str, Any]:
-    """What was recorded, or nothing. Raises PluginError for a file that is no record."""
+    """Return the record, or an empty dict. Raises PluginError for a malformed file."""
     file = place(plugin)
     try:
         content = json.loads(file.read_text())
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise PluginError(f"{file}: no record of a check: {error}") from None
+        raise PluginError(f"{file}: not a record of a check ({error}); delete it and use --record") from None
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
-        raise PluginError(f"{file}: no record of a check; make a new one with --record")
+        raise PluginError(f"{file}: not a record of a check; delete it and use --record")
     return content
 
 
 def write(plugin: Plugin, digests: Mapping[str, Any]) -> Path:
-    """Record these results beside those that are there. Returns the file."""
+    """Add results to the record. Returns the file."""
     file = place(plugin)
     file.write_text(json.dumps({**read(plugin), **digests}, indent=1, sort_keys=True) + "\n")
     return file
 
 
 def entry(component: Component, example: Example, digests: Mapping[str, str]) -> dict[str, object]:
-    """What is kept of one result: its version and digest, what it was tried with, and where bits are the same."""
+    """Return the record of one result: version, digest, hash of the example, and environment."""
     tried = json.dumps([SUITE, dict(example.params), str(example.backbone), example.before], default=_stable)
     return {
         "version": component.version,
@@ -59,22 +59,22 @@ def entry(component: Component, example: Example, digests: Mapping[str, str]) ->
 
 
 def compare(known: Mapping[str, Any] | None, now: Mapping[str, object]) -> str:
-    """Raise Broken when the result changed and the version did not; else words for the line, or nothing."""
+    """Raise Broken if the result changed but the version did not; otherwise return a remark or ""."""
     if known is None:
         return ""
     if known.get("version") != now["version"]:
-        return f"version {now['version']}, recorded was {known.get('version')}: record it with --record"
+        return f"version {now['version']} differs from the recorded {known.get('version')}; update with --record"
     if known.get("tried") != now["tried"]:
-        return "recorded with other parameters: record it with --record"
+        return "recorded with other parameters; update with --record"
     if known.get("environment") != now["environment"]:
-        return f"not compared with the record, which is of {known.get('environment')}"
+        return f"not compared with the record, which is from {known.get('environment')}"
     sentence = f"version: results differ from those recorded for version {now['version']}; bump the component's version"
     need(known.get("digest") == now["digest"], sentence)
     return "same result as recorded"
 
 
 def environment() -> str:
-    """Where the last bits of a result are the same: libraries and the processor's kind."""
+    """Return the libraries and processor type on which results are bit-identical."""
     import numpy
     import torch
 
@@ -87,5 +87,5 @@ def _short(text: str) -> str:
 
 
 def _stable(value: object) -> str:
-    """Paths of an example's own making lie elsewhere each time; their names stay."""
+    """Return the name of a path, since the folders of generated examples change; other values as text."""
     return value.name if isinstance(value, Path) else str(value)

@@ -1,4 +1,4 @@
-"""What a check found: one line for the plugin, one for each component."""
+"""Findings of a check: one line for the plugin, one for each component."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reidbench.registry.plugins import printable
 
 @dataclass(frozen=True)
 class Line:
-    """How one component fared: `ok`, `failed` with the reasons, or `skipped` with the reason."""
+    """Outcome of one component: `ok`, `failed` with the reasons, or `skipped` with the reason."""
 
     kind: str
     name: str
@@ -30,7 +30,7 @@ class Findings:
 
     @property
     def failures(self) -> list[Line]:
-        """The lines that failed."""
+        """Lines that failed."""
         return [line for line in self.lines if line.status == "failed"]
 
     def __str__(self) -> str:
@@ -38,10 +38,10 @@ class Findings:
 
 
 class Broken(Exception):
-    """A contract that a component does not keep: `word: what happened`."""
+    """Raised for a contract that a component violates, as `word: what happened`."""
 
 
 def need(kept: bool, sentence: str) -> None:
-    """Raise Broken with that sentence unless the contract is kept."""
+    """Raise Broken with the sentence unless `kept`."""
     if not kept:
         raise Broken(sentence)

@@ -1,4 +1,4 @@
-"""All contracts, component by component."""
+"""Check all contracts, component by component."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def check_plugin(
     tell: Callable[[Line], None] = lambda line: None,
     timeout: float = child.TIMEOUT,
 ) -> Findings:
-    """Try every component of a plugin: a loaded one by its name, distribution or module, or one by its path.
+    """Check every component of a plugin, given by name, distribution or module if loaded, or by path.
 
-    `only` names one component. `keep_record` writes the results beside the plugin's code. `examples`, by name, come
-    before the plugin's own CHECK. `tell` is called with each line as it is known. A component has failed when one step
-    of its trial takes longer than `timeout` seconds. Everything runs on the CPU.
-    Raises PluginError when there is no such plugin or component, or when it cannot be loaded.
+    `only` names one component. `keep_record` writes the results next to the plugin's code. `examples`, by name,
+    override the plugin's CHECK. `tell` is called with each line once it is known. A component fails if one step takes
+    longer than `timeout` seconds. Everything runs on the CPU.
+    Raises PluginError for an unknown plugin or component, or if the plugin cannot be loaded.
     """
     with _found(plugin) as (registry, found), _on_the_cpu():
         mine = [(at[0], one) for at, one in registry.components.items() if registry.source[at] == found.name]
         chosen = [(kind, one) for kind, one in mine if only in (None, one.name)]
         if only is not None and not chosen:
-            raise PluginError(f"{found.name} has no component {only!r} (it has {', '.join(c.name for _, c in mine)})")
+            raise PluginError(f"{found.name} has no component {only!r} (known: {', '.join(c.name for _, c in mine)})")
         report = Findings(found.name)
         names = [(kind, one.name) for kind, one in chosen]
         task = child.Task(found.name, names, Path(), examples or {}, registry.disabled, min(timeout, child.LONGEST))
@@ -58,7 +58,7 @@ def check_plugin(
 
 
 def _lines(plugin: Plugin, mine: list[Component], task: child.Task) -> Iterator[tuple[Line, child.Digest | None]]:
-    record.read(plugin)  # one that cannot be read is said before anything is tried
+    record.read(plugin)  # report a malformed record before anything runs
     problems = _problems(lambda: declared.light_import(plugin, task.timeout))
     problems += _problems(lambda: declared.readme(plugin, mine))
     yield Line("plugin", plugin.name, "failed" if problems else "ok", "; ".join(problems)), None
@@ -69,9 +69,9 @@ def _lines(plugin: Plugin, mine: list[Component], task: child.Task) -> Iterator[
 def try_component(
     registry: Registry, plugin: Plugin, kind: str, name: str, task: child.Task, step: Callable[[str], None]
 ) -> tuple[Line, child.Digest | None]:
-    """Try one component; its line, and the digest of its result. What it raises is a failure of its own.
+    """Check one component. Returns its line and the digest of its result; any exception is a failure.
 
-    `step` is called with what is tried next.
+    `step` is called with the name of each step.
     """
     component = registry.get(kind, name)
     problems = _problems(lambda: declared.described(component))
@@ -80,7 +80,7 @@ def try_component(
     found: list[child.Digest] = []
 
     def attempt(folder: Path) -> None:
-        step("making its example")
+        step("preparing its example")
         example = task.examples.get(name) or example_of(registry, plugin.module, kind, component, folder / "example")
         reason = lacking(component, example)
         if reason:
@@ -103,28 +103,28 @@ def try_component(
 
 
 def _problems(trial: Callable[[], None]) -> list[str]:
-    """The sentence of what a trial found broken, if anything."""
+    """Run a trial. Returns its failure as a list of at most one sentence."""
     try:
         trial()
     except Broken as error:
         return [str(error)]
     except NotApplicable:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it is told as its failure
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it is reported as a failure
         return [f"run: {describe(error)}"]
     return []
 
 
 @contextmanager
 def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
-    """The loaded plugin of that name or path; one that is only a path, or new here, is made known meanwhile."""
+    """Yield the plugin of a name or path. A plugin that is not installed is registered during the block."""
     path = Path(plugin)
     registry = plugins.load()
     loaded = [one for one in registry.plugins.values() if _answers_to(one, str(plugin), path)]
     if len(loaded) == 1:
         yield registry, loaded[0]
     elif loaded:
-        raise PluginError(f"{plugin} is several plugins: {', '.join(one.name for one in loaded)}")
+        raise PluginError(f"{plugin} is ambiguous; name one of the plugins {', '.join(one.name for one in loaded)}")
     elif path.exists() or (path := _new_folder(str(plugin))).is_dir():
         with installed(path) as name:
             registry = plugins.load()
@@ -133,16 +133,17 @@ def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
             yield registry, registry.plugins[name]
     else:
         broken = [name for name in registry.broken if _same(str(plugin), name.partition(":")[0])]
-        why = f" could be loaded: {plugins.one_line(registry.broken[broken[0]])}" if broken else ""
-        known = f" (known: {', '.join(registry.plugins)}; or the path of one)" if not broken else ""
-        raise PluginError(f"no plugin {plugins.printable(str(plugin))!r}{why}{known}")
+        name = plugins.printable(str(plugin))
+        if broken:
+            raise PluginError(f"plugin {name!r} cannot be loaded: {plugins.one_line(registry.broken[broken[0]])}")
+        raise PluginError(f"unknown plugin {name!r} (known: {', '.join(registry.plugins)}; or give a path)")
 
 
 def _new_folder(name: str) -> Path:
-    """Where `reidbench new NAME` writes a plugin that nobody has installed yet."""
+    """Return the folder to which `reidbench new NAME` writes a plugin, which may not be installed yet."""
     try:
         return Path(scaffold.names(name)["distribution"])
-    except ReidbenchError:  # no name that `new` takes
+    except ReidbenchError:  # not a valid name for `new`
         return Path(name)
 
 
@@ -160,7 +161,7 @@ def _same(one: str, other: str) -> bool:
 
 @contextmanager
 def _on_the_cpu() -> Iterator[None]:
-    """Hide accelerators: bits are promised to be the same on a CPU only."""
+    """Hide accelerators, since results are bit-identical only on a CPU."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     try:

@@ -1,4 +1,4 @@
-"""One stage run under observation: as it is, beside disturbed generators, or interrupted after its first epoch."""
+"""One observed run of a stage: plain, with disturbed generators, or interrupted after its first epoch."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from reidbench.training import TrainingCheckpoint
 from .report import need
 from .watch import changed, restore, settings, written_files
 
-DISTURBANCE = 987654321  # seeds what no result may depend on
+DISTURBANCE = 987654321  # seed of generators on which no result may depend
 
 
 class Interrupted(BaseException):
-    """Ends a component where a kill would; no `except Exception` of its own catches it."""
+    """Raised to end a component like a kill; `except Exception` does not catch it."""
 
 
 class TrialCheckpoint(TrainingCheckpoint):
-    """Counts the epochs that are run, and interrupts or disturbs them."""
+    """Checkpoint that records the epochs, and interrupts or disturbs them."""
 
-    disturbed = ""  # "all" in every epoch, or only what no layer draws from, at the start: "numpy"
+    disturbed = ""  # "all": all generators in every epoch; "numpy": at the start, those that no layer uses
     stop = False
 
     def __init__(self, file: Path, extra: Any) -> None:
         super().__init__(file, extra=extra)
-        self.calls: list[list[int]] = []  # the epochs that each call of `epochs` gave
+        self.calls: list[list[int]] = []  # epochs of each call of `epochs`
 
     def epochs(self, total: int, **state: Any) -> Iterator[int]:
-        """As the harness's own; when it is to stop, it does so once the first epoch is saved."""
+        """Yield epochs like the harness; with `stop`, raise Interrupted once the first epoch is saved."""
         ran: list[int] = []
         self.calls.append(ran)
         for epoch in super().epochs(total, **state):
@@ -53,7 +53,7 @@ class TrialCheckpoint(TrainingCheckpoint):
 
 
 class Trial(StageRun):
-    """A stage run into `folder`, with a scratch folder of its own beside it."""
+    """A run of a stage into `folder`, with a separate scratch folder next to it."""
 
     def __init__(self, inputs: Inputs, folder: Path) -> None:
         super().__init__(inputs, folder)
@@ -61,18 +61,18 @@ class Trial(StageRun):
         self.disturbed = ""
         self.stop = self.warm = False
         self.checkpoint: TrialCheckpoint | None = None
-        self.embedder: Any = None  # that the component returned
+        self.embedder: Any = None  # returned by the component
         self.before: dict[str, Any] = {}
 
     def call(self, context: Context[Any]) -> Any:
-        """As the harness does, with a checkpoint that counts, and generators that are disturbed."""
+        """Run the component like the harness, with a recording checkpoint and disturbed generators."""
         self.own_scratch.mkdir(exist_ok=True)
         if context.checkpoint is not None:
             self.checkpoint = TrialCheckpoint(self.own_scratch / "checkpoint", self.record)
             self.checkpoint.stop, self.checkpoint.disturbed = self.stop, self.disturbed
             context = replace(context, checkpoint=self.checkpoint)
         if self.disturbed:
-            # Torch's own layers draw their weights from its global generator, which the harness has seeded.
+            # Torch layers draw weights from the global generator, which the harness has seeded.
             disturb(torch_too=not self.spec.kind.torch)
         self.before = settings(self.warm)
         answer = super().call(replace(context, scratch=self.own_scratch, log_file=self.own_scratch / "log"))
@@ -80,10 +80,10 @@ class Trial(StageRun):
         return answer
 
     def watched(self) -> dict[str, str]:
-        """Run; digests of what it left, and its metrics. Raises Broken for files or settings that are not its own."""
+        """Run the stage. Returns digests of its files and metrics. Raises Broken for stray files or changed settings."""
         self.folder.mkdir()
-        harness = self.inputs.store.scratch(self.stage.key)  # made here, so that its making is not seen as a stray
-        self.inputs.store.log_file(self.stage.key)  # so is the folder of logs
+        harness = self.inputs.store.scratch(self.stage.key)  # created here, so that it does not count as stray
+        self.inputs.store.log_file(self.stage.key)  # creates the log folder, for the same reason
         with written_files([self.folder, self.own_scratch, harness]) as strays, limited_threads(1):
             try:
                 metrics = perform(self, {})
@@ -91,13 +91,13 @@ class Trial(StageRun):
             finally:
                 if self.before:
                     restore(self.before)
-        need(not alien, f"global state: it changed {', '.join(alien[:3])} and did not change it back")
-        need(not strays, f"files: it wrote {', '.join(strays[:3])}, outside of ctx.out and ctx.scratch")
+        need(not alien, f"global state: changed {', '.join(alien[:3])} without restoring it")
+        need(not strays, f"files: wrote {', '.join(strays[:3])}, outside ctx.out and ctx.scratch")
         return {**digests(self.folder), "metrics": json.dumps(metrics, sort_keys=True)}
 
 
 def disturb(*, torch_too: bool) -> None:
-    """Set the global generators to what the harness would never set them to."""
+    """Seed the global generators with a value that the harness never uses."""
     random.seed(DISTURBANCE)
     np.random.seed(DISTURBANCE)
     if torch_too:
@@ -107,11 +107,11 @@ def disturb(*, torch_too: bool) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The content hash of each file under a folder."""
+    """Return the content hash of each file under a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): fingerprint_content(path) for path in files}
 
 
 def first_difference(one: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """The name of a file that is not the same in both, or nothing."""
+    """Return the name of a file that differs, or ""."""
     return next((name for name in sorted({*one, *other}) if one.get(name) != other.get(name)), "")

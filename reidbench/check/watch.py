@@ -1,4 +1,4 @@
-"""What a component leaves behind outside its folders: files written, settings changed."""
+"""Side effects of a component: files written outside its folders, and changed settings."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
             return
     elif event == "os.mkdir":
         path = arguments[0]
-        if os.path.lexists(path):  # asked for in case it is not there: nothing is made
+        if os.path.lexists(path):  # mkdir(exist_ok=True) of an existing folder
             return
     elif event == "os.rename":
         path = arguments[1]
     else:
         return
     if isinstance(path, str | bytes | os.PathLike):
-        _ACTIVE[-1].add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - called for every file: kept cheap
+        _ACTIVE[-1].add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - called for every file, so it must be cheap
 
 
 @contextmanager
 def written_files(allowed: Sequence[Path]) -> Iterator[list[str]]:
-    """Gives a list that holds, after the block, what was written outside `allowed` and is still there.
+    """Yield a list that contains, after the block, files written outside `allowed` that still exist.
 
-    Python's own opens are seen wherever they lead; libraries that write from C are seen in the working folder, which
-    is an empty one meanwhile. Compiled modules and devices are no files of the component's.
+    Python's file operations are seen everywhere; files written by C libraries are seen in the working folder, which
+    must be empty at the start. Compiled modules and devices are ignored.
     """
     global _installed
     if not _installed:
-        sys.addaudithook(_hook)  # for good: an audit hook cannot be taken off; it does nothing outside of a block
+        sys.addaudithook(_hook)  # permanent: an audit hook cannot be removed; it does nothing outside a block
         _installed = True
     found: list[str] = []
     seen: set[str] = set()
@@ -64,7 +64,7 @@ def written_files(allowed: Sequence[Path]) -> Iterator[list[str]]:
 
 @contextmanager
 def empty_working_folder(folder: Path) -> Iterator[None]:
-    """Work in an empty folder; the import path means the same from there."""
+    """Change to a new empty folder, with import paths made absolute."""
     folder.mkdir(parents=True)
     before, paths = Path.cwd(), list(sys.path)
     sys.path[:] = [os.path.abspath(path or ".") for path in paths]  # noqa: PTH100 - import paths are text
@@ -77,9 +77,9 @@ def empty_working_folder(folder: Path) -> Iterator[None]:
 
 
 def settings(environment: bool) -> dict[str, Any]:
-    """Settings of the process that a component must leave as they were."""
+    """Return the process settings that a component must not change."""
     found: dict[str, Any] = {"the working folder": os.getcwd(), "numpy's error handling": np.geterr()}  # noqa: PTH109
-    if environment:  # only once everything is imported: libraries set variables of their own when they are
+    if environment:  # only once everything is imported, since libraries set variables on import
         found |= {f"the variable {name}": value for name, value in os.environ.items()}
     if "torch" in sys.modules:
         import torch
@@ -98,7 +98,7 @@ def settings(environment: bool) -> dict[str, Any]:
 
 
 def restore(before: Mapping[str, Any]) -> None:
-    """Put back what other components must not inherit."""
+    """Restore settings, so that other components do not inherit changes."""
     np.seterr(**before["numpy's error handling"])
     if "torch's default dtype" in before:
         import torch
@@ -111,11 +111,11 @@ def restore(before: Mapping[str, Any]) -> None:
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The names of settings that are there in both and differ, or are new."""
+    """Return the names of settings that differ or are new."""
     return [name for name, value in after.items() if name not in before or before[name] != value]
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Names, sizes and times of all files under a folder, or of one file."""
+    """Return sizes and modification times of all files under a folder, or of one file."""
     files = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}

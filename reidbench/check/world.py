@@ -1,4 +1,4 @@
-"""The tiny world that components are tried in: two small data sets, a store, and the stages that come before."""
+"""The environment of a check: two small data sets, a store, and the stages before the checked component."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from reidbench.words import MORE_LABELS, TASK_NEEDS
 from .examples import Example, small
 from .own import COMPONENTS, FOLDER, UNTRAINED, WEIGHTS, write_market_folder
 
-SMALL_FIRST = "tiny"  # networks with this in their names are tried first
+SMALL_FIRST = "tiny"  # networks with this word in their names are preferred
 SEED = 3
 
 
 class World:
-    """Data, networks and stages for trying one component; everything lies under `folder`."""
+    """Data, networks and stages to check one component, all under `folder`."""
 
     def __init__(
         self, folder: Path, registry: Registry, example: Example, truth: bool, lacking: frozenset[str] = frozenset()
@@ -52,26 +52,26 @@ class World:
         self.runs = 0
 
     def without(self, kind: str, component: Component, words: frozenset[str]) -> World:
-        """The same data and store, but a task that lacks something, and a component that does not require it."""
+        """Return a world with the same data and store whose task and component requirements lack `words`."""
         bold = replace(component, requires=lambda params: component.required(params) - words)
         registry = replace(self.registry, components={**self.registry.components, (kind, component.name): bold})
         return World(self.folder, registry, self.example, self.truth and "truth" not in words, words)
 
     # ------------------------------------------------------------------ choices
     def params_of(self, kind: str, component: Component) -> Params:
-        """The parameters that a component is tried with."""
+        """Return the parameters with which a component is checked."""
         return self.choice(kind, {"use": component.name, **self.example.params}).params
 
     def choice(self, kind: str, value: Any) -> Choice:
-        """A component as a matrix file would choose it. Raises PluginError with every mistake."""
+        """Return a component chosen as in a matrix file. Raises PluginError with every mistake."""
         found = self.reader.choice(kind, value, (kind,))
         if found is None or self.reader.check.problems:
             problems = [problem.partition(": ")[2] for problem in self.reader.check.problems]
-            raise PluginError("; ".join(problems) or f"{value!r} is no {kind}")
+            raise PluginError("; ".join(problems) or f"{value!r} is not a {kind}")
         return found
 
     def backbone_for(self, chosen: Choice) -> Choice:
-        """The example's backbone, or the first small one with the capabilities that the component requires."""
+        """Return the example's backbone, or the first small one with the capabilities that the component requires."""
         if self.example.backbone is not None:
             return self.choice("backbone", self.example.backbone)
         wanted = chosen.component.required(chosen.params) - TASK_NEEDS
@@ -85,12 +85,12 @@ class World:
 
     @property
     def backbones(self) -> list[str]:
-        """The networks of all plugins, small ones first."""
+        """Networks of all plugins, small ones first."""
         names = [name for kind, name in self.registry.components if kind == "backbone"]
         return sorted(names, key=lambda name: SMALL_FIRST not in name)
 
     def rendered(self, number: int) -> dict[str, Any]:
-        """A small data set that is rendered here and knows the truth; another number gives other persons."""
+        """Return a small rendered data set with the truth about its images; `number` is its seed."""
         for (kind, name), component in self.registry.components.items():
             fields = component.params.model_fields
             if kind != "dataset" or any(info.is_required() for info in fields.values()):
@@ -99,12 +99,12 @@ class World:
             params = component.params(**values)
             if "truth" in component.capabilities_with(params) and "root" not in component.required(params):
                 return {"use": name, **values}
-        raise NotApplicable("no plugin renders a data set and knows the truth about it")
+        raise NotApplicable("no loaded plugin renders a data set with the truth about its images")
 
     # ------------------------------------------------------------------ plan
     @cached_property
     def benchmark(self) -> Benchmark:
-        """One task of two data sets, and what a training may choose its epoch on."""
+        """A benchmark with one task of two data sets, and held-out data for choosing an epoch."""
         size = self.example.image_size
         found = Benchmark(
             self.folder / "check.yaml", "check", size, 1, "32-true", 1, (SEED,), (SEED,), SEED,
@@ -114,7 +114,7 @@ class World:
 
     @cached_property
     def task(self) -> Task:
-        """Source and target are two sets; the source is also the pool and the auxiliary set."""
+        """The task. Source and target are two data sets; the source is also the pool and the auxiliary set."""
         source = (DataRef("source"),)
         given = () if "source" in self.lacking else source
         return Task("check", DataRef("target"), given, source, source, validate=Validation("identities", 2))
@@ -130,9 +130,9 @@ class World:
         return DataSource(name, self.choice("dataset", {"use": FOLDER, "cameras": cameras, "without": without}), root)
 
     def plan(self, kind: str, component: Component, *, with_weights: bool = False) -> tuple[Stage, Expansion]:
-        """The stage that runs a component with its example. Raises NotApplicable when there can be none.
+        """Return the stage that runs a component with its example. Raises NotApplicable if it cannot run.
 
-        `with_weights` lets a method that would train a fresh network start from the weights of a step before.
+        `with_weights` starts a method that would train a fresh network from the weights of an earlier step.
         """
         value = {"use": component.name, **self.example.params}
         choice = self.choice(kind, value)
@@ -164,12 +164,12 @@ class World:
 
     # ------------------------------------------------------------------ runs
     def inputs(self, stage: Stage, expansion: Expansion) -> Inputs:
-        """What a worker would read the stage's inputs with."""
+        """Return the inputs of a stage as a worker reads them."""
         spec = StageSpec.of(expansion.result, stage, self.store, self.registry.disabled)
         return Inputs(spec, self.store, self.registry, lambda event: None)
 
     def make_parents(self, stage: Stage, expansion: Expansion) -> None:
-        """Run and publish whatever the stage needs, parents first."""
+        """Run and store all stages that a stage needs, parents first."""
         for key in stage.needs:
             if self.store.has(key):
                 continue
@@ -181,7 +181,7 @@ class World:
                 manifest["metrics"] = perform(StageRun(inputs, folder), manifest)
 
     def new_folder(self) -> Path:
-        """A name for the folder of one more run."""
+        """Return a new folder name for a run."""
         self.runs += 1
         runs = self.folder / "-".join(["runs", *sorted(self.lacking)])
         runs.mkdir(exist_ok=True)

@@ -98,9 +98,9 @@ def test_differences_are_those_of_the_table(results: reidbench.Results) -> None:
     assert frame[["wins", "ties", "losses"]].to_records(index=False).tolist() == counted
     assert {(one.wins or 0) + (one.ties or 0) + (one.losses or 0) for one in told} == {8}  # queries
     assert results.against("untrained", "cmc1")["metric"].tolist() == ["cmc1"] * 2
-    with pytest.raises(ReidbenchError, match="no method named 'bott'"):
+    with pytest.raises(ReidbenchError, match="unknown method 'bott'"):
         results.against("bott")
-    with pytest.raises(ReidbenchError, match="no metric named 'map'"):
+    with pytest.raises(ReidbenchError, match="unknown metric 'map'"):
         results.against("untrained", "map")
 
 
@@ -153,7 +153,7 @@ def test_ranks_of_one_task_are_an_empty_frame(results: reidbench.Results) -> Non
     frame = results.ranks()
     assert len(frame) == 0
     assert frame["mean_rank"].dtype == "float64"
-    with pytest.raises(ReidbenchError, match="no metric named 'accuracy'"):
+    with pytest.raises(ReidbenchError, match="unknown metric 'accuracy'"):
         results.ranks("accuracy")
 
 

@@ -92,7 +92,7 @@ def test_a_run_with_a_failed_trial_has_all_its_rows(done: Done) -> None:
         assert f"| {row} " in done.said
     assert "source labels, chosen on held-out identities (2 trials), AP step" in done.said
     assert "1 failed and could not be chosen: trial 1: finetune toy" in done.said
-    assert "Never ranked, since chosen on test labels: o (tuned)." in done.said
+    assert "Never ranked, because chosen on test labels: o (tuned)." in done.said
 
 
 def test_trials_lists_every_trial(done: Done) -> None:
@@ -138,7 +138,7 @@ def test_a_pack_has_the_winners_and_passes_its_checks(done: Done) -> None:
     assert note.startswith("m (tuned) on tiny: chosen on held-out identities: finetune.epochs=")
     found = CliRunner().invoke(main.app, ["verify", str(pack), "--root", f"tiny={done.folder / 'persons'}"])
     assert found.exit_code == 0, found.output
-    assert "its trials are no part of the pack, and not checked" in found.output
+    assert "its trials are not in the pack and not checked" in found.output
     assert "mismatches: 0" in found.output
 
 

@@ -14,7 +14,7 @@ ROWS = [  # pid, camid, clothes, modality, tracklet
     (1, 1, 1, "infrared", 5),
     (2, 0, 0, "visible", 6),  # outfit 0 of another person
     (2, 1, -1, "", -1),
-    (0, 0, 0, "visible", 7),  # clothes of nobody who is sought are no outfit; a walk is a tracklet
+    (0, 0, 0, "visible", 7),  # clothes of junk and distractors do not count as outfits
     (-1, 2, 3, "infrared", 8),
 ]
 

@@ -50,7 +50,7 @@ methods:
 
 @dataclass
 class Done:
-    """What a command printed."""
+    """Output of a command."""
 
     stdout: str
     stderr: str
@@ -107,7 +107,7 @@ def test_a_table_outlasts_its_plugin(desk: Desk) -> None:
         done = desk.run("table", "matrix.yaml", "--format", form, plugin=False)
         assert done.stdout == wanted[form]
         assert re.search(
-            r"^note: not installed: finetuner mine; the table is made from the board .* on \d{4}-\d\d-\d\d$",
+            r"^note: not installed: finetuner mine; using the board recorded on \d{4}-\d\d-\d\d$",
             done.stderr,
             re.MULTILINE,
         )
@@ -119,7 +119,7 @@ def test_a_table_outlasts_its_plugin(desk: Desk) -> None:
     desk.change("seeds: [0, 1]", "seeds: [0, 1] ")
     refused = desk.run("table", "matrix.yaml", plugin=False, code=2).stderr
     assert "matrix.yaml:11: methods.mine.finetune: unknown finetuner 'mine'" in refused
-    assert ".reidbench has no board of this very file, from which a table can be made without the plugin" in refused
+    assert ".reidbench has no recorded board of this file to use without the plugin" in refused
 
 
 def test_a_board_from_a_pack_says_so_and_stands_back(desk: Desk) -> None:
@@ -131,15 +131,15 @@ def test_a_board_from_a_pack_says_so_and_stands_back(desk: Desk) -> None:
     desk.store.board_file(own.digest).unlink()
     done = desk.run("table", "matrix.yaml", plugin=False)
     assert done.stdout.startswith("# Theirs\n")
-    assert "recorded on 2099-01-01, and which came with theirs.zip" in done.stderr
+    assert "recorded on 2099-01-01 in theirs.zip" in done.stderr
 
 
 def test_what_set_changed_belongs_to_the_board(desk: Desk) -> None:
     printed = desk.matrix("--set", "seeds=[0]")
     assert desk.run("table", "matrix.yaml", "--set", "seeds=[0]", plugin=False).stdout == printed
-    assert "board of this very file" in desk.run("table", "matrix.yaml", plugin=False, code=2).stderr
+    assert "board of this file" in desk.run("table", "matrix.yaml", plugin=False, code=2).stderr
     refused = desk.run("table", "matrix.yaml", "--set", "seeds=[1]", plugin=False, code=2).stderr
-    assert "board of this very file and --set" in refused
+    assert "board of this file and --set" in refused
 
 
 def test_another_mistake_is_the_usual_error(desk: Desk) -> None:
@@ -156,7 +156,7 @@ def test_results_of_an_older_version_are_history(desk: Desk) -> None:
     desk.matrix()
     before = json.loads(desk.run("table", "matrix.yaml", "--format", "json").stdout)
     nothing = desk.run("table", "matrix.yaml", "--history").stdout
-    assert nothing.endswith("No results of earlier states of this file are in the store.\n")
+    assert nothing.endswith("The store has no results of earlier versions of this file.\n")
     desk.install(2)
     plain = desk.run("table", "matrix.yaml").stdout
     assert "not run" in plain
@@ -225,12 +225,12 @@ def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
     assert desk.store.records() == set()
     assert len(list(desk.store.boards())) == 1
     last = desk.run("table", "matrix.yaml", "--history").stdout
-    assert last.endswith("No results of earlier states of this file are in the store.\n")
+    assert last.endswith("The store has no results of earlier versions of this file.\n")
     assert desk.run("clean", "matrix.yaml", "--history").stdout.startswith("0 items removed")
 
 
 def test_another_file_loses_its_weights_and_keeps_its_numbers(desk: Desk) -> None:
-    """What `clean` takes of a file that it was not given can be shown all the same: boards name it."""
+    """Results of a file that `clean` was not given can still be shown: boards name them."""
     printed = desk.matrix()
     rows = desk.run("table", "matrix.yaml", "--format", "csv").stdout
     other = desk.file.read_text().replace("title: Lasting", "title: Other").replace("seeds: [0, 1]", "seeds: [0]")
@@ -249,7 +249,7 @@ def test_boards_that_cannot_be_read_are_named(desk: Desk) -> None:
     (one,) = desk.store.boards()
     desk.store.save_board({**one.board, "format": 99, "rows": [{"key": "x"}]})
     done = desk.run("table", "matrix.yaml", "--history")
-    assert "is left out of the history: not a recorded board that this version can read: format" in done.stderr
+    assert "is skipped in the history: not a valid recorded board for this version: format" in done.stderr
 
 
 def test_a_run_of_some_methods_records_the_whole_file(desk: Desk) -> None:

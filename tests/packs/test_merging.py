@@ -104,7 +104,7 @@ def test_a_pack_leaves_manifests_alone_of_all_that_it_has_no_files_of(ran: Ran, 
     rows = {row.key for row in ran.plan.rows}
     assert (store.keys(), store.records()) == (rows, ran.plan.stages.keys() - rows)
     assert (done.artifacts, done.records) == (4, len(ran.plan.stages) - 4)
-    assert not list(store.boards())  # what a stranger says of files is no history of this store
+    assert not list(store.boards())  # an untrusted board is not history of this store
     trusted, _ = joined(tmp_path / "trusted", ran.pack, trusted=True)
     assert len(list(trusted.boards())) == 1
 
@@ -134,7 +134,7 @@ def test_a_contradiction_is_named_and_nothing_is_overwritten(ran: Ran, tmp_path:
     _, done = joined(tmp_path / "packed", other.root, ran.pack)
     (sentence,) = done.conflicts
     with Pack(ran.pack) as pack:
-        assert f"results.zip ({pack.digest[:12]}) (its host is not named" in sentence
+        assert f"results.zip ({pack.digest[:12]}) (host unknown" in sentence
     assert len(joined(tmp_path / "records", ran.pack, other.root)[1].conflicts) == 1
 
 
@@ -185,7 +185,7 @@ def test_a_damaged_artifact_is_left_out_by_name(ran: Ran, tmp_path: Path) -> Non
     (other.path(key) / "notes.json").write_text("{}")
     store, done = joined(tmp_path / "joined", other.root)
     assert not store.has(key)
-    assert "its bytes are not those that were published" in done.left_out[0]
+    assert "the file differs from the published one" in done.left_out[0]
 
 
 def test_reasons_of_failures_come_along_until_there_is_a_result(ran: Ran, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_what_is_neither_a_store_nor_a_pack(tmp_path: Path, what: str) -> None:
         place.mkdir()
     elif what == "text":
         place.write_text("hello")
-    with pytest.raises(ReidbenchError, match=r"not a results store|not a sound pack|cannot be read"):
+    with pytest.raises(ReidbenchError, match=r"not a results store|not a valid pack|cannot be read"):
         open_source(place, trusted=False)
 
 

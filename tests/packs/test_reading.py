@@ -1,4 +1,4 @@
-"""Packs that are not sound are refused in a sentence, whatever is wrong with them, and nothing of them is unpacked."""
+"""Invalid packs are refused in one sentence, and nothing of them is unpacked."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def test_a_pack_that_is_written_again_is_the_same(ran: Ran, files: Files, tmp_pa
     ],
 )  # fmt: skip
 def test_names_that_no_pack_contains(files: Files, tmp_path: Path, name: str) -> None:
-    assert "no pack contains" in refused(packed({**files, name: b"{}"}, tmp_path / "x.zip")) or len(name) > 1000
+    assert "packs do not contain" in refused(packed({**files, name: b"{}"}, tmp_path / "x.zip")) or len(name) > 1000
 
 
 def test_names_that_differ_in_case_only(files: Files, tmp_path: Path) -> None:
     name = next(name for name in files if name.startswith("rounded/") and name.lower() != name.upper())
     other = f"rounded/{name.removeprefix('rounded/').removesuffix('.json').upper()}.json"
-    assert "where case does not count" in refused(packed({**files, other: files[name]}, tmp_path / "x.zip"))
+    assert "differ only in case" in refused(packed({**files, other: files[name]}, tmp_path / "x.zip"))
 
 
 @pytest.mark.parametrize("name", [form.PACK, form.BOARD, form.MATRIX])
@@ -178,8 +178,8 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "zip64": lambda c: patched(c, end_of(c) + 12, b"\xff" * 8),
     "encrypted": lambda c: patched(patched(c, central_of(c) + 8, b"\x01\x00"), 6, b"\x01\x00"),
     "a descriptor behind the data": lambda c: patched(patched(c, central_of(c) + 8, b"\x08\x00"), 6, b"\x08\x00"),
-    "lies about a size": lambda c: patched(c, central_of(c) + 24, b"\xff\xff\xff\x7f"),
-    "lies about both sizes": lambda c: patched(c, central_of(c) + 20, b"\xff\xff\xff\x7f\xff\xff\xff\x7f"),
+    "false size": lambda c: patched(c, central_of(c) + 24, b"\xff\xff\xff\x7f"),
+    "both sizes false": lambda c: patched(c, central_of(c) + 20, b"\xff\xff\xff\x7f\xff\xff\xff\x7f"),
     "smaller than it is": lambda c: patched(patched(c, central_of(c) + 20, bytes(8)), 18, bytes(8)),
     "two entries at one place": lambda c: patched(c, c.index(b"PK\x01\x02", central_of(c) + 4) + 42, bytes(4)),
     "a name in one list only": lambda c: patched(c, 30, b"boarD.json"),
@@ -192,7 +192,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_zip_files_that_are_not_those_of_packs(ran: Ran, tmp_path: Path, what: str) -> None:
     (tmp_path / "x.zip").write_bytes(BROKEN[what](ran.pack.read_bytes()))
-    assert "not a sound pack" in refused(tmp_path / "x.zip")
+    assert "not a valid pack" in refused(tmp_path / "x.zip")
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_json_that_no_pack_contains(files: Files, tmp_path: Path, what: str, fol
 
 
 def changed_manifest(given: Files, /, **changes: object) -> str:
-    """Change the manifest of an evaluation, with its checksum made again. Returns its key."""
+    """Change the manifest of an evaluation, with its checksum. Returns its key."""
     name = next(name for name in given if name.startswith("results/")).split("/")[1]
     file = f"manifests/{name}.json"
     given[file] = sealed({**json.loads(given[file]), **changes}).encode()
@@ -274,7 +274,7 @@ def test_a_manifest_without_its_checksum(files: Files, tmp_path: Path) -> None:
 
 def test_a_matrix_file_that_is_not_that_of_the_board(files: Files, tmp_path: Path) -> None:
     files[form.MATRIX] += b"# more\n"
-    assert "not the text in the board" in refused(packed(files, tmp_path / "x.zip"))
+    assert "differs from the text in the board" in refused(packed(files, tmp_path / "x.zip"))
 
 
 def test_a_forged_number_with_its_checksum_made_again_is_self_reported(files: Files, tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_features_of_one_side_or_of_two_widths(files: Files, tmp_path: Path) -> 
     narrower = {**files, query: form.to_npy(np.zeros((3, 2), np.float16))}
     assert "columns" in refused(packed(narrower, tmp_path / "x.zip"))
     del files[query]
-    assert "one of query and gallery only" in refused(packed(files, tmp_path / "y.zip"))
+    assert "only one of query and gallery" in refused(packed(files, tmp_path / "y.zip"))
 
 
 def npz(compression: int = zipfile.ZIP_STORED, **arrays: bytes) -> bytes:
@@ -389,6 +389,6 @@ def test_a_pack_that_changes_after_it_was_opened(ran: Ran, tmp_path: Path) -> No
         with file.open("r+b") as stream:
             stream.seek(place)
             stream.write(b'"Checksum"')
-        with pytest.raises(ReidbenchError, match="not a sound pack"):
+        with pytest.raises(ReidbenchError, match="not a valid pack"):
             for key in pack.manifests:
                 assert pack.manifests[key]

@@ -125,7 +125,7 @@ def write_features(folder: Path, market: Path) -> None:
 def test_a_store_that_was_run_gives_the_same_page_with_pictures(
     market: Path, tmp_path: Path, registry: Registry
 ) -> None:
-    """Ensembles, files of features, flips, own networks, costs and ranked lists of one's own pictures."""
+    """Ensembles, files of features, flips, own networks, costs and ranked lists of user images."""
     write_features(tmp_path, market)
     run_matrix(KITCHEN.replace("MARKET", str(market)), tmp_path)
     the_plan, store = planned(tmp_path / "matrix.yaml", registry), Store(tmp_path / "store")
@@ -313,7 +313,7 @@ BROKEN: dict[str, Change] = {
 def test_what_is_no_board_is_refused_in_a_sentence(name: str, board: dict[str, Any]) -> None:
     broken = copy.deepcopy(board)
     BROKEN[name](broken)
-    with pytest.raises(ReidbenchError, match=r"^not a recorded board[^\n]*$"):
+    with pytest.raises(ReidbenchError, match=r"^not a valid recorded board[^\n]*$"):
         recorded_plan(broken)
 
 
@@ -409,5 +409,5 @@ def test_tasks_keep_their_own_evaluators(tmp_path: Path, registry: Registry) -> 
     assert texts(first, store) == texts(second, store)
     forged = json.loads(json.dumps(record(first, ())))
     forged["tasks"][0]["judges"] = ["somebody"]
-    with pytest.raises(ReidbenchError, match="judged by an evaluator that is not there"):
+    with pytest.raises(ReidbenchError, match="names an unknown evaluator"):
         recorded_plan(forged, None)

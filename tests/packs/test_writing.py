@@ -100,7 +100,7 @@ def test_no_byte_of_a_pack_names_a_place_a_user_or_a_host(
 
 
 def test_a_parameter_that_a_component_got_later_is_no_contradiction(ran: Ran, tmp_path: Path) -> None:
-    """At what was computed without it, it is no part of the key: the plan of today has it, the manifest lacks it."""
+    """A neutral value is not part of the key: the current plan has it, the manifest lacks it."""
     key = next(key for key, stage in ran.plan.stages.items() if stage.kind == "evaluate")
     stage = ran.plan.stages[key]
     for params, expected in (({"later": 1}, stage.params), ({next(iter(stage.params)): "other"}, None)):
@@ -136,7 +136,7 @@ def test_failed_and_missing_rows_go_in_with_their_reasons(ran: Ran, tmp_path: Pa
 
 
 def test_an_empty_store_gives_no_pack(ran: Ran, tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match="none of the 4 rows has a result"):
+    with pytest.raises(ReidbenchError, match="none of 4 rows has a result"):
         write_pack(ran.plan, Store(tmp_path), tmp_path / "pack.zip")
 
 

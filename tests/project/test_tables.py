@@ -138,10 +138,10 @@ FAULTS = {
     "/etc/passwd": "/etc/passwd: not a path below the root",
     "": "the following arguments are required: pack",
     f"{PACK} --format html": "unrecognized arguments: --format html",
-    f"{PACK} --metric nonsense": "no metric named 'nonsense'",
+    f"{PACK} --metric nonsense": "unknown metric 'nonsense'",
     f"{PACK} --against nobody": "nobody",
-    f"{PACK} --columns params": "measures no costs",
-    f"{PACK} --columns nonsense": "no column named 'nonsense'",
+    f"{PACK} --columns params": "does not measure costs",
+    f"{PACK} --columns nonsense": "unknown column 'nonsense'",
     f"{PACK} --trust": "unrecognized arguments: --trust",
     f"{PACK} 'a": "No closing quotation",
 }

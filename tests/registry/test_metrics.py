@@ -127,7 +127,7 @@ def test_what_is_not_declared_is_shown_as_it_is_and_never_ranked(judged: tuple[P
     assert "Nothing is bold: the evaluator does not declare" in text
     (row, *_) = cells(text, "wide", "old")
     assert row[2] == "12.75 ± 0 [12.75, 12.75]"
-    assert "in how many seeds it is better" not in text
+    assert "number of seeds where it is better" not in text
     (paired,) = [line for line in cells(text, "wide", "old") if len(line) == 3]
     assert paired[2] == "+0 [+0, +0] (3 seeds)"
     assert "63.4 %" not in table_of(judged, "md")
@@ -221,7 +221,7 @@ def test_json_has_the_declarations_and_values_as_they_were_given(judged: tuple[P
 def test_the_page_follows_the_declarations(judged: tuple[Plan, Store]) -> None:
     the_plan, store = judged
     text = render(report.collect(the_plan, store), the_plan, store, Options("median-rank", pictures="none"))
-    assert "The bars run from 1 to 13 rank (rank-of), from 0 to 4100 px (half)." in " ".join(text.split())
+    assert "Bars range from 1 to 13 rank (rank-of), from 0 to 4100 px (half)." in " ".join(text.split())
     heats = text.split('id="heat"')[1].split("</section>")[0]
     assert heats.count('class="heat"') == 2  # of the evaluators that measure it
     for name in ("cosine", "old", "beyond"):

@@ -1,4 +1,4 @@
-"""How far numbers were checked that no run of this store made stands in the protocol of each row."""
+"""The level of verification of results from elsewhere is part of the protocol of each row."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_several_words_of_one_mean_are_all_named_with_their_number(the_plan: Pla
 
 
 def test_a_row_of_manifests_alone_keeps_its_word_and_notes(the_plan: Plan, tmp_path: Path) -> None:
-    """The evaluation is there, what stands behind it is not, but for its manifests."""
+    """The evaluation exists; of the stages behind it only the manifests do."""
     store, elsewhere = Store(tmp_path / "store"), Store(tmp_path / "elsewhere")
     row = next(row for row in the_plan.rows if row.method == "untrained")
     for stage in the_plan.only([row]).stages.values():

@@ -1,4 +1,4 @@
-"""Costs beside accuracy: in every format, compared on one machine only, and never where nobody asked for them."""
+"""Efficiency columns: in every format, compared on one machine only, and only on request."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NONE = "nothing"  # a method whose costs are not known
 
 
 def board(*names: str) -> Leaderboard:
-    """A table of these methods beside the columns params, latency and throughput, compared on A."""
+    """A table of these methods with the columns params, latency and throughput, compared on A."""
     results = tuple(
         Result(Row(method, "t", "cosine", seed, None, "key", protocol="no labels"), "ok", {"mAP": 0.1 * seed + 0.2})
         for method in names
@@ -128,7 +128,7 @@ def test_markdown() -> None:
     assert slow == ["86", "41", "24.4", "no labels"]
     assert other == ["**11**", "2 (B, 2 cores)", "500 (B, 2 cores)", "no labels"]
     assert none == ["-", "-", "-", "no labels"]
-    assert f"Measured on A: forward passes in float32, the median of up to {RUNS} after up to {WARM_UP} to warm" in text
+    assert f"Measured on A: forward passes in float32, median of up to {RUNS} after up to {WARM_UP} to warm" in text
     assert "latency: median time of one image" in text
     assert "nothing on t: no costs: not measured yet; run again." in text
 
@@ -174,7 +174,7 @@ def test_without_columns_a_table_is_as_it_was(form: str) -> None:
 def test_names_of_columns() -> None:
     assert names_of("macs, params,macs") == ("macs", "params")
     assert names_of("all") == ALL
-    with pytest.raises(ReidbenchError, match=r"no column named 'latncy'; did you mean 'latency'\? \(known: params"):
+    with pytest.raises(ReidbenchError, match=r"unknown column 'latncy'; did you mean 'latency'\? \(known: params"):
         names_of("params,latncy")
 
 
@@ -304,7 +304,7 @@ def test_a_network_of_other_shapes_than_the_measured_one_has_no_costs(
     write_whole(store.path(small) / file, (store.path(wide) / file).read_bytes())
     found = efficiency(the_plan, store, ("params",))
     assert [place[0] for place in found.costs] == ["wide"]
-    assert found.missing == ("small on tiny: no costs: its network is not the one that was measured.",)
+    assert found.missing == ("small on tiny: no costs: its network differs from the measured one.",)
     (store.path(small) / file).unlink()  # as in a store of results alone
     assert [place[0] for place in efficiency(the_plan, store, ("params",)).costs] == ["small", "wide"]
 
@@ -320,7 +320,7 @@ def test_features_of_no_network_cost_nothing_that_is_known(
     the_plan = planned("small", seeds="[0]")
     run(the_plan, store)
     found = efficiency(the_plan, store, ("params",))
-    assert (found.costs, found.missing) == ({}, ("small on tiny: no costs: its features are no network's.",))
+    assert (found.costs, found.missing) == ({}, ("small on tiny: no costs: its features do not come from a network.",))
     monkeypatch.undo()
     the_plan = planned("small", "wide", ensemble=True, seeds="[0]")
     the_plan.rows = [
@@ -328,7 +328,9 @@ def test_features_of_no_network_cost_nothing_that_is_known(
     ]
     found = efficiency(the_plan, store, ("params",))
     assert found.costs == {}
-    assert {sentence.partition(": ")[2] for sentence in found.missing} == {"no costs: its features are no network's."}
+    assert {sentence.partition(": ")[2] for sentence in found.missing} == {
+        "no costs: its features do not come from a network."
+    }
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -349,7 +351,7 @@ def test_the_commands(
     refused = runner.invoke(app, ["table", str(without.benchmark.file), *place, "--columns", "params"])
     assert isinstance(refused.exception, ReidbenchError)
     assert str(refused.exception) == (
-        f"--columns: {file} measures no costs; write `profile: true` at its top, and `reidbench run {file}` adds them"
+        f"--columns: {file} does not measure costs; add `profile: true` at the top and run `reidbench run {file}`"
     )
     gone = runner.invoke(app, ["clean", str(without.benchmark.file), *place, "--dry-run"])
     assert "1 things to remove" in gone.stdout

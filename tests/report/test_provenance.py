@@ -1,4 +1,4 @@
-"""What stands behind a cell, where its steps have networks and image sizes of their own."""
+"""The provenance of a cell whose steps have different networks and image sizes."""
 
 from __future__ import annotations
 

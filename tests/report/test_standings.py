@@ -1,4 +1,4 @@
-"""Who leads over one seed (nobody), over two or none (told apart by queries), and when rows follow different rules."""
+"""Leaders over one seed (none), two seeds or no seed (compared over queries), and rows under different rules."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_row_of_one_seed_is_not_ranked_beside_others() -> None:
     found = board(*rows_of("a", [0.5, 0.52, 0.51]), *rows_of("lone", [0.9]))
     assert leaders(found, "t", "cosine", "mAP") == {"a"}
     assert places(found, "t", "cosine", "mAP") == {"a": Place(1, 1, 0, 1)}
-    assert "Rows of one seed are neither ranked nor bold" in report.write(found, "md")
+    assert "Rows with one seed are neither ranked nor bold" in report.write(found, "md")
 
 
 def test_two_seeds_are_distinguished_by_their_queries() -> None:
@@ -97,7 +97,7 @@ def test_two_seeds_are_distinguished_by_their_queries() -> None:
     assert leaders(found, "t", "cosine", "mAP") == {"best", "close"}
     assert places(found, "t", "cosine", "mAP")["behind"].rank == 3
     text = report.write(found, "md")
-    assert "Two seeds separate little" in text
+    assert "Two seeds separate few methods" in text
     assert "| **61.0** ±" in text
     assert "| 51.5 ±" in text
 
@@ -154,7 +154,7 @@ def test_rows_by_different_rules_are_apart_and_a_sentence_says_so() -> None:
     assert "Rows of t by cosine follow different rules" in text
     assert "AP step (new); AP trapezoid (old)" in text
     assert "+40.0 [+40.0, +40.0] 3/3 (AP step, AP trapezoid)" in text
-    assert "such a difference is not the method's alone" in text
+    assert "the difference is not due to the method alone" in text
     assert "different rules" in report.write(found, "latex")
     assert "different rules" not in report.write(board(*rows_of("new", [0.5, 0.51])), "md")
 
@@ -240,8 +240,8 @@ def test_beside_rows_of_one_seed_the_best_without_a_seed_is_not_bold() -> None:
     assert places(found, "t", "cosine", "mAP") == {}
     text = report.write(found, "md")
     assert "**" not in text
-    assert "Rows of one seed are neither ranked nor bold" in text
-    assert "Rows marked (no seed) use none" in text
+    assert "Rows with one seed are neither ranked nor bold" in text
+    assert "Rows marked (no seed) do not depend on the seed" in text
     alone = unseeded("fixed", 0.1)
     text = report.write(board(*alone, kept=queries_of(alone, HARD)), "md")
     assert "| **10.0** (no seed) |" in text

@@ -126,7 +126,7 @@ def test_a_manifest_labels_named_features(tmp_path: Path) -> None:
     same_labels(read_features(tmp_path / "n.npz", manifest=tmp_path / "m.csv", needs=NEEDS))
     (tmp_path / "m.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows))
     with pytest.raises(
-        DataError, match=r"no tracklets; pool=mean needs a number for each image, .* as a column tracklet of"
+        DataError, match=r"no tracklets; pool=mean requires a number for each image, .* as a column tracklet of"
     ):
         read_features(tmp_path / "n.npz", manifest=tmp_path / "m.csv", needs=NEEDS)
 
@@ -146,23 +146,23 @@ def test_texts_in_place_of_numbers_are_numbered_alike_on_both_sides(tmp_path: Pa
     ("change", "sentence"),
     [
         ({"query_clothes": None}, "missing query_clothes (or q_clothes"),
-        ({"query_clothes": None}, "; exclude=same-clothes needs a number for each image, -1 unknown"),
-        ({"gallery_tracklets": None}, "; pool=mean needs a number for each image, -1 for those of no tracklet"),
+        ({"query_clothes": None}, "; exclude=same-clothes requires a number for each image, -1 if unknown"),
+        ({"gallery_tracklets": None}, "; pool=mean requires a number for each image, -1 for those of no tracklet"),
         ({"query_clothes": [1, 2, 3]}, "query_clothes has 3 entries but query_pids has 2 entries"),
         ({"gallery_modality": ["a"]}, "gallery_modality has 1 entries but gallery_pids has 3 entries"),
         ({"query_clothes": [1.5, 2]}, "query_clothes[0] = 1.5 is not an integer"),
-        ({"query_tracklets": ["a", ""]}, "query_tracklets[1] is empty; write -1 for an image of no tracklet"),
-        ({"gallery_clothes": ["red", " ", "-1"]}, "gallery_clothes[1] is empty; write -1 where the clothes are"),
-        ({"gallery_clothes": ["1", "2", "NaN"]}, "gallery_clothes[2] is 'NaN', a missing value; write -1 where the"),
-        ({"query_clothes": [1, np.nan]}, "query_clothes[1] is 'nan', a missing value; write -1 where the clothes are"),
-        ({"query_tracklets": [1, -2]}, "query_tracklets[1] = -2 is negative (only -1 may be: unknown)"),
+        ({"query_tracklets": ["a", ""]}, "query_tracklets[1] is empty; write -1 for an image without a tracklet"),
+        ({"gallery_clothes": ["red", " ", "-1"]}, "gallery_clothes[1] is empty; write -1 for unknown clothes"),
+        ({"gallery_clothes": ["1", "2", "NaN"]}, "gallery_clothes[2] is 'NaN', a missing value; write -1 for"),
+        ({"query_clothes": [1, np.nan]}, "query_clothes[1] is 'nan', a missing value; write -1 for unknown clothes"),
+        ({"query_tracklets": [1, -2]}, "query_tracklets[1] = -2 is negative; only -1 (unknown) may be"),
         ({"query_clothes": [-1, -1], "gallery_clothes": [-1, -1, -1]}, "query_clothes and gallery_clothes have no known"
-         " clothes: a number for each image, -1 unknown"),
+         " clothes: a number for each image, -1 if unknown"),
         ({"query_modality": ["", ""], "gallery_modality": ["", "", " "]}, "query_modality and gallery_modality have no"
-         " known modality: a text for each image, such as visible or infrared"),
-        ({"query_modality": [1, 2]}, "query_modality must hold texts such as visible and infrared, not int64"),
+         " known modality; expected a text for each image, such as visible or infrared"),
+        ({"query_modality": [1, 2]}, "query_modality must contain texts such as visible and infrared, not int64"),
         ({"query_modality": ["visible", "Visible"]}, "query_modality and gallery_modality have the modalities 'visible'"
-         " and 'Visible', which would be two: write one of them"),
+         " and 'Visible', which differ only in case; use one spelling"),
         ({"query_modality": [["visible", "infrared"], ["a", "b"]]}, "query_modality must have one dimension, not shape"
          " (2, 2)"),
         ({"query_clothes": [[1, 2], [3, 4]]}, "query_clothes must have one dimension, not shape (2, 2)"),
@@ -188,14 +188,14 @@ def test_one_side_may_know_nothing(tmp_path: Path) -> None:
 
 def test_pickled_texts_are_refused(tmp_path: Path) -> None:
     columns = COLUMNS | {"query_modality": np.array(["visible", "infrared"], dtype=object)}
-    with pytest.raises(DataError, match=r"query_modality\.npy holds pickled Python objects, which could run code"):
+    with pytest.raises(DataError, match=r"query_modality\.npy contains pickled Python objects, which could run code"):
         read_features(npz(tmp_path, columns), needs=NEEDS)
 
 
 def test_a_wrong_cell_of_a_table_is_named_with_its_line(tmp_path: Path) -> None:
     file = table(tmp_path, COLUMNS)
     file.write_text(file.read_text().replace("query,1,0,4,", "query,1,0,4.5,"))
-    with pytest.raises(DataError, match=r"t\.csv:2: clothes '4\.5' is a decimal number, not a whole one"):
+    with pytest.raises(DataError, match=r"t\.csv:2: clothes '4\.5' is a decimal number, not a whole number"):
         read_features(file, needs=NEEDS)
 
 
@@ -231,4 +231,4 @@ def test_labels_beyond_identity_are_no_part_of_a_feature(tmp_path: Path) -> None
     found = read_features(tmp_path / "t.csv")
     assert found.query_features is not None
     assert found.query_features.tolist() == [[1, 0]]
-    assert found.warnings == ("2 columns are taken as the feature: x, y; not clothes, tracklet",)
+    assert found.warnings == ("2 columns are used as the feature: x, y; ignored: clothes, tracklet",)

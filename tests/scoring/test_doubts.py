@@ -28,7 +28,7 @@ def test_similarities_are_suspected() -> None:
     given, labels = similarities()
     (text,) = said(given, labels)
     assert text.startswith("distmat: distances are larger for true matches than for others (mean 0.9")
-    assert text.endswith("these look like similarities; negate them, or pass 1 - similarity")
+    assert text.endswith("these look like similarities: negate them, or use 1 - similarity")
     for distances in (-given, 1 - given, np.exp(-5 * given)):
         assert said(distances, labels) == []
 
@@ -81,12 +81,12 @@ def test_queries_that_may_be_distractors() -> None:
 
     assert sentences([1, 2]) == []
     (text,) = sentences([0, 0, 2])
-    assert text.startswith("2 queries have pid 0, with which Market-1501 marks distractors")
+    assert text.startswith("2 queries have pid 0, which marks distractors in Market-1501")
     assert sentences([0], named=True) == []
     assert sentences([1, 2], [3, 4]) == []
     assert sentences([-1, 2], [-1, 4]) == []
     (text,) = sentences([1, 2, 2, 3], [2, 3, 4])
-    assert text.startswith("2 of the 3 persons of the queries have a pid that is also among the training pids")
+    assert text.startswith("2 of the 3 query persons have a pid that is also a training pid")
 
 
 def test_unknown_cameras_are_counted() -> None:
@@ -105,9 +105,7 @@ def test_a_query_that_equals_a_true_match_may_be_its_own_picture() -> None:
         return list(copy_doubts(one, other, pids, lambda _, row: not camera or cameras[row] != 0))
 
     (text,) = sentences(query, gallery)  # the third has only its own camera, the second is another person
-    assert text.startswith(
-        "1 of 3 queries have exactly the features of a true match (first: query 0 and gallery row 0)"
-    )
+    assert text.startswith("1 of 3 queries have the same features as a true match (first: query 0 and gallery row 0)")
     assert sentences(query, gallery, camera=False)[0].startswith("2 of 3 queries")
     assert sentences(query, gallery + 1e-9) == []
     for codes in ((np.round, np.float64), (np.ceil, np.int8)):  # equal codes are no copies
@@ -118,7 +116,7 @@ def test_queries_of_several_persons_that_are_equal() -> None:
     features, pids = np.random.default_rng(0).random((4, 3)), np.array([1, 1, 2, 3])
     assert list(query_doubts(features[[0, 0, 1, 2]], pids)) == []  # two queries of one person
     (text,) = query_doubts(features[[0, 1, 1, 2]], pids)
-    assert text.startswith("2 of 4 queries have exactly the features of a query of another person (first: query 1)")
+    assert text.startswith("2 of 4 queries have the same features as a query of another person (first: query 1)")
     assert list(query_doubts(np.round(features[[0, 1, 1, 2]] * 9), pids)) == []  # codes may be equal
     (text,) = query_doubts(np.ones((4, 3), np.int8), pids)  # but not all of them
     assert text.startswith("4 of 4 queries")

@@ -163,18 +163,18 @@ def parquet_of_numbers_as_names(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
-        (save_objects, r"f\.npz: names\.npy holds pickled Python objects, which could run code"),
-        (save_object_in_folder, r"f: x\.npy holds pickled Python objects, which could run code"),
-        (longer_vector, r"f/x\.npy: has another number of values than gallery/b\.jpg\.npy"),
+        (save_objects, r"f\.npz: names\.npy contains pickled Python objects, which could run code"),
+        (save_object_in_folder, r"f: x\.npy contains pickled Python objects, which could run code"),
+        (longer_vector, r"f/x\.npy: has a different number of values than gallery/b\.jpg\.npy"),
         (a_map, r"f/x\.npy: must be one vector of real numbers, not float64 \(2, 2\)"),
-        (empty_folder, r"f: no \.npy file in this folder; name them like their images"),
-        (pickle, r"f\.pkl: not a feature file by its name.*a pickle can run code"),
+        (empty_folder, r"f: this folder has no \.npy files; save one per image, named like the image"),
+        (pickle, r"f\.pkl: not a supported feature file.*a pickle can run code"),
         (pointer, r"f\.npz: a git-lfs pointer"),
-        (distances, r"f\.npz: holds distances; a row of a matrix needs features"),
+        (distances, r"f\.npz: contains distances, but a row of a matrix file requires features"),
         (fewer_names, r"f\.npz: features has 3 rows but names has 2 entries"),
         (parquet_without_a_name, r"f\.parquet: row 1: name is missing"),
         (parquet_without_features, r"f\.parquet: no column `features`, or f0, f1, \.\.\.; the file has: name, score"),
-        (parquet_of_numbers_as_names, r"f\.parquet: name must hold texts"),
+        (parquet_of_numbers_as_names, r"f\.parquet: name must contain texts"),
     ],
     ids=lambda given: getattr(given, "__name__", ""),
 )
@@ -186,5 +186,7 @@ def test_what_is_refused(tmp_path: Path, form: Any, sentence: str) -> None:
 def test_query_and_gallery_of_different_networks(tmp_path: Path) -> None:
     np.savez(tmp_path / "q.npz", features=VALUES, names=np.array(NAMES))
     np.savez(tmp_path / "g.npz", features=VALUES[:, :1], names=np.array(NAMES))
-    with pytest.raises(DataError, match=r"g\.npz: features of 1 numbers, and of 2 in .*q\.npz: query and gallery must"):
+    with pytest.raises(
+        DataError, match=r"g\.npz: features have 1 dimensions, but 2 in .*q\.npz; query and gallery must"
+    ):
         list(all_blocks({"query": tmp_path / "q.npz", "gallery": tmp_path / "g.npz"}))

@@ -69,12 +69,12 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert result["mAP"] == expected(found)
     assert result["num_queries"] == 12
     once, unnamed, elsewhere, trained = result["warnings"]
-    assert once == f"2 images left out (the same image again, with equal features): {names[3]}, {names[20]}"
-    assert unnamed == f"1 image left out (no pid and camera in the name): {more[0]}"
+    assert once == f"2 images skipped (repeated, with equal features): {names[3]}, {names[20]}"
+    assert unnamed == f"1 image skipped (no pid and camera in the name): {more[0]}"
     assert elsewhere.endswith(f": {more[1]}")
     assert trained.startswith("1 of the ")
     other = np.concatenate([features, features[:1] + 1])
-    with pytest.raises(DataError, match=r"m/query/.*jpg is in it twice, with different features \(rows 0 and 72\)"):
+    with pytest.raises(DataError, match=r"m/query/.*jpg twice, with different features \(rows 0 and 72\)"):
         scored(save(tmp_path / "a.npz", [*names, names[0]], other))
 
 
@@ -85,7 +85,7 @@ def test_labels_beside_the_names_are_said_to_be_unused(tmp_path: Path) -> None:
     result = scored(tmp_path / "a.npz")
     assert result["mAP"] == expected(found)
     (text,) = result["warnings"]
-    assert text.startswith("pids of the file is not used: labels come from the image names or the manifest; ")
+    assert text.startswith("pids of the file is ignored: labels come from the image names or the manifest; ")
 
 
 def test_cameras_that_are_numbered_from_0(tmp_path: Path) -> None:
@@ -100,20 +100,20 @@ def test_cameras_that_are_numbered_from_0(tmp_path: Path) -> None:
 
 def test_names_that_say_nothing(tmp_path: Path) -> None:
     message = (
-        r"a\.npz: no image of the query: names must read like query/0002_c1s1_000451_03\.jpg, .* a\.jpg, b\.jpg, .*"
+        r"a\.npz: contains no query images: names must look like query/0002_c1s1_000451_03\.jpg, .* a\.jpg, b\.jpg, .*"
         r"--manifest FILE\.csv"
     )
     with pytest.raises(DataError, match=message):
         scored(save(tmp_path / "a.npz", ["a.jpg", "b.jpg", "\x1b[2J.jpg"], np.ones((3, 2))))
     strange = ["query/0001_c1s1_0_0.jpg", "test/0001_c2s1_0_0.jpg"]  # the one that has no place is named
     with pytest.raises(
-        DataError, match=r"no image of the gallery: .*, and here are test/0001_c2s1_0_0\.jpg; for other"
+        DataError, match=r"contains no gallery images: .*, but are test/0001_c2s1_0_0\.jpg; label other"
     ):
         scored(save(tmp_path / "a.npz", strange, np.ones((2, 2))))
     with pytest.raises(DataError, match="features has 2 rows but names has 1 entries"):
         scored(save(tmp_path / "a.npz", ["a.jpg"], np.ones((2, 2))))
     np.savez(tmp_path / "b.npz", features=np.ones((2, 2)))
-    with pytest.raises(DataError, match=r"or the names of the images, see --manifest"):
+    with pytest.raises(DataError, match=r"or the image names, see --manifest"):
         scored(tmp_path / "b.npz")
 
 
@@ -153,8 +153,8 @@ def test_missing_and_surplus_images_are_named(tmp_path: Path) -> None:
     less = {name: value[:-2] if name.startswith("gallery") else value for name, value in found.items()}
     assert result["mAP"] == expected(less)
     missing, surplus = result["warnings"]
-    assert missing == f"2 images of {file} left out (no features): {names[-2]}, {names[-1]}"
-    assert surplus == f"1 image left out (not in {file}): o/other.png"
+    assert missing == f"2 images of {file} skipped (no features): {names[-2]}, {names[-1]}"
+    assert surplus == f"1 image skipped (not in {file}): o/other.png"
 
 
 def test_no_query_meets_its_own_picture(tmp_path: Path) -> None:
@@ -168,7 +168,8 @@ def test_no_query_meets_its_own_picture(tmp_path: Path) -> None:
         assert (result["mAP"], result["filtered"]["same_image"]) == (0.5, 1)  # c is nearer than b
         (said,) = result["warnings"]
         assert (
-            said == f"1 picture is in query and gallery of {tmp_path / 'm.csv'}; no query meets its own picture: a.png"
+            said == f"1 image is in both query and gallery of {tmp_path / 'm.csv'}; "
+            "no query is matched with its own image: a.png"
         )
 
 
@@ -176,7 +177,7 @@ def test_a_manifest_without_cameras(tmp_path: Path) -> None:
     found = arrays()
     file, names = manifest(tmp_path, found, camid=False)
     path = save(tmp_path / "a.npz", names, np.concatenate([found["query_features"], found["gallery_features"]]))
-    with pytest.raises(DataError, match=r"m\.csv: no row of query and gallery has a camera .*: --no-camera"):
+    with pytest.raises(DataError, match=r"m\.csv: no query or gallery row has a camera .*: --no-camera"):
         scored(path, manifest=file)
     reference = rank(*(found[name] for name in OURS), Rules(camera="none")).mAP
     assert scored(path, manifest=file, camera=False)["mAP"] == reference
@@ -188,18 +189,16 @@ def test_paths_that_fit_several_images_or_none(tmp_path: Path) -> None:
     features = np.concatenate([found["query_features"], found["gallery_features"]])
     twice = [*(f"a/{name}" for name in names), f"b/{names[0]}"]
     with pytest.raises(
-        DataError, match=r"q/img0\.png of .*m\.csv may be a/q/img0\.png or b/q/img0\.png; write more folders"
+        DataError, match=r"q/img0\.png of .*m\.csv matches both a/q/img0\.png and b/q/img0\.png; add more folders"
     ):
         scored(save(tmp_path / "a.npz", twice, np.concatenate([features, features[:1]])), manifest=file)
     exact = save(tmp_path / "a.npz", [*names, f"b/{names[0]}"], np.concatenate([features, features[1:2]]))
     assert scored(exact, manifest=file)["mAP"] == expected(found)
     other = save(tmp_path / "a.npz", [f"{name}.webp" for name in names], features)
-    with pytest.raises(DataError, match=r"no image of the query of .*m\.csv is in it; the manifest has q/img0\.png, "):
+    with pytest.raises(DataError, match=r"contains no query images of .*m\.csv; the manifest has q/img0\.png, "):
         scored(other, manifest=file)
     np.savez(tmp_path / "b.npz", **found)
-    with pytest.raises(
-        DataError, match=r"b\.npz: missing features .*; --manifest labels files of features and image names"
-    ):
+    with pytest.raises(DataError, match=r"b\.npz: missing features .*; --manifest requires features with image names"):
         scored(tmp_path / "b.npz", manifest=file)
     with pytest.raises(DataError, match=r"gone\.csv: no such file"):
         scored(exact, manifest=tmp_path / "gone.csv")
@@ -213,7 +212,7 @@ def test_paths_that_fit_several_images_or_none(tmp_path: Path) -> None:
             "path,person\na,1\n",
             r"m\.csv:1: missing pid, split; expected path,pid,split\[,camid\]; the file has: path, person",
         ),
-        ("path,pid,split\na.png,1,test\n", r"m\.csv:2: part 'test' is none of query, gallery, train"),
+        ("path,pid,split\na.png,1,test\n", r"m\.csv:2: unknown part 'test'; use query, gallery or train"),
         ("path,pid,split\na.png,1.0,query\n", r"m\.csv:2: pid '1\.0' is a decimal number"),
         ("path,pid,split\na.png,1\n", r"m\.csv:2: this line has 2 columns, the first has 3"),
         ("path,pid,split\n,1,query\n", r"m\.csv:2: the path is empty"),

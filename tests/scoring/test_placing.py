@@ -93,7 +93,9 @@ def test_a_file_for_each_part_tells_equal_file_names_apart(tmp_path: Path, parts
 
 
 def test_a_name_of_two_images_is_refused(tmp_path: Path, parts: dict[str, Split]) -> None:
-    with pytest.raises(DataError, match=r"f\.npz: a\.jpg may be query/a\.jpg or gallery/a\.jpg of market; name images"):
+    with pytest.raises(
+        DataError, match=r"f\.npz: a\.jpg matches both query/a\.jpg and gallery/a\.jpg of market; name images"
+    ):
         placed(parts, both=named(tmp_path, ["a.jpg", "b.jpg", "gallery/a.jpg", "c.jpg", "d.jpg"]))
 
 
@@ -102,7 +104,7 @@ def test_another_folder_is_another_image(tmp_path: Path, parts: dict[str, Split]
     file = named(tmp_path, [*PATHS, "train/c.jpg"], np.concatenate([VALUES, [[0, 0]]]))
     found = placed(parts, both=file)
     assert right(found)
-    assert found.notes == ("f.npz: left out, since market has no such test image: 1 image (train/c.jpg)",)
+    assert found.notes == ("f.npz: skipped, since market has no such test image: 1 image (train/c.jpg)",)
 
 
 def test_missing_images_are_counted_and_the_first_named(tmp_path: Path, parts: dict[str, Split]) -> None:
@@ -110,7 +112,7 @@ def test_missing_images_are_counted_and_the_first_named(tmp_path: Path, parts: d
         placed(parts, both=named(tmp_path, ["query/b.jpg", "e.jpg"], VALUES[:2]))
     assert str(caught.value) == (
         "f.npz: no features for 4 images (query/a.jpg, gallery/a.jpg, gallery/c.jpg, ...), of 5 images of market; "
-        "the file also has what market has not: 1 image (e.jpg)"
+        "the file also has images that market lacks: 1 image (e.jpg)"
     )
 
 
@@ -121,7 +123,7 @@ def test_missing_junk_is_called_so(tmp_path: Path, parts: dict[str, Split]) -> N
     with pytest.raises(DataError, match=r"1 image \(gallery/-1\.jpg\), of 6 images of market; 1 of them junk"):
         placed(parts, both=named(tmp_path, PATHS))
     with pytest.raises(
-        DataError, match=r"3 gallery features without names, and market has 4 .* \(1 of them junk, which"
+        DataError, match=r"3 gallery features without names, but market has 4 .* \(1 of them junk, which"
     ):
         placed(parts, both=scored(tmp_path))
 
@@ -130,12 +132,12 @@ def test_doubled_images_with_equal_features_are_noted(tmp_path: Path, parts: dic
     file = named(tmp_path, [*PATHS, "b.jpg", "query/b.jpg"], np.concatenate([VALUES, VALUES[[1, 1]]]))
     found = placed(parts, both=file)
     assert right(found)
-    assert found.notes == ("f.npz: more than once in it, with equal features: 2 images (query/b.jpg, query/b.jpg)",)
+    assert found.notes == ("f.npz: contained more than once, with equal features: 2 images (query/b.jpg, query/b.jpg)",)
 
 
 def test_doubled_images_with_different_features_are_refused(tmp_path: Path, parts: dict[str, Split]) -> None:
     file = named(tmp_path, [*PATHS, "b.jpg"], np.concatenate([VALUES, [[3, 5]]]))
-    with pytest.raises(DataError, match=r"query/b\.jpg is in it twice, with different features \(as query/b\.jpg and"):
+    with pytest.raises(DataError, match=r"query/b\.jpg twice, with different features \(as query/b\.jpg and"):
         placed(parts, both=file)
 
 
@@ -157,9 +159,7 @@ def scored(folder: Path, **changes: Any) -> Path:
 def test_labels_in_order(tmp_path: Path, parts: dict[str, Split]) -> None:
     found = placed(parts, both=scored(tmp_path))
     assert right(found)
-    assert found.notes == (
-        "s.npz: no names of images in it; its order is that of market, whose pids and camids are equal",
-    )
+    assert found.notes == ("s.npz: has no image names; its order is taken from market, whose pids and camids match",)
 
 
 def test_cameras_counted_from_one(tmp_path: Path, parts: dict[str, Split]) -> None:
@@ -171,15 +171,21 @@ def test_cameras_counted_from_one(tmp_path: Path, parts: dict[str, Split]) -> No
     [
         (
             {"gallery_pids": [1, 3, 2]},
-            r"s\.npz: pid 3 for gallery/c\.jpg, which has pid 2 in market \(2 images differ\): another order",
+            r"s\.npz: pid 3 for gallery/c\.jpg, which has pid 2 in market \(2 images differ\); the order or the",
         ),
-        ({"query_camids": [0, 1]}, r"s\.npz: camid 1 for query/b\.jpg, which has camid 0 in market: another order"),
+        (
+            {"query_camids": [0, 1]},
+            r"s\.npz: camid 1 for query/b\.jpg, which has camid 0 in market; the order or the images differ",
+        ),
         (
             {"query_features": VALUES[:1], "query_pids": [1], "query_camids": [0]},
-            r"s\.npz: 1 query features without names, and market has 2 query images; save the names",
+            r"s\.npz: 1 query features without names, but market has 2 query images; save the image names",
         ),
         ({"query_pids": ["x", "y"], "gallery_pids": ["x", "y", "z"]}, "its pids are texts"),
-        ({"query_camids": [-1, -1], "gallery_camids": [-1] * 3}, "with neither names of images nor pids and camids"),
+        (
+            {"query_camids": [-1, -1], "gallery_camids": [-1] * 3},
+            "have neither image names nor numeric pids and camids",
+        ),
     ],
     ids=["pid", "camid", "count", "texts", "no cameras"],
 )
@@ -190,7 +196,9 @@ def test_labels_that_differ(tmp_path: Path, parts: dict[str, Split], changes: An
 
 def test_labels_beside_names_must_be_right_too(tmp_path: Path, parts: dict[str, Split]) -> None:
     assert right(placed(parts, both=named(tmp_path, PATHS, pids=[1, 2, 1, 2, 3], camids=[0, 0, 1, 1, 1])))
-    with pytest.raises(DataError, match=r"pid 4 for gallery/d\.jpg, which has pid 3 in market: another order"):
+    with pytest.raises(
+        DataError, match=r"pid 4 for gallery/d\.jpg, which has pid 3 in market; the order or the images differ"
+    ):
         placed(parts, both=named(tmp_path, PATHS, pids=[1, 2, 1, 2, 4]))
 
 

@@ -128,18 +128,18 @@ def test_distances_instead_of_features(tmp_path: Path) -> None:
     result = run_json(path)
     assert result["mAP"] == rank_distances(distances, *labels(found)).mAP
     assert result["rules"]["distance"] == "given"
-    with pytest.raises(DataError, match=r"a\.npz: re-ranking needs features"):
+    with pytest.raises(DataError, match=r"a\.npz: re-ranking requires features"):
         score.run([path], rerank="zhong")
     both = save(tmp_path / "b.npz", found | {"distances": distances})
     with pytest.raises(
         DataError,
-        match=r"b\.npz: holds distances \(distances\) and features \(query_features, gallery_features\); "
-        "choose what is scored: --use features, or --use distances",
+        match=r"b\.npz: contains distances \(distances\) and features \(query_features, gallery_features\); "
+        "choose --use features or --use distances",
     ):
         score.run([both])
     assert run_json(both, use="distances")["mAP"] == result["mAP"]
     assert run_json(both, use="features")["mAP"] == expected(found).mAP
-    with pytest.raises(DataError, match=r"missing query_features .*; to score its distances leave --use away"):
+    with pytest.raises(DataError, match=r"missing query_features .*; to score its distances remove --use"):
         score.run([path], use="features")
 
 

@@ -68,7 +68,7 @@ def renamed(old: str, new: str) -> Any:
         (
             renamed("query_features", "zzz"),
             r"missing query_features \(or qf, query_f, query_feat, \.\.\.\); the file has: .*zzz; "
-            r"a matrix of distances \[queries, gallery\] may stand for features",
+            r"a distance matrix \[queries, gallery\] can replace features",
         ),
         (broken("gallery_features", put((3, 1), np.nan)), "gallery_features row 3 contains NaN or infinity"),
         (broken("query_features", put((2, 0), -np.inf)), "query_features row 2 contains NaN or infinity"),
@@ -78,7 +78,7 @@ def renamed(old: str, new: str) -> Any:
         (broken("query_features", lambda a: a[:, :, None]), "query_features must have two dimensions"),
         (
             broken("query_features", lambda a: a.astype(complex)),
-            "query_features must hold real numbers, not complex128",
+            "query_features must contain real numbers, not complex128",
         ),
         (broken("query_pids", lambda a: a + 500), "no query has a true match"),
         (broken("query_pids", lambda a: a + 0.5), r"query_pids\[0\] = \d+\.5 is not an integer"),
@@ -87,15 +87,15 @@ def renamed(old: str, new: str) -> Any:
             broken("gallery_pids", lambda a: put(5, 2**63)(a.clip(0).astype(np.uint64))),
             r"gallery_pids\[5\] = 92\d+ overflows",
         ),
-        (broken("gallery_pids", lambda a: put(5, 1e300)(a.astype(float))), r"gallery_pids\[5\] = 1e\+300 is beyond"),
+        (broken("gallery_pids", lambda a: put(5, 1e300)(a.astype(float))), r"gallery_pids\[5\] = 1e\+300 exceeds"),
         (
             broken("query_pids", lambda a: a.astype("M8[s]")),
-            "query_pids must hold whole numbers or texts, not datetime64",
+            "query_pids must contain whole numbers or texts, not datetime64",
         ),
-        (broken("query_features", lambda a: a.astype(str)), "query_features must hold real numbers, not <U"),
+        (broken("query_features", lambda a: a.astype(str)), "query_features must contain real numbers, not <U"),
         (
             broken("query_features", lambda a: np.resize(a.T, (16, 40))),
-            "query_features has 16 rows but query_pids has 40 entries; transpose it: one row an image",
+            "query_features has 16 rows but query_pids has 40 entries; transpose it: one row per image",
         ),
         (broken("query_pids", lambda a: a.reshape(2, 20)), r"query_pids must have one dimension, not shape \(2, 20\)"),
     ],
@@ -167,7 +167,7 @@ def test_distances_that_are_not_finite(tmp_path: Path, value: float) -> None:
     with pytest.raises(ReidbenchError, match=r"a\.npz: distances has shape \(40, 299\)"):
         score.run([save(tmp_path / "a.npz", found | {"distances": distances[:, 1:]})])
     with pytest.raises(
-        ReidbenchError, match=r"a\.npz: dist_mat has shape \(300, 40\) .*; transpose it: one row a query"
+        ReidbenchError, match=r"a\.npz: dist_mat has shape \(300, 40\) .*; transpose it: one row per query"
     ):
         score.run([save(tmp_path / "a.npz", found | {"dist_mat": distances.T})])
 
@@ -175,7 +175,9 @@ def test_distances_that_are_not_finite(tmp_path: Path, value: float) -> None:
 def test_python_objects_are_refused(tmp_path: Path) -> None:
     found = arrays()
     found["query_pids"] = found["query_pids"].astype(object)
-    with pytest.raises(DataError, match=r"a\.npz: query_pids\.npy holds pickled Python objects, which could run code"):
+    with pytest.raises(
+        DataError, match=r"a\.npz: query_pids\.npy contains pickled Python objects, which could run code"
+    ):
         score.run([save(tmp_path / "a.npz", found)])
 
 
@@ -220,7 +222,7 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").touch()
     with pytest.raises(
         ReidbenchError,
-        match=r"a\.pkl: not a feature file by its name; score reads \.npz, \.mat, \.pt, .*; a pickle can run code",
+        match=r"a\.pkl: not a supported feature file; score reads \.npz, \.mat, \.pt, .*; a pickle can run code",
     ):
         score.run([tmp_path / "a.pkl"])
     np.save(tmp_path / "a.npy", np.ones(3))

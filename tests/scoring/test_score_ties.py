@@ -111,7 +111,7 @@ def test_picture_numbers_of_any_shape_are_used(form: str, tmp_path: Path) -> Non
         write({"query_images": np.arange(5).astype(str), "gallery_images": np.arange(20).astype(str)})
         (report,) = score.score([file])
         assert "same_image" not in report.ranking.filtered
-        assert any(text.startswith("query_images is not used: it has <U") for text in report.warnings)
+        assert any(text.startswith("query_images is ignored: it has <U") for text in report.warnings)
 
 
 def test_quantised_features_are_scored_with_their_bounds(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_labels_that_are_texts(tmp_path: Path, form: Any, text: str) -> None:
     assert result["mAP"] == expected(found)
     assert result["filtered"]["junk"] == int((found["gallery_pids"] == -1).sum())
     (text_of_camera,) = result["warnings"]  # of one query that is invalid
-    assert text_of_camera.startswith("labels that are texts are numbered here: ")
+    assert text_of_camera.startswith("text labels are numbered: ")
 
 
 def test_queries_without_a_match_are_named_by_their_texts(tmp_path: Path) -> None:
@@ -112,11 +112,9 @@ def test_queries_without_a_match_are_named_by_their_texts(tmp_path: Path) -> Non
     number = people.index("zoe") + 1
     assert result["invalid_queries"]["first"][0].startswith(f"query 0 (pid {number}, ")
     (text,) = result["warnings"]
-    assert text.startswith(f"labels that are texts are numbered here: pid {number} is 'zoe'")
+    assert text.startswith(f"text labels are numbered: pid {number} is 'zoe'")
     found["query_pids"] = np.array(["zoe"] * 12)
-    with pytest.raises(
-        DataError, match=rf"no query has a true match.*labels that are texts are numbered here: pid {number} is"
-    ):
+    with pytest.raises(DataError, match=rf"no query has a true match.*text labels are numbered: pid {number} is"):
         scored(as_npz(tmp_path, found))
 
 
@@ -170,10 +168,13 @@ def test_one_array_for_queries_and_gallery(tmp_path: Path, marked: str, form: An
 def test_one_array_that_does_not_say_which_rows_are_queries(tmp_path: Path) -> None:
     whole = {"feats": np.ones((4, 2)), "pids": np.ones(4, int), "camids": np.arange(4)}
     for more, message in (
-        ({}, r"one array of all features needs pids, camids and num_query \(its first rows\) or part"),
+        (
+            {},
+            r"one array of all features requires pids, camids and num_query \(number of queries, the first rows\) or",
+        ),
         (
             {"num_query": 4},
-            r"num_query is 4; it must be a whole number from 1 to 3: how many of the first rows are queries",
+            r"num_query is 4; it must be a whole number from 1 to 3, the number of queries in the first rows",
         ),
         ({"num_query": 1.5}, r"num_query is 1\.5; it must be a whole number"),
         ({"num_query": np.nan}, "num_query is nan; it must be a whole number"),
@@ -227,7 +228,7 @@ def test_an_archive_with_two_arrays_of_one_name(tmp_path: Path) -> None:
     path = as_npz(tmp_path, arrays())
     with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings(action="ignore"):
         archive.writestr("query_pids.npy", archive.read("gallery_pids.npy"))
-    with pytest.raises(DataError, match=r"a\.npz: query_pids is in it twice; save it again with numpy\.savez"):
+    with pytest.raises(DataError, match=r"a\.npz: contains query_pids twice; save it again with numpy\.savez"):
         scored(path)
 
 
@@ -236,14 +237,14 @@ def test_two_names_for_one_thing(tmp_path: Path) -> None:
     same = {**found, "q_pids": found["query_pids"][None].astype(float)}
     assert scored(as_npz(tmp_path, same))["mAP"] == expected(found)
     with pytest.raises(
-        DataError, match=r"'query_pids' and 'q_pids' both mean query_pids and differ; remove or rename one"
+        DataError, match=r"'query_pids' and 'q_pids' both mean query_pids but differ; remove or rename one"
     ):
         scored(as_npz(tmp_path, {**found, "q_pids": found["query_pids"] + 1}))
 
 
 def test_similarities_by_name(tmp_path: Path) -> None:
     found = {name: value for name, value in arrays().items() if "features" not in name}
-    with pytest.raises(DataError, match=r"missing query_features .*negate 'sim_mat', for smaller is nearer"):
+    with pytest.raises(DataError, match=r"missing query_features .*negate 'sim_mat', since smaller is nearer"):
         scored(as_npz(tmp_path, {**found, "sim_mat": np.zeros((12, 60))}))
 
 
@@ -253,17 +254,17 @@ def test_training_persons_and_distractors_are_said(tmp_path: Path) -> None:
     assert result["mAP"] == expected(found)
     (text,) = result["warnings"]
     both = len({8, 9} & set(found["query_pids"].tolist()))
-    assert text.startswith(f"{both} of the {len(set(found['query_pids'].tolist()))} persons of the queries")
+    assert text.startswith(f"{both} of the {len(set(found['query_pids'].tolist()))} query persons have a pid")
     shifted = {**found, "query_pids": found["query_pids"] - 1, "gallery_pids": found["gallery_pids"] - 1}
     (text,) = scored(as_npz(tmp_path, shifted))["warnings"]
-    assert "pid 0, with which Market-1501 marks distractors" in text
+    assert "pid 0, which marks distractors in Market-1501" in text
 
 
 def test_partly_texts(tmp_path: Path) -> None:
     found = arrays()
     found["gallery_pids"] = np.array([f"{pid}" if pid < 8 else f"p{pid}" for pid in found["gallery_pids"]])
     text, _ = scored(as_npz(tmp_path, found))["warnings"]
-    assert text.startswith("the pids are partly numbers and partly texts, and are compared as texts")
+    assert text.startswith("the pids mix numbers and texts and are compared as texts")
 
 
 # ------------------------------------------------------------------------------------------------ refusals
@@ -277,7 +278,7 @@ def test_an_empty_file_is_called_empty(tmp_path: Path, suffix: str) -> None:
 
 
 def test_folders_that_hold_no_arrays(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no \.npy file in this folder; score reads folders of query_features\.npy"):
+    with pytest.raises(DataError, match=r"this folder has no \.npy files; score reads folders of query_features\.npy"):
         scored(tmp_path)
     as_npz(tmp_path, arrays())
     with pytest.raises(DataError, match=r"did you mean .*a\.npz\?"):
@@ -287,24 +288,27 @@ def test_folders_that_hold_no_arrays(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"query_pids\.npy cannot be read \(it is empty"):
         scored(path)
     np.save(path / "query_pids.npy", np.array(["a", None], dtype=object))
-    with pytest.raises(DataError, match=r"query_pids\.npy holds pickled Python objects, .*save numbers, or texts"):
+    with pytest.raises(DataError, match=r"query_pids\.npy contains pickled Python objects, .*save numbers, or texts"):
         scored(path)
 
 
 def test_one_array_alone(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(3))
-    with pytest.raises(DataError, match=r"a\.npy: not a feature file .* into one folder and name the folder"):
+    with pytest.raises(DataError, match=r"a\.npy: not a supported feature file.* in one folder and name the folder"):
         scored(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "holds a list, not a dictionary of tensors; save torch.save"),
+        ([1, 2], "contains a list, not a dictionary of tensors; save it with torch.save"),
         ({**arrays(), "query_pids": [torch.zeros(2), torch.zeros(3)]}, "query_pids is not a plain array .*torch.cat"),
         ({**arrays(), "query_pids": [[[1]]]}, "query_pids is not a plain array .*nested too deep"),
-        ({**arrays(), "query_pids": ["a", 1, None]}, "query_pids must hold whole numbers or texts, not Python objects"),
-        ({**arrays(), "query_pids": {"a": 1}}, "query_pids must hold whole numbers or texts"),
+        (
+            {**arrays(), "query_pids": ["a", 1, None]},
+            "query_pids must contain whole numbers or texts, not Python objects",
+        ),
+        ({**arrays(), "query_pids": {"a": 1}}, "query_pids must contain whole numbers or texts"),
     ],
     ids=range(5),
 )
@@ -317,15 +321,13 @@ def test_lists_that_claim_more_than_the_file(tmp_path: Path) -> None:
     """A pickle names one row, or one text, as often as it likes in two bytes each."""
     row, text = list(range(1000)), "x" * 5_000_000
     for claim in ([row] * 10_000, [torch.zeros(4000)] * 3000, [text] * 200_000):
-        with pytest.raises(
-            DataError, match=r"query_pids is not a plain array .*claims more numbers than the file holds"
-        ):
+        with pytest.raises(DataError, match=r"query_pids is not a plain array .*its declared size exceeds the file"):
             scored(as_pt(tmp_path, {**arrays(), "query_pids": claim}))
 
 
 def test_structs_of_matlab(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {**arrays(), "query_pids": {"x": 1}})
-    with pytest.raises(DataError, match="query_pids must hold real numbers or texts, not struct"):
+    with pytest.raises(DataError, match="query_pids must contain real numbers or texts, not struct"):
         scored(tmp_path / "a.mat")
 
 

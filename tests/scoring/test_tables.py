@@ -68,7 +68,7 @@ def test_texts_training_rows_and_no_cameras(tmp_path: Path, form: Any) -> None:
     assert result["mAP"] == pytest.approx(expected(found), abs=1e-12)
     people = set(found["query_pids"].tolist())
     assert 1 in people
-    assert result["warnings"][0].startswith(f"1 of the {len(people)} persons of the queries has a pid")
+    assert result["warnings"][0].startswith(f"1 of the {len(people)} query persons has a pid")
     del columns["camid"]
     path = form(tmp_path, columns)
     reference = rank(*(found[name] for name in OURS), Rules(camera="none")).mAP
@@ -90,7 +90,7 @@ def test_columns_without_numbers_in_their_names_are_named(tmp_path: Path, form: 
     result = scored(form(tmp_path, named))
     assert result["mAP"] == pytest.approx(expected(found), abs=1e-12)
     (text,) = result["warnings"]
-    assert text.startswith("3 columns are taken as the feature: red, green, blue; not ")
+    assert text.startswith("3 columns are used as the feature: red, green, blue; ignored: ")
     assert text.endswith("path")
 
 
@@ -124,18 +124,24 @@ def test_a_column_of_lists(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"features": [[1.0, 2.0]] * 71 + [[1.0]]}, "row 71: features has 1 numbers and row 0 2"),
+        ({"features": [[1.0, 2.0]] * 71 + [[1.0]]}, "row 71: features has 1 numbers but row 0 has 2;"),
         ({"features": [[1.0, None]] * 72}, "features has a missing number"),
         ({"features": [["a", "b"]] * 72}, "features has lists of string"),
         ({"features": [[1.0, float("nan")]] * 72}, "row 0: the feature has NaN or infinity"),
         ({"features": [*([[1.0, 2.0]] * 71), None]}, "row 71: features is missing"),
         ({"features": [[1.0, 2.0]] * 72, "pid": [1, None] * 36}, "row 1: pid is missing"),
         ({"features": [[1.0, 2.0]] * 72, "pid": [1.0, 1.5] * 36}, r"row 1: pid 1\.5 is not a whole number"),
-        ({"features": [[1.0, 2.0]] * 72, "pid": [True, False] * 36}, "pid must hold whole numbers or texts, not bool"),
-        ({"f0": ["1.5"] * 72}, "f0 must hold numbers, not string; save it as float"),
-        ({"f0": [1.5] * 72, "f1": [True] * 72}, "f1 must hold numbers, not bool"),
-        ({"features": [b"1234"] * 72}, "no columns of features; .*; features must be a list of numbers, or one column"),
-        ({"features": [[1.0, 2.0]] * 72, "part": ["test"] * 72}, "row 0: part 'test' is none of query, gallery, train"),
+        (
+            {"features": [[1.0, 2.0]] * 72, "pid": [True, False] * 36},
+            "pid must contain whole numbers or texts, not bool",
+        ),
+        ({"f0": ["1.5"] * 72}, "f0 must contain numbers, not string; save it as float"),
+        ({"f0": [1.5] * 72, "f1": [True] * 72}, "f1 must contain numbers, not bool"),
+        ({"features": [b"1234"] * 72}, "no feature columns; .*; features must be a list of numbers, or one column"),
+        (
+            {"features": [[1.0, 2.0]] * 72, "part": ["test"] * 72},
+            "row 0: unknown part 'test'; use query, gallery or train",
+        ),
     ],
     ids=range(12),
 )
@@ -148,40 +154,43 @@ def test_what_parquet_files_may_hold_instead(tmp_path: Path, change: dict[str, A
 def test_a_damaged_parquet_file(tmp_path: Path) -> None:
     path = as_parquet(tmp_path, table(arrays()))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"a\.parquet: not a whole parquet file \("):
+    with pytest.raises(DataError, match=r"a\.parquet: truncated or damaged parquet file \("):
         scored(path)
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(DataError, match=r"parquet needs the extra `data` .*: pip install 'reidbench\[data\]'"):
+    with pytest.raises(DataError, match=r"parquet requires the extra `data` .*: pip install 'reidbench\[data\]'"):
         scored(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("part,pid,camid,f0\nquery,1,0,\n", r"a\.csv:2: f0 is missing; every image needs its whole feature"),
+        ("part,pid,camid,f0\nquery,1,0,\n", r"a\.csv:2: f0 is missing; every image needs a complete feature"),
         ("part,pid,camid,f0\nquery,1,0,1\ngallery,1,1,nan\n", r"a\.csv:3: f0 is missing"),
         ("part,pid,camid,f0\nquery,1,0,1\ngallery,1,1,inf\n", r"a\.csv:3: f0 'inf' is not a finite decimal number"),
         ("part,pid,camid,f0\nquery,1,0,1_0\n", r"a\.csv:2: f0 '1_0' is not a finite decimal number"),
         ("part,pid,camid,f0\nquery,1,0,１\n", r"a\.csv:2: f0 '１' is not a finite decimal number"),
         ("part,pid,camid,f0\nquery,,0,1\n", r"a\.csv:2: pid '' is empty"),
         ("part,pid,camid,f0\nquery,1.0,0,1\n", r"a\.csv:2: pid '1\.0' is a decimal number"),
-        ("part,pid,camid,f0\nquery, 1,0,1\n", r"a\.csv:2: pid ' 1' begins or ends with a space"),
-        ("part,pid,camid,f0\ntest,1,0,1\n", r"a\.csv:2: part 'test' is none of query, gallery, train"),
+        ("part,pid,camid,f0\nquery, 1,0,1\n", r"a\.csv:2: pid ' 1' starts or ends with a space"),
+        ("part,pid,camid,f0\ntest,1,0,1\n", r"a\.csv:2: unknown part 'test'; use query, gallery or train"),
         ("part,pid,camid,f0\nquery,1,0\n", r"a\.csv:2: this line has 3 columns, the first has 4"),
-        ("part,pid,camid,f0,f2\nquery,1,0,1,1\n", r"a\.csv:1: the feature columns are not numbered one by one: .* 0"),
-        ("part,pid,camid,f0,feat1\nquery,1,0,1,1\n", r"a\.csv:1: features under several names"),
+        (
+            "part,pid,camid,f0,f2\nquery,1,0,1,1\n",
+            r"a\.csv:1: the feature columns are not numbered consecutively; see .* 0",
+        ),
+        ("part,pid,camid,f0,feat1\nquery,1,0,1,1\n", r"a\.csv:1: numbered feature columns with several names"),
         ("part,pid,camid,pids,f0\nquery,1,0,1,1\n", r"a\.csv:1: the columns 'pid' and 'pids' mean the same"),
-        ("part;pid;camid;f0\nquery;1;0;1\n", r"a\.csv:1: no comma but ';' between the columns; save it with commas"),
-        ("part;pid;camid;f0\nquery;1;0;1,5\n", r"a\.csv:1: no comma but ';' between the columns"),
+        ("part;pid;camid;f0\nquery;1;0;1\n", r"a\.csv:1: columns are separated by ';'; save the file with commas"),
+        ("part;pid;camid;f0\nquery;1;0;1,5\n", r"a\.csv:1: columns are separated by ';'"),
         ("a,b\nquery,1\n", r"a\.csv:1: no column part, pid or camid; .*: --no-camera"),
         ("part,pid,camid,f0\nquery,-1.0e+00,0,1\n", r"a\.csv:2: pid '-1\.0e\+00' is a decimal number"),
-        ("path,pid,split,camid\nx.jpg,1,query,0\n", r"a\.csv:1: no columns of features; .*: --manifest"),
-        ("part,pid,camid,f0\n", r"a\.csv: no row of query and gallery below the first line"),
-        ("part,pid,camid,f0\nquery,1,0,1\n", r"a\.csv: no image of the gallery in it"),
+        ("path,pid,split,camid\nx.jpg,1,query,0\n", r"a\.csv:1: no feature columns; .*, use --manifest"),
+        ("part,pid,camid,f0\n", r"a\.csv: no query and gallery rows below the header"),
+        ("part,pid,camid,f0\nquery,1,0,1\n", r"a\.csv: contains no gallery images"),
         ("a\0b\n\0", r"a\.csv:1: no column part|a\.csv: not a CSV"),
     ],
     ids=range(21),

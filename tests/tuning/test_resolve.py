@@ -185,7 +185,7 @@ def test_an_oracle_is_said_and_never_ranked(lab: Any) -> None:
     (protocol,) = {result.row.protocol for result in board.results if result.row.method == "m (tuned)"}
     assert "chosen on test labels" in protocol.split(", ")
     text = report.write(board, "md")
-    assert "Never ranked, since chosen on test labels: m (tuned)." in text
+    assert "Never ranked, because chosen on test labels: m (tuned)." in text
     line = next(line for line in text.splitlines() if line.startswith("| m (tuned)"))
     assert "**" not in line
 

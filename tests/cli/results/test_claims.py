@@ -96,8 +96,8 @@ def test_markdown_has_a_line_for_each_claim_and_the_rule(ran: Path) -> None:
     assert lines[3][9].endswith(". It is short.")
     assert lines[4][3:9] == ["–", "–", "–", "–", "–", "undecided"]
     assert "Not tested: bad on other: failed: " in lines[4][9]
-    assert "alpha is 0.1 for all 3 claims of the file together" in text
-    assert "By what is recorded, the claims and their rule are older than the results" in text
+    assert "alpha is 0.1 for all 3 claims of the file (Holm" in text
+    assert "According to the records, claims and rule predate the results" in text
 
 
 def test_json_has_what_the_results_give(ran: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_pack_from_elsewhere_claims_nothing_that_a_file_cannot(ran: Path) -> N
     ]  # fmt: skip
     for name, value in faults:
         changed = {**board, "claims": [{**board["claims"][0], name: value}, *board["claims"][1:]]}
-        with pytest.raises(ReidbenchError, match="not a recorded board"):
+        with pytest.raises(ReidbenchError, match="not a valid recorded board"):
             recorded_plan(changed)
-    with pytest.raises(ReidbenchError, match="claim_rule has numbers that no rule can have"):
+    with pytest.raises(ReidbenchError, match="claim_rule has values out of range"):
         recorded_plan({**board, "claim_rule": {"alpha": 2.0, "effect": 3.0}})
     older = {name: value for name, value in board.items() if name not in ("claims", "claim_rule")}
     assert recorded_plan(older).benchmark.claims == ()
@@ -148,12 +148,12 @@ def test_a_claim_that_was_written_after_its_results_is_named(ran: Path, tmp_path
     text = (ran / "m.yaml").read_text()
     (tmp_path / "m.yaml").write_text(text.replace("margin: 5", "margin: 6").replace("It is short.", "Another reason."))
     changed = printed(tmp_path / "m.yaml", "--store", ran / "store")
-    assert "Of 1 of 3 claims no run is recorded that began, with the claim and the rule as they are, before" in changed
+    assert "For 1 of 3 claims, no recorded run with the current claim and rule began before" in changed
     assert "(One epoch is nothing)" in changed
     (tmp_path / "m.yaml").write_text(text.replace("It is short.", "Another reason."))
-    assert "are older than the results" in printed(tmp_path / "m.yaml", "--store", ran / "store")
+    assert "claims and rule predate the results" in printed(tmp_path / "m.yaml", "--store", ran / "store")
     (tmp_path / "m.yaml").write_text(text.replace("alpha: 0.1", "alpha: 0.2"))
-    assert "Of 3 of 3 claims no run" in printed(tmp_path / "m.yaml", "--store", ran / "store")
+    assert "For 3 of 3 claims, no recorded run" in printed(tmp_path / "m.yaml", "--store", ran / "store")
 
 
 def test_a_later_run_does_not_make_claims_older(ran: Path, tmp_path: Path, registry: Registry) -> None:
@@ -163,14 +163,14 @@ def test_a_later_run_does_not_make_claims_older(ran: Path, tmp_path: Path, regis
     assert [bool(claim.since) for claim in dated(the_plan, store).benchmark.claims] == [True, False, True]
     store.save_board(record(the_plan), "2099-01-01T00:00:00Z")
     assert dated(the_plan, store).benchmark.claims[1].since == "2099-01-01T00:00:00Z"
-    assert "Of 1 of 3 claims no run" in printed(tmp_path / "m.yaml", "--store", tmp_path / "store")
+    assert "For 1 of 3 claims, no recorded run" in printed(tmp_path / "m.yaml", "--store", tmp_path / "store")
 
 
 def test_a_trusted_pack_brings_its_dates(ran: Path, tmp_path: Path) -> None:
     program("merge", ran / "p.zip", "--store", tmp_path / "trusted", "--trusted")
     program("merge", ran / "p.zip", "--store", tmp_path / "other")
-    assert "are older than the results" in printed(ran / "m.yaml", "--store", tmp_path / "trusted")
-    assert "Of 3 of 3 claims no run" in printed(ran / "m.yaml", "--store", tmp_path / "other")
+    assert "claims and rule predate the results" in printed(ran / "m.yaml", "--store", tmp_path / "trusted")
+    assert "For 3 of 3 claims, no recorded run" in printed(ran / "m.yaml", "--store", tmp_path / "other")
 
 
 def test_tasks_that_share_a_training_are_known_from_the_plan(ran: Path, registry: Registry) -> None:
@@ -201,7 +201,7 @@ def test_the_page_has_a_section(ran: Path) -> None:
         "alpha is 0.1 for",
     ):
         assert words in text
-    assert "are older than the results" in text
+    assert "claims and rule predate the results" in text
 
 
 def test_the_page_of_a_file_without_claims_has_none(ran: Path) -> None:
@@ -252,7 +252,7 @@ def test_documents_have_the_claims_of_packs(ran: Path, tmp_path: Path) -> None:
     assert first in whole
     assert whole.removeprefix("# Claims of Claimed\n\n").startswith(first)
     assert second.count(f"### Claims of Claimed\n\n{first}") == 2
-    assert whole.endswith(second[second.index("- Effects are in the unit") :])
+    assert whole.endswith(second[second.index("- Effects are in the printed unit") :])
 
 
 FAULTS = {
@@ -284,4 +284,4 @@ def test_claims_that_cannot_be_made_are_named_with_their_line(words: str, ran: P
 def test_before_anything_ran_all_is_undecided(ran: Path, tmp_path: Path) -> None:
     text = printed(ran / "m.yaml", "--store", tmp_path / "empty")
     assert "3 claims: 0 reproduced, 0 refuted, 3 undecided." in text
-    assert "older than the results" not in text
+    assert "predate the results" not in text

@@ -137,7 +137,7 @@ def test_a_store_beside_packs_alone_must_be_there(places: tuple[Path, Path, Path
 def test_a_folder_of_something_else_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
-    with pytest.raises(ReidbenchError, match="holds something, and no site"):
+    with pytest.raises(ReidbenchError, match="is not empty and not a site"):
         run("site", tmp_path / "gone.yaml", "-o", tmp_path / "mine")
     assert tree(tmp_path / "mine") == {"notes.txt": b"x"}
 

@@ -76,7 +76,7 @@ def test_a_matrix_file_is_read_from_its_store(matrix: Callable[..., Path], regis
 def test_nothing_measured_is_said(matrix: Callable[..., Path], tmp_path: Path) -> None:
     done = run("validity", GROUPS, matrix(), "--store", tmp_path / "store")
     assert done.exit_code == 0
-    assert done.stdout.count("Nothing is measured yet.") == 5
+    assert done.stdout.count("No results yet.") == 5
 
 
 def test_mistakes_are_one_sentence(matrix: Callable[..., Path], tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_the_chance_of_a_rank_by_enumeration() -> None:
 
 
 def test_seeds_are_drawn_too() -> None:
-    """A method that wins by one seed of two, by every query alike: another seed may well lose."""
+    """A method that wins with one seed of two, on every query equally: another seed may well lose."""
     a = np.stack([np.full(30, 1.0), np.full(30, -0.5)])
     b = np.zeros((2, 30))
     found = rank_intervals([[a, b]], samples=4000)
@@ -264,9 +264,9 @@ def test_over_queries_it_is_the_percentile_bootstrap_of_scipy() -> None:
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one network for all tasks", "a network a task"])
 def test_equal_methods_are_seldom_set_apart(shared: bool) -> None:
-    """Two methods whose networks differ by their three seeds alone: at most about 5 % of all boards set them apart.
+    """Two methods whose networks differ only by their three seeds: at most about 5 % of all boards find a difference.
 
-    Drawing seeds with replacement sets apart a third of them where networks are shared, and task by task even more.
+    Drawing seeds with replacement finds a difference in a third of them if networks are shared, per task even more.
     """
     rng, apart, covered, boards = np.random.default_rng(6), 0, 0, 200
     for _ in range(boards):

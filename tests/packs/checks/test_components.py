@@ -90,12 +90,12 @@ def test_all_texts_are_named(checked: Checked, registry: Registry) -> None:
     ("kind", "name", "change", "sentence"),
     [
         ("finetuner", "bot", other_version, "finetuner bot: version on the board differs from the plugin"),
-        ("finetuner", "bot", other_version, "bot on tiny by cosine [seed 0]: planned here with another key"),
+        ("finetuner", "bot", other_version, "bot on tiny by cosine [seed 0]: planned here with a different key"),
         ("evaluator", "cosine", other_metric, "evaluator cosine: metrics on the board differ from the plugin"),
         ("finetuner", "bot", other_number, "finetuner bot: published numbers on the board differ from the plugin"),
         ("finetuner", "bot", no_note, "finetuner bot: published numbers on the board differ from the plugin"),
         ("finetuner", "bot", other_requirement, "bot on tiny by cosine [seed 0]: "),
-        ("finetuner", "bot", other_words, "bot on tiny by cosine [seed 0]: planned here with another protocol"),
+        ("finetuner", "bot", other_words, "bot on tiny by cosine [seed 0]: planned here with a different protocol"),
     ],
 )
 def test_what_decides_is_a_mismatch(

@@ -32,7 +32,7 @@ tasks: {t: {source: d, target: d}}
 backbone: {use: resnet-tiny, width: 4}
 methods: {untrained: {finetune: none}, bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}
 """
-# Reads each file of a folder as a pack, allowed to write nothing, with little time and a gigabyte beside what the
+# Reads each file of a folder as a pack, allowed to write nothing, with little time and one gigabyte more than the
 # imports have taken, which is more where there are more cores.
 READS = """
 import resource, sys

@@ -67,9 +67,9 @@ def test_nothing_dropped_passes(leaky: tuple[Path, Path], registry: Registry, tm
 @pytest.mark.parametrize(
     ("kind", "field", "sentence"),
     [
-        ("embed", "protocol", "the pack leaves out the words: "),
-        ("embed", "notes", "the pack leaves out the note: trained on leaky"),
-        ("data", "notes", "the pack leaves out the note: "),
+        ("embed", "protocol", "the pack omits the words: "),
+        ("embed", "notes", "the pack omits the note: trained on leaky"),
+        ("data", "notes", "the pack omits the note: "),
     ],
 )
 def test_what_is_dropped_is_found(

@@ -81,9 +81,9 @@ def test_another_wording_of_a_reason_is_a_note(planned: Planned) -> None:
 
 def test_no_reason_is_a_mismatch(planned: Planned) -> None:
     (mismatch,) = planned(lambda row: row.update(reason="")).mismatches
-    assert mismatch.endswith("planned here with another reason")
+    assert mismatch.endswith("planned here with a different reason")
 
 
 def test_another_status_is_a_mismatch(planned: Planned) -> None:
     (mismatch,) = planned(lambda row: row.update(lacks="failed", reason="in other words")).mismatches
-    assert mismatch.endswith("planned here with another lacks")
+    assert mismatch.endswith("planned here with a different lacks")

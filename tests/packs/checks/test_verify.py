@@ -1,4 +1,4 @@
-"""A pack that lies is found out, and the rows that do not lie pass."""
+"""Forged packs are detected, and their unchanged rows pass."""
 
 from __future__ import annotations
 
@@ -166,18 +166,18 @@ FORGERIES = [
     (higher_rounded, "of its features is"),
     (better_queries, "does not follow from its features"),
     (swapped_features, "of its features is|does not follow"),
-    (doubled_seed, "one result stands for two seeds"),
+    (doubled_seed, "one result is used for two seeds"),
     (fewer_features, "the pack has features of"),
     (other_parents, "the manifest and the board differ in parents"),
-    (other_params, "its key is not that of its contents"),
+    (other_params, "its key does not match its contents"),
     (other_params_in_the_manifest, "the manifest and the board differ in params"),
-    (made_up_key, "its key is not that of its contents"),
-    (hidden_protocol, "planned here with another protocol"),
+    (made_up_key, "its key does not match its contents"),
+    (hidden_protocol, "planned here with a different protocol"),
     (another_method, "the matrix file does not plan this row"),
-    (another_text, "planned here with another key"),
+    (another_text, "planned here with a different key"),
     (lower_is_better, "cosine: metrics on the board differ from the plugin installed here"),
-    (other_counts, "the pack's counts are not those of its data"),
-    (stray_manifest, "which is no stage of its board"),
+    (other_counts, "the pack's counts do not match its data"),
+    (stray_manifest, "which is not a stage of its board"),
 ]
 
 
@@ -204,7 +204,7 @@ def test_own_words_count_for_nothing(checked: Checked) -> None:
         forging.edit_manifest(files, forging.key_of(files, "evaluate"), lambda one: one.update(checked="re-trained"))
 
     found = checked(change)
-    assert any("calls 1 of its results re-trained" in note for note in found.findings.notes)
+    assert any("labels 1 of its results re-trained" in note for note in found.findings.notes)
     assert found.counts == {"re-scored": 3}
 
 
@@ -283,5 +283,5 @@ def test_no_folder_is_read_because_a_pack_names_it(
         forging.edit_board(files, change)
 
     found = checked(names_it, roots={})
-    assert "not planned again: give the folder of tiny, as --root tiny=DIR" in found.findings.notes
+    assert "not planned again: name the folder of tiny with --root tiny=DIR" in found.findings.notes
     assert set(found.counts) == {"self-reported"}

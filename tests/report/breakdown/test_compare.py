@@ -70,7 +70,7 @@ def test_less_is_better() -> None:
     (one,) = tallies(board(ranks, "rank", "rank", declared), "old", "rank")
     assert (one.wins, one.ties, one.losses, one.difference) == (1, 1, 0, pytest.approx(1.0, abs=1e-3))
     text = report.write(board(ranks, "rank", "rank", declared), "md", "rank", ["old"])
-    assert "rounded to a 65,534th of what the rows span" in text
+    assert "rounded to 1/65,534 of the range of the rows" in text
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,14 @@ def test_other_queries_are_not_compared(change: Kept, reason: str) -> None:
 
 def test_what_nobody_declares_or_keeps_is_not_compared() -> None:
     (one,) = tallies(board(KEPT, declared={}), "old", "mAP")
-    assert one.reason == "its evaluator does not declare whether more is better"
+    assert one.reason == "its evaluator does not declare whether higher values are better"
     (one,) = tallies(board(KEPT, array="other"), "old", "mAP")
-    assert one.reason == "what its evaluator keeps of the queries does not give mAP"
+    assert one.reason == "the per-query results that its evaluator stores do not give mAP"
     text = report.write(board(KEPT, array="other"), "md", against=["old"])
-    assert "No queries to compare for new on t: what its evaluator keeps of the queries does not give mAP." in text
-    with pytest.raises(ReidbenchError, match="no method named 'nobody'"):
+    assert (
+        "No per-query comparison for new on t: the per-query results that its evaluator stores do not give mAP." in text
+    )
+    with pytest.raises(ReidbenchError, match="unknown method 'nobody'"):
         list(tallies(board(KEPT), "nobody", "mAP"))
 
 

@@ -51,7 +51,7 @@ def test_one_value_stands_for_every_seed_of_the_other() -> None:
     assert (back.seedless, back.better, back.difference.value) == (1, 0, pytest.approx(-0.1))
     text = report.write(found, "md", against=["fixed"])
     assert "| +10.0 [-14.8, +34.8] 2/3 |" in text
-    assert "stands for every seed of the other: the interval is over the other's seeds" in text
+    assert "has the same result for every seed of the other row: the interval is over the other's seeds" in text
 
 
 def test_a_seed_that_failed_is_no_missing_seed_of_the_other() -> None:
@@ -60,7 +60,7 @@ def test_a_seed_that_failed_is_no_missing_seed_of_the_other() -> None:
     text = report.write(found, "md", against=["fixed"])
     assert "| 55.0 ± 7.1 [-8.5, 118.5] (2/3 seeds) |" in text
     assert "| 50.0 (no seed) " in text
-    assert "Two seeds separate little" in text
+    assert "Intervals over two seeds are only a hint" in text
 
 
 def test_lower_is_better_and_a_metric_that_is_not_declared() -> None:
@@ -82,7 +82,7 @@ def test_two_values_without_seeds_are_compared_by_their_queries() -> None:
     text = report.write(found, "md", against=["b"])
     assert "| +10.0 [+0.0, +20.0] (no seed) |" in text
     assert "The interval is over queries (paired bootstrap)" in text
-    assert "seeds separate little" not in text
+    assert "Intervals over two seeds" not in text
 
 
 def test_lower_is_better_by_queries_too() -> None:
@@ -114,5 +114,5 @@ def test_without_queries_in_common_there_is_no_interval(second: dict[str, np.nda
 def test_what_failed_has_no_difference() -> None:
     failed = Result(Row("gone", "t", "cosine", None, None, "gone", protocol="x"), "failed", error="boom")
     text = report.write(board(*seedless("a", 0.6), failed), "md", against=["a", "gone"])
-    assert "No difference on t for gone: no seed gave mAP for both." in text
+    assert "No difference on t for gone: no seed has mAP for both." in text
     assert "No differences on t: gone has no mAP there." in text

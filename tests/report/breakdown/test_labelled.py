@@ -41,8 +41,8 @@ def test_draws_that_leave_queries_without_a_match_have_no_parts(tmp_path: Path) 
     write_labelled_line(tmp_path)
     rules = "{use: euclidean, shots: 1, repeats: 3}"
     found = down(run_line(tmp_path, rules, "near: {features: near.npz}", data=DATA), "camera", 0)
-    some = "5 of its queries have a true match in some of the drawn galleries only"
-    assert found.reason == f"{some}, so that their mean is not mAP"
+    some = "5 of its queries have a true match in only some of the drawn galleries"
+    assert found.reason == f"{some}, so their mean is not mAP"
 
 
 @pytest.mark.parametrize("metric", ["mAP", "cmc1"])
@@ -66,8 +66,8 @@ def test_images_that_are_no_queries_are_not_said_to_have_no_match(made: Made) ->
     assert plain.others == 0
     board = report.collect(*made)
     text = markdown(board, [pooled], "camera", "mAP")
-    assert "1 of 5 queries count in no mean: they have no true match" in text
-    assert "1 of 6 query images are no queries of their own: the rules pool them, or leave their cameras out" in text
+    assert "1 of 5 queries are ignored: they have no true match" in text
+    assert "1 of 6 query images are not separate queries: the rules pool them or exclude their cameras" in text
     assert raw(pooled, "camera")["others"] == 1
     assert "others" not in raw(plain, "camera")
 
@@ -75,11 +75,11 @@ def test_images_that_are_no_queries_are_not_said_to_have_no_match(made: Made) ->
 @pytest.mark.parametrize(
     ("judge", "reason"),
     [
-        (CLOTHES, "true matches by camera are not known under its rules (exclude)"),
-        (MODALITY, "true matches by camera are not known under its rules (cross)"),
-        (CAMERAS, "true matches by camera are not known under its rules (query_cameras, gallery_cameras)"),
-        (POOLED, "its rules (pool) do not rank the gallery's images one by one for each query image"),
-        (DRAWN, "its rules (shots) do not rank the gallery's images one by one for each query image"),
+        (CLOTHES, "true matches by camera are not defined under its rules (exclude)"),
+        (MODALITY, "true matches by camera are not defined under its rules (cross)"),
+        (CAMERAS, "true matches by camera are not defined under its rules (query_cameras, gallery_cameras)"),
+        (POOLED, "its rules (pool) do not rank single gallery images for each query image"),
+        (DRAWN, "its rules (shots) do not rank single gallery images for each query image"),
         (IDENTITIES, ""),
     ],
 )
@@ -124,4 +124,4 @@ def test_ranked_lists_have_what_a_query_meets(
 def test_no_ranked_lists_of_tracklets_and_drawn_galleries(judge: int, made: Made) -> None:
     found = lists(made, judge).list(2)
     assert found.best == ()
-    assert "do not rank the gallery's images one by one" in found.note
+    assert "do not rank single gallery images" in found.note

@@ -69,10 +69,10 @@ def test_persons_by_hand(made: Made) -> None:
 def test_pairs_by_hand(made: Made) -> None:
     """With two cameras and the camera rule a query has one other camera; without the rule its own one too.
 
-    Query (1, 0): of its own camera row 3, behind 1 and 2, of which 1 is its person's: place 2. AP 1/2. Query (2, 0), at
-    the other end: of its own camera rows 7 and 2; 6, 4, 3 and 1 are others. AP (1 + 2/6) / 2 without 5, which is 2/6
-    with its place 5 of 7, 6, 4, 3, 2: (1 + 2/5) / 2. Queries (1, 1) and (2, 1): rows 6 and 1 at places 2 and 6 of 7, 6,
-    5, 4, 2, 1: 5/12. Row 5 at place 4 of 1, 3, 4, 5: 1/4.
+    Query (1, 0): from the same camera, row 3, behind 1 and 2, of which 1 is its person's: place 2. AP 1/2. Query (2,
+    0), at the other end: from the same camera, rows 7 and 2; 6, 4, 3 and 1 are others. AP (1 + 2/6) / 2 without 5,
+    which is 2/6 with its place 5 of 7, 6, 4, 3, 2: (1 + 2/5) / 2. Queries (1, 1) and (2, 1): rows 6 and 1 at places 2
+    and 6 of 7, 6, 5, 4, 2, 1: 5/12. Row 5 at place 4 of 1, 3, 4, 5: 1/4.
     """
     found = down(made, "camera-pair")
     assert values(found) == {(0, 1): (0.6, 2), (1, 0): (1 / 3, 2)}
@@ -115,7 +115,7 @@ def test_an_ensemble_is_ranked_as_it_was_scored(made: Made) -> None:
     assert mean == pytest.approx(board.summarised("both", "t", board.evaluators[DROP])["mAP"].mean)
 
 
-@pytest.mark.parametrize(("judge", "reason"), [(RERANKED, "distances of its own"), (EXPANDED, "changes the ranking")])
+@pytest.mark.parametrize(("judge", "reason"), [(RERANKED, "other distances"), (EXPANDED, "changes the ranking")])
 def test_pairs_of_what_ranks_otherwise_are_not_made_up(made: Made, judge: int, reason: str) -> None:
     assert reason in down(made, "camera-pair", judge=judge).reason
     assert down(made, "camera", judge=judge).reason == ""
@@ -128,9 +128,9 @@ def test_what_cannot_be_broken_down_says_why(made: Made) -> None:
     assert "does not declare" in Breaking(undeclared, evidence, "mAP").down(cell, "persons").reason
     assert Breaking(undeclared, evidence, "mAP").down(cell, "camera").reason == ""
     unkept = dataclasses.replace(board, queries=lambda key: {})
-    assert Breaking(unkept, evidence, "mAP").down(cell, "camera").reason == "no results of its queries are kept"
+    assert Breaking(unkept, evidence, "mAP").down(cell, "camera").reason == "its evaluator stores no per-query results"
     other = dataclasses.replace(board, queries=lambda key: {"ap": np.array([0.1, 0.2])})
-    assert "does not give mAP" in Breaking(other, evidence, "mAP").down(cell, "camera").reason
+    assert "do not give mAP" in Breaking(other, evidence, "mAP").down(cell, "camera").reason
     assert "gives no other" in Breaking(board, evidence, "other").down(cell, "camera").reason
     assert "more work" in down(made, "camera-pair", budget=Budget(79)).reason  # 5 queries, 8 gallery rows of 2 values
     assert down(made, "camera-pair", budget=Budget(80)).reason == ""
@@ -193,7 +193,7 @@ def test_what_was_cleaned_away(made: Made, tmp_path: Path) -> None:
         for key in [key for key, stage in plan.stages.items() if stage.kind == kind]:
             shutil.rmtree(store.path(key))
         cameras, pairs = (down((plan, store), wanted) for wanted in ("camera", "camera-pair"))
-        assert pairs.reason == "what it was ranked from is no longer in the store"
+        assert pairs.reason == "its features or labels are no longer in the store"
         assert (cameras.reason == "") == (kind == "embed")
 
 
@@ -213,7 +213,7 @@ def test_a_record_says_that_it_may_be_of_a_pack(made: Made, tmp_path: Path) -> N
             shutil.rmtree(store.path(key))
             assert store.keep_record(key, text)
     for kind in ("camera", "persons", "camera-pair"):
-        assert "came in a pack, which has no labels" in down((plan, store), kind).reason
+        assert "come from a pack, which has no labels" in down((plan, store), kind).reason
 
 
 def test_an_unknown_kind_is_refused(made: Made) -> None:

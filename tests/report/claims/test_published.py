@@ -1,4 +1,4 @@
-"""Published numbers: beside which measured rows the page sets them, and what it says of them."""
+"""Published numbers: the rows that the page compares with them, and its sentences."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def cell(made: Any, method: str, task: str, evaluator: str = PLAIN) -> Provenanc
 
 
 def beside(made: Any, method: str, task: str, evaluator: str = PLAIN) -> list[str]:
-    """The published numbers beside a cell, in %."""
+    """The published numbers of a cell, in %."""
     return [number for found in cell(made, method, task, evaluator).compared for number in found.published.values()]
 
 
@@ -176,14 +176,14 @@ def test_another_rule_is_a_warning(board: Any) -> None:
     for evaluator, warning in (
         (TRAPEZOID, "other AP rule: published step, measured here trapezoid"),
         ("k-reciprocal", "other ranking rule: measured here with re-ranked (zhong)"),
-        ("silent", "AP rule unknown: silent does not say under which rule it measured"),
+        ("silent", "AP rule unknown: silent does not declare its rule"),
     ):
         assert set(warnings(board, "bot", evaluator)) == {(warning,), (warning, reranked)}
     assert set(warnings(board, "bot", PLAIN)) == {(), (reranked,)}
     assert warnings(board, "evil", PLAIN) == [
         ("other AP rule: published trapezoid, measured here step", f"the published row: {EVIL}"),
         (),  # no average precision
-        ("AP rule unknown: none is stated for the published mAP, measured here is step",),
+        ("AP rule unknown: not stated for the published mAP, measured here with step",),
         ("other ranking rule: published with queries of camera 0, measured here without",),
     ]
     assert warnings(board, "evil", "k-reciprocal")[-1] == (
@@ -196,7 +196,7 @@ def test_how_the_measured_row_was_made(board: Any) -> None:
     assert said[:3] == (
         "resnet-tiny, images 32x16, 1 thread, precision 32-true",
         "steps before bot: none, so no pre-trained weights",
-        "parameters not at their defaults: epochs=1",
+        "parameters with non-default values: epochs=1",
     )
     unchecked = cell(board, "bot", "real").circumstances
     assert any('check="off"' in sentence for sentence in unchecked)
@@ -223,7 +223,7 @@ def test_a_copy_that_is_not_the_published_set_says_so(tmp_path: Path, monkeypatc
     registry = plugins.load()
     the_plan = plan.expand(reader.read(tmp_path / "matrix.yaml", registry))
     text = render(found, the_plan, Store(tmp_path / "store"), Options(ranked=0))
-    made = text[text.index("How the measured row was made") :]
+    made = text[text.index("The measured row was trained as follows") :]
     assert "train images 16" in made
     difference = "not the published market1501: train: 16 images, published: 12936"
     assert f'<strong class="warning">data mine: {difference}: 12920 missing</strong>' in made
@@ -242,4 +242,4 @@ def test_the_page_prints_the_rule_and_escapes(board: Any) -> None:
     assert "&lt;img src=x onerror=alert(1)&gt; {{ 7*7 }}" in details["evil on real"]
     assert "94.5" not in details["bot adapted on real"]
     assert "94.5" not in details["bot on rendered"]
-    assert "reidbench show finetuner bot --published</code> prints" in details["bot on rendered"]
+    assert "reidbench show finetuner bot --published</code> lists" in details["bot on rendered"]

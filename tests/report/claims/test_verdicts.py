@@ -38,7 +38,7 @@ def board(values: Values, *more: Result, declared: Declared | None = None) -> Le
 
 
 def own(result: Result) -> frozenset[str]:
-    """Each result has a training of its own."""
+    """Each result has a separate training."""
     return frozenset({result.row.key or ""})
 
 
@@ -86,14 +86,14 @@ def test_a_better_row_is_a_paired_t_test() -> None:
 CASES = {
     "reversed": (
         two(-4, -5, -6, -7, -8), {}, "refuted",
-        "A difference of 3 points or more is excluded; the whole interval is below 0, where b is better.",
+        "A difference of 3 points or more is excluded; the whole interval is below 0: b is better.",
     ),
     "too small": (
         two(0.4, -0.3, 0.2, -0.4, 0.1), {}, "refuted", "A difference of 3 points or more is excluded.",
     ),
     "small but there": (
         two(0.8, 0.9, 1.0, 1.1, 1.2), {}, "reproduced",
-        "The difference is above 0, and its interval below 3 points: it is smaller than what counts.",
+        "The difference is above 0, and its interval below 3 points: smaller than the least effect that counts.",
     ),
     "not above the margin": (
         two(4, 5, 6, 7, 8), {"margin": 9.0}, "refuted", "A difference of 9 points or more is excluded.",
@@ -101,11 +101,11 @@ CASES = {
     "above the margin": (two(4, 5, 6, 7, 8), {"margin": 2.0}, "reproduced", "The difference is above 2 points."),
     "spread": (
         two(-4, 9, 0, 8, -2), {}, "undecided",
-        "The difference is shown neither to be above 0 nor to be below 3 points.",
+        "The difference is neither significantly above 0 nor significantly below 3 points.",
     ),
     "of a paper": (
         two(0.4, -0.3, 0.2, -0.4, 0.1), {"effect": 0.2}, "undecided",
-        "The difference is shown neither to be above 0 nor to be below 0.2 points.",
+        "The difference is neither significantly above 0 nor significantly below 0.2 points.",
     ),
 }  # fmt: skip
 
@@ -153,7 +153,7 @@ def test_holm_is_over_all_claims_of_the_file() -> None:
     assert [one.verdict for one in three] == ["undecided"] * 3  # what could not be tested counts as one of them
     assert math.isnan(three[2].p_holm)
     found = judge(values, *(one.claim for one in three))
-    assert "(as the only claim of the file it would be reproduced)" in why(board(values), found, found.judged[0])
+    assert "(it would be reproduced as the only claim of the file)" in why(board(values), found, found.judged[0])
 
 
 def test_tasks_vary_independently_unless_they_share_a_training() -> None:
@@ -196,11 +196,11 @@ def test_each_task_is_shown_and_another_sign_is_named() -> None:
     found = judge(values, given)
     (line,) = lines(board(values), found)
     assert (line[1], line[3]) == ("a > b; mAP on all tasks", "+3.0 (x +8.0, y -2.0)")
-    assert "The sign is another on y (-2.0)." in line[9]
+    assert "The sign is opposite on y (-2.0)." in line[9]
 
 
 def test_pre_trainings_are_crossed_with_seeds() -> None:
-    """Differences by pre-training 2, 4 and 6, by seed -1, 0 and 1 beside it: variance 4 / 3 and 1 / 3."""
+    """Differences by pre-training 2, 4 and 6, by seed -1, 0 and 1 added: variance 4 / 3 and 1 / 3."""
     rows = [result("a", "x", seed, 20 + 2 * p + seed, p) for p in (1, 2, 3) for seed in (-1 + 1, 1, 2)]
     rows += [result("b", "x", seed, 20) for seed in (0, 1, 2)]
     found = verdicts(board({}, *rows), [claim("better", "a", "b")], RULE, own)
@@ -211,7 +211,7 @@ def test_pre_trainings_are_crossed_with_seeds() -> None:
     assert line[5] == "3 x 3 pre-trainings"
     one = [row for row in rows if row.row.pretrain_seed in (1, None)]
     few = verdicts(board({}, *one), [claim("better", "a", "b")], RULE, own)
-    assert "One pre-training stands behind it: nothing is known of others." in lines(board({}, *one), few)[0][9]
+    assert "There is only one pre-training: the spread over others is unknown." in lines(board({}, *one), few)[0][9]
 
 
 # ---------------------------------------------------------------------- equal rows, orders
@@ -229,8 +229,8 @@ def test_equal_rows_are_two_one_sided_tests_of_every_two() -> None:
     assert text == "The difference of a and c is above 2 points."
     wide = near | {"c": {"x": [20.0, 27.0, 17.0]}}
     said = sentence(wide, claim("equal", "a", "b", "c", margin=2.0))
-    assert said.startswith("Neither are all differences shown to be below 2 points, nor is one shown to be above it.")
-    assert "The power to show rows that are equal as equal is 0.00; 0.8 takes " in said
+    assert said.startswith("Not all differences are significantly below 2 points, and none is significantly above it.")
+    assert "The power to show that equal rows are equal is 0.00; 0.8 requires " in said
 
 
 def test_an_order_holds_where_each_step_does() -> None:
@@ -241,7 +241,7 @@ def test_an_order_holds_where_each_step_does() -> None:
     assert sentence(values, one.claim) == "Each row is better than the next: the differences are above 0."
     turned = judge(values, claim("order", "b", "a", "c")).judged[0]
     assert (turned.verdict, turned.shown.first) == ("refuted", "b")
-    assert sentence(values, turned.claim).startswith("It is the other way: a is better than b.")
+    assert sentence(values, turned.claim).startswith("The order is reversed: a is better than b.")
     close = values | {"b": {"x": [20.4, 20.9, 22.2]}}  # a step that is small refutes no order
     undecided = judge(close, claim("order", "a", "b", "c")).judged[0]
     assert (undecided.verdict, undecided.shown.first) == ("undecided", "b")
@@ -271,15 +271,15 @@ def test_a_missing_result_leaves_a_claim_undecided_with_the_reason() -> None:
 
 def test_what_gives_nothing_to_test_is_said() -> None:
     assert sentence(two(5), claim("better", "a", "b")) == (
-        "Not tested: a claim needs at least 2 seeds, and there is 1 on x."
+        "Not tested: a claim requires at least 2 seeds, and there is 1 on x."
     )
     assert sentence(two(5, 6), claim("better", "a", "c")) == "Not tested: c on x is not among these results."
     fixed = board({}, result("a", "x", None, 30), result("b", "x", None, 20))
     found = verdicts(fixed, [claim("better", "a", "b")], RULE, own)
-    assert "neither row depends on a seed, so that nothing is known of chance" in why(fixed, found, found.judged[0])
+    assert "neither row depends on a seed, so the spread is unknown" in why(fixed, found, found.judged[0])
     unpaired = board({"a": {"x": [30.0, 31.0]}}, result("b", "x", 1, 20), result("b", "x", 2, 20))
     found = verdicts(unpaired, [claim("better", "a", "b")], RULE, own)
-    assert "a and b on x have no results of the same seeds: seed 0, seed 2" in why(unpaired, found, found.judged[0])
+    assert "a and b on x lack results for the same seeds: seed 0, seed 2" in why(unpaired, found, found.judged[0])
 
 
 def test_rows_that_are_one_result_are_not_compared() -> None:
@@ -289,14 +289,14 @@ def test_rows_that_are_one_result_are_not_compared() -> None:
     for given in (claim("better", "a", "b"), claim("equal", "a", "b", margin=1.0)):
         found = verdicts(board({}, *rows), [given], RULE, own)
         assert found.judged[0].verdict == "undecided"
-        assert "a and b are one and the same result: nothing is compared" in found.judged[0].missing
+        assert "a and b have identical results: there is nothing to compare" in found.judged[0].missing
 
 
 def test_equal_differences_in_all_seeds_decide_by_themselves() -> None:
     same = {"a": {"x": [25.0, 26, 27]}, "b": {"x": [20.0, 21, 22]}}
     one = judge(same, claim("better", "a", "b")).judged[0]
     assert (one.verdict, one.p, one.seeds_to_see) == ("reproduced", 0, 2)
-    assert "All seeds have the same difference, so that there is no spread." in sentence(same, one.claim)
+    assert "All seeds have the same difference, so there is no spread." in sentence(same, one.claim)
     nothing = {"a": {"x": [20.0, 21, 22]}, "b": {"x": [20.0, 21, 22]}}
     assert judge(nothing, claim("better", "a", "b")).judged[0].verdict == "refuted"
     assert judge(nothing, claim("equal", "a", "b", margin=1.0)).judged[0].verdict == "reproduced"
@@ -336,11 +336,11 @@ def test_an_order_needs_the_seeds_of_its_hardest_step_or_of_one_that_is_reversed
 def test_the_rule_is_said_with_its_numbers() -> None:
     found = judge(two(1, 2), claim("better", "a", "b"), claim("equal", "a", "b", margin=1.0), alpha=0.025)
     said = list(rule(found))
-    assert "alpha is 0.025 for all 2 claims of the file together" in said[0]
+    assert "alpha is 0.025 for all 2 claims of the file (Holm" in said[0]
     assert "the least effect that counts is 3 points." in said[0]
-    assert "the ends of the 95 % intervals are these tests" in said[1]
+    assert "the ends of the 95 % intervals correspond to these tests" in said[1]
     own_effects = judge(two(1, 2), claim("better", "a", "b", effect=1.5), claim("better", "b", "a"))
-    assert "(claims may have their own: here 1.5 points, 3 points)" in next(rule(own_effects))
+    assert "(claims may set another one: here 1.5 points, 3 points)" in next(rule(own_effects))
 
 
 def test_what_sets_rows_apart_is_said() -> None:
@@ -350,7 +350,7 @@ def test_what_sets_rows_apart_is_said() -> None:
         for s in (0, 1)
     ]
     found = verdicts(board({}, *rows), [claim("better", "a", "b")], RULE, own)
-    assert "Not all rows have what a has: truth." in why(board({}, *rows), found, found.judged[0])
+    assert "Only some rows share these protocol words of a: truth." in why(board({}, *rows), found, found.judged[0])
 
 
 def test_what_the_author_says_comes_last() -> None:

@@ -47,8 +47,8 @@ def test_cameras_in_one_table_for_a_task() -> None:
     assert cells[0] == ["method", "all", "camera 0", "camera 3", "unknown camera"]
     assert cells[2] == ["a (1/2 results)", "50.0 (4)", "60.0 (2)", "-", "25.0 (1)"]
     assert cells[3] == ["b", "50.0 (4)", "12.3 (2)", "-", "-"]
-    assert "mAP in % by the camera of the query" in text
-    assert text.count("t: 2 of 6 queries count in no mean: they have no true match") == 1
+    assert "mAP in % by query camera" in text
+    assert text.count("t: 2 of 6 queries are ignored: they have no true match") == 1
     assert "- c on t: failed: boom" in text
 
 
@@ -68,11 +68,11 @@ def test_persons_with_their_share_of_the_error() -> None:
     found = [cameras("a", Part((7,), 0.1, 2, 0.6), Part((0,), 0.5, 1, 0.15))]
     found = [Breakdown(**{**vars(found[0]), "parts_in_all": 4})]
     text = formats.markdown(board("a"), found, "persons", "mAP")
-    assert "These 2 of 4 persons have 3 of 4 queries and 75.0 % of the error: of what mAP lacks" in text
+    assert "These 2 of 4 persons have 3 of 4 queries and 75.0 % of the error (the gap between mAP" in text
     assert "0 (distractor)" in text
     open_end = [cameras("a", Part((7,), 0.1, 2))]
     text = formats.markdown(board("a"), open_end, "persons", "mAP")
-    assert "of the error: of what" not in text
+    assert "of the error (the gap" not in text
 
 
 def test_csv_and_json_have_the_same_values() -> None:

@@ -77,7 +77,7 @@ def test_costs_are_all_training_behind_a_row(made: tuple[Plan, Store]) -> None:
     board = report.collect(the_plan, store)
     found = {cost.method: cost for cost in costs(board, Evidence(the_plan, store), "tiny", "cosine", "mAP")}
     assert set(found) == {"a $b$ <i>", "_hidden"}
-    assert found["_hidden"].amount == pytest.approx((10 + 30) / 2)  # evaluation is no training
+    assert found["_hidden"].amount == pytest.approx((10 + 30) / 2)  # evaluation is not training
     assert found["_hidden"].summary.mean == pytest.approx(0.3)
 
 

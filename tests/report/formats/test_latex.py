@@ -67,7 +67,7 @@ def test_a_row_without_a_seed_says_so() -> None:
     text = report.write(board(*LEADING, fixed), "latex")
     said = r"{\footnotesize (no seed)}"
     assert lines_of(text)["fixed"] == rf"fixed & 12.5 {said} & 50.0 {said} \\"
-    assert "their one result (n = 1) is that of every seed" in text
+    assert "they have one result (n = 1) and no interval over seeds" in text
     assert "(no seed)" not in report.write(board(*LEADING), "latex")
 
 
@@ -121,7 +121,7 @@ def test_what_the_table_leaves_out_is_named() -> None:
     assert "% protocol of leading: source labels, AP step\n" in text
     assert "% protocol of peeking_1: target images, transductive, AP step\n" in text
     assert "% without a number: behind on t (seed 3): failed: bot: boom  [31m %\n" in text
-    assert r"Ranked only with their like: peeking\_1 (transductive)." in text
+    assert r"Ranked only with rows of the same kind: peeking\_1 (transductive)." in text
     assert "Ranked only" not in report.write(board(*LEADING, *BEHIND), "latex")
     assert "Ranked only" not in report.write(board(*peeking), "latex")  # nothing that they could be ranked with
 
@@ -130,8 +130,8 @@ def test_the_caption_claims_no_bold_and_no_interval_that_is_not_there() -> None:
     one = [row for row in (*LEADING, *BEHIND) if row.row.seed == 0]
     text = report.write(board(*one), "latex")
     assert "Nothing is bold: one seed does not separate methods." in text
-    assert "best are tied" not in text
+    assert "best methods are tied" not in text
     full = [*rows_of("full", [1.0, 1.0, 0.9]), *BEHIND]
     cut = Leaderboard("Title", tuple(full), tuple(summarise(full, {"cosine": USUAL})))
-    assert "cut at the ends" in report.write(cut, "md")
-    assert "cut at the ends" not in report.write(cut, "latex")
+    assert "clipped to the metric" in report.write(cut, "md")
+    assert "clipped to the metric" not in report.write(cut, "latex")

@@ -1,4 +1,4 @@
-"""Published rows of a file stand in a block of their own in every format but CSV, and change nothing of the table."""
+"""Published rows of a file have a separate block in every format but CSV, and do not change the table."""
 
 from __future__ import annotations
 

@@ -85,10 +85,10 @@ def test_markdown_has_the_numbers_and_says_what_they_are() -> None:
     assert cells(text, "near") == ["near", "2.00", "[1.00, 2.00]", "50.0", "2", "a", "2 (50.3)", "2 (60.3)"]
     assert cells(text, "far") == ["far", "3.00", "[3.00, 3.00]", "0.0", "0", "", "3 (11.0)", "3 (21.0)"]
     assert "### mAP in %, by cosine" in text
-    assert "Compared: 3 methods on the 2 tasks on which each of them has all of its results." in text
-    assert "about other queries and other seeds, not about other tasks" in text
-    assert "Methods with a letter in common are not set apart" in text
-    assert "No critical difference: a test of ranks needs 5 tasks at least, and here are 2." in text
+    assert "Compared: 3 methods on the 2 tasks for which all of them have complete results." in text
+    assert "cover other queries and seeds, not other tasks" in text
+    assert "Methods that share a letter do not differ significantly" in text
+    assert "No critical difference: a rank test requires at least 5 tasks, and there are 2." in text
 
 
 def test_what_is_missing_is_shown_and_never_ranked() -> None:
@@ -97,7 +97,7 @@ def test_what_is_missing_is_shown_and_never_ranked() -> None:
     text = section(ranked(*board.results, failed))
     assert cells(text, "part") == ["part", *["–"] * 5, "90.0", "–"]
     assert "Left out, method part: complete on 1 of 2 tasks." in text
-    assert "Without a result, shown as – and filled in by nothing: part on y: failed: bot [seed 0]: boom." in text
+    assert "Missing results (shown as –, not imputed): part on y: failed: bot [seed 0]: boom." in text
     assert cells(text, "best")[1] == "1.00"  # though part is better on x
 
 
@@ -113,29 +113,32 @@ def test_a_task_that_is_left_out_is_marked() -> None:
 def test_without_queries_and_with_one_seed_it_says_so() -> None:
     text = section(board_of(CLOSE, keep=False))
     assert cells(text, "best") == ["best", "1.00", "–", "100.0", "4", "1 (51.0)", "1 (61.0)"]
-    assert "No intervals and no groups: the results of the queries of best on x were not kept." in text
-    assert "not set apart" not in text
+    assert "No intervals and no groups: best on x has no stored per-query results." in text
+    assert "share a letter" not in text
     text = section(board_of({**CLOSE, "far": {"x": [0.1], "y": [0.2]}}))
-    assert "With a single seed on some task: far." in text
+    assert "Methods with a single seed on some task: far." in text
     assert cells(text, "far")[5] == "a"
     apart = {m: {t: [v + n / 10 for v in [0.5, 0.5, 0.5]] for t in "xy"} for n, m in enumerate("ab")}
-    assert "Every two methods are set apart" in section(board_of(apart))
+    assert "All methods differ significantly" in section(board_of(apart))
 
 
 def test_five_tasks_have_a_test_and_same_images_weaken_it() -> None:
     values = {m: {t: [0.5 - n / 10] * 3 for t in "uvwxy"} for n, m in enumerate("abc")}
     board = board_of(values)
     text = section(board)
-    assert "Nemenyi's test over tasks, 95 %: mean ranks differ where they are 1.48 or more apart" in text
-    assert "rejects that all methods rank alike" in text
+    assert "Nemenyi's test over tasks, 95 %: mean ranks that differ by at least 1.48" in text
+    assert "rejects the hypothesis that all methods have equal ranks" in text
     assert [cells(text, m)[6] for m in ("method", "a", "b", "c")] == ["Nemenyi", "a", "a b", "b"]
     same = dataclasses.replace(board, targets=dict.fromkeys("uv", "images"))
     text = section(dataclasses.replace(same, ranks=ranks_of(same, "mAP")))
-    assert "u, v are tested on the same images, and are drawn the same queries." in text
-    assert "The test takes tasks for independent." in text
+    assert "u, v have the same test images and share the drawn queries." in text
+    assert "The test assumes independent tasks." in text
     even = [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2], [3, 2, 1]]
     cycle = {m: {t: [even[n][k] / 10] * 3 for n, t in enumerate("uvwxy")} for k, m in enumerate("abc")}
-    assert "does not reject that all methods rank alike, so that none are set apart" in section(board_of(cycle))
+    assert (
+        "does not reject the hypothesis that all methods have equal ranks, so no methods differ significantly"
+        in section(board_of(cycle))
+    )
 
 
 def test_evaluators_are_compared_apart_and_lower_may_be_better() -> None:
@@ -162,7 +165,7 @@ def test_nothing_to_compare_is_one_sentence() -> None:
     text = section(board_of({"a": {"x": [0.1, 0.2]}, "b": {"x": [0.3, 0.2]}}))
     assert text == (
         "## Ranks over tasks\n\n"
-        "No ranks over tasks by cosine of a, b: fewer than two methods are complete on two tasks or more.\n"
+        "No ranks over tasks by cosine for a, b: fewer than two methods are complete on two or more tasks.\n"
     )
 
 
@@ -187,7 +190,7 @@ def test_json_has_every_value_and_reason() -> None:
     }
     assert found["groups"] == [["best", "near"]]
     assert found["left_out"] == [{"what": "method", "name": "part", "why": "complete on 1 of 2 tasks"}]
-    assert found["missing"] == [{"method": "part", "task": "y", "why": "there is no such row"}]
+    assert found["missing"] == [{"method": "part", "task": "y", "why": "no such row"}]
     assert (found["test"], found["no_intervals"]) == (None, "")
     assert "ranks" not in json.loads(report.write(dataclasses.replace(board, ranks=None), "json"))
 
@@ -209,7 +212,7 @@ def test_letters_do_not_end(number: int, text: str) -> None:
 
 
 def test_the_command(market: Path, tmp_path: Path) -> None:
-    """A real run on two data sets, of which the second stands under two names."""
+    """A real run on two data sets, the second under two names."""
     other = write_market_folder(tmp_path / "other", seed=1)
     text = MATRIX.replace("TINY", str(market)).replace("OTHER", str(other))
     run_matrix(text, tmp_path)
@@ -218,8 +221,8 @@ def test_the_command(market: Path, tmp_path: Path) -> None:
     store = ["--store", tmp_path / "store"]
     done = reidbench("table", file, *store, "--ranks")
     assert done.returncode == 0, done.stderr
-    assert "Compared: 2 methods on the 2 tasks on which each of them has all of its results." in done.stdout
-    assert "Left out, task again: the same results as on second, which counts once." in done.stdout
+    assert "Compared: 2 methods on the 2 tasks for which all of them have complete results." in done.stdout
+    assert "Left out, task again: same results as on second, which counts once." in done.stdout
     assert {cells(done.stdout[done.stdout.index("## Ranks") :], m)[1] for m in ("untrained", "colours")} <= {
         *("1.00", "1.50", "2.00"),
     }

@@ -72,7 +72,7 @@ def test_columns_stand_in_the_table_and_are_axes(made: tuple[Plan, Store]) -> No
             value = costs.costs[name, "tiny"].values[column.name][1] * column.scale
             assert points[name] == [pytest.approx(value, rel=1e-4)]
     assert "Measured on New, " in text
-    assert re.search(r"times and memory of New, [^<]* alone", text)
+    assert re.search(r"times and memory on New, [^<]* only", text)
     assert OLD not in text
     assert "(Old &lt;b onclick=" in text
 
@@ -85,7 +85,7 @@ def test_a_method_that_costs_nothing_is_on_the_axis_too(made: tuple[Plan, Store]
     assert axes["params"].get("type") is None  # type: ignore[attr-defined]
     assert axes["bytes"]["type"] == "log"  # type: ignore[call-overload]
     assert "latency" not in figures
-    assert "times and memory of" not in text  # neither is among the columns
+    assert "times and memory on" not in text  # neither is among the columns
 
 
 def test_without_columns_the_page_has_none_of_it(made: tuple[Plan, Store]) -> None:

@@ -1,4 +1,4 @@
-"""Where rows fail, on the page: parts of rows, and two rows query by query, also in a headless browser."""
+"""The failure analysis of a page: breakdowns, and two rows query by query, also in a headless browser."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def test_what_is_not_there_is_said(made: Made, monkeypatch: pytest.MonkeyPatch) 
     expanded = next(row for row in found(made).rows if row.cell[2] == "query-expansion")
     assert expanded.heat.cameras == ()
     assert any("No pairs of cameras: its evaluator changes the ranking" in reason for reason in expanded.reasons)
-    said = "1 of 5 queries count in no mean: they have no true match"
+    said = "1 of 5 queries are ignored: they have no true match"
     assert found(made).notes == (f"t by euclidean: {said}", f"t by query-expansion: {said}")
     unkept = found(made, queries=lambda key: {})
     assert (unkept.rows, unkept.queries["columns"]) == ((), [])
-    assert list(unkept.unknown) == ["no results of its queries are kept"]
+    assert list(unkept.unknown) == ["its evaluator stores no per-query results"]
     monkeypatch.setattr(section, "MOST_PRODUCTS", 100)  # of two rows, whose rankings take 80
     kept = [any("more work" in reason for reason in row.reasons) for row in found(made).rows[:3]]
     assert kept == [False, True, True]
@@ -133,7 +133,7 @@ def test_too_many_values_are_not_on_the_page(made: Made, monkeypatch: pytest.Mon
 
 def test_pictures_of_real_persons_are_warned_of(made: Made) -> None:
     warning = picture_warning(made[0], Options(pictures="all"))
-    assert warning.startswith("The page has pictures of line, as --pictures all asks")
+    assert warning.startswith("This page contains images of line (--pictures all)")
     assert picture_warning(made[0], Options()) == ""
     assert picture_warning(made[0], Options(pictures="all", ranked=0)) == ""
     stages = {key: dataclasses.replace(stage, root=None) for key, stage in made[0].stages.items()}
@@ -169,7 +169,7 @@ def test_the_section_escapes_names(text: str) -> None:
     assert data
     assert "<img" not in data[1]
     assert EVIL in json.loads(data[1])["columns"][0]["methods"]
-    assert "The page has pictures of line" in text
+    assert "This page contains images of line" in text
 
 
 # ---------------------------------------------------------------------- in a browser

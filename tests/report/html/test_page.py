@@ -125,9 +125,9 @@ def test_names_and_reasons_are_text_only(elements: Elements, text: str) -> None:
     assert handlers == []
     shown = "\n".join(elements.shown)
     assert METHOD in shown
-    assert TOLD in shown  # not 49: names are no templates
+    assert TOLD in shown  # not 49: names are not templates
     assert TASK in shown
-    assert "bold" not in elements.shown  # the method's <b> is no element
+    assert "bold" not in elements.shown  # the method's <b> is not an element
     assert not {"\x1b", "\u202e"} & set(text)
 
 
@@ -139,7 +139,7 @@ def test_data_of_charts_end_no_script_and_hold_no_markup(elements: Elements) -> 
 
 
 def test_a_row_without_a_seed_says_so_where_others_count_theirs(elements: Elements, text: str) -> None:
-    """Two colour histograms on the second task, by two evaluators each, beside untrained rows of two seeds."""
+    """Two colour histograms on the second task, by two evaluators each, and untrained rows of two seeds."""
     rows = re.findall(r'<tr data-number="\d+" data-task="second".*?</tr>', text, re.DOTALL)
     counts = [cell for row in rows for cell in re.findall(r'class="number mid" data-order="\d+">([^<]*)</td>', row)]
     assert (counts.count("no seed"), counts.count("2")) == (4, 2)
@@ -147,7 +147,7 @@ def test_a_row_without_a_seed_says_so_where_others_count_theirs(elements: Elemen
     assert cells == ["(no seed)"] * 4
     assert '<th scope="row" class="seed">no seed</th>' in text
     assert "<small>no seed</small></summary>" in text
-    assert any("their one result (n = 1) is that of every seed" in shown for shown in elements.shown)
+    assert any("they have one result (n = 1) and no interval over seeds" in shown for shown in elements.shown)
     assert "None" not in " ".join(elements.shown)
 
 
@@ -274,7 +274,7 @@ def test_pictures_stop_at_the_budget(made: tuple[Plan, Store]) -> None:
 
 def test_no_ranked_lists_when_none_are_asked_for(made: tuple[Plan, Store]) -> None:
     assert 'id="ranked"' not in page_of(made, Options(ranked=0))
-    assert "without those that the evaluator's rules keep from the query" in " ".join(page_of(made).split())
+    assert "images that the evaluator's rules exclude for the query" in " ".join(page_of(made).split())
 
 
 def test_no_chart_and_no_heat_map_where_there_is_no_number(
@@ -291,7 +291,7 @@ def test_no_chart_and_no_heat_map_where_there_is_no_number(
 def test_one_seed_has_no_rank(made: tuple[Plan, Store]) -> None:
     the_plan, store = made
     text = page_of((the_plan.only([row for row in the_plan.rows if row.seed == 0]), store), Options(pictures="none"))
-    assert "Rows of one seed are neither ranked nor bold" in text
+    assert "Rows with one seed are neither ranked nor bold" in text
     ranks = [attributes["data-order"] for tag, attributes in Elements(text).elements
              if str(attributes.get("class")).startswith("rank") and tag == "td"]  # fmt: skip
     assert set(ranks) == {"999999"}
@@ -366,7 +366,7 @@ def test_rows_are_grouped_sorted_and_filtered(opened: Any) -> None:
     values = [float(value) for value in shown]
     assert values == sorted(values, reverse=header.get_attribute("aria-sort") == "descending")
     assert len(set(values)) > 2
-    assert find(opened, "#board.grouped") == []  # brackets only where ties stand together
+    assert find(opened, "#board.grouped") == []  # brackets only where ties are adjacent
     choose(opened, "#task", "second")
     choose(opened, "#evaluator", "cosine")
     assert {row.get_attribute("data-task") for row in rows(opened)} == {"second"}
@@ -418,9 +418,9 @@ def test_an_address_that_names_what_is_not_here_says_so(opened: Any) -> None:
     view(opened, 1280, at=f"{opened.address}#?task=second&with=transductive&evaluator=mine")
     assert len(rows(opened)) == 8
     note = find(opened, "#filter-note")[0].text
-    assert note.endswith("not followed in: with=transductive, evaluator=mine")
+    assert note.endswith("ignored: with=transductive, evaluator=mine")
     view(opened, 1280, at=f"{opened.address}#row-gone--second--cosine")
-    assert "does not have the row" in find(opened, "#filter-note")[0].text
+    assert "is not on this page" in find(opened, "#filter-note")[0].text
 
 
 @in_browser

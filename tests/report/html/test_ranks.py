@@ -83,10 +83,10 @@ def test_the_section_has_a_diagram_a_table_and_what_was_left_out(text: str) -> N
         assert named is not None
         assert drawn.attrib[name] == named.attrib["id"]
     shown = "\n".join(Elements(section).shown)
-    assert "Compared: 3 methods on the 2 tasks on which each of them has all of its results." in shown
+    assert "Compared: 3 methods on the 2 tasks for which all of them have complete results." in shown
     assert "Left out, method supervised: complete on 0 of 3 tasks." in shown
-    assert "Left out, task again: the same results as on second, which counts once." in shown
-    assert "No critical difference: a test of ranks needs 5 tasks at least, and here are 2." in shown
+    assert "Left out, task again: same results as on second, which counts once." in shown
+    assert "No critical difference: a rank test requires at least 5 tasks, and there are 2." in shown
     assert EVIL not in section
     assert '<a href="#ranks">' in text
 

@@ -1,4 +1,4 @@
-"""Which methods and tasks are compared by ranks, and that whatever is not is named with its reason."""
+"""Selection of the methods and tasks that ranks compare, and the reasons for those left out."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ def test_the_greatest_table_is_taken_and_of_equal_ones_that_of_more_methods() ->
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"a": {"x": 0.1, "y": 0.2}}, "fewer than two methods are complete on two tasks or more"),
-        ({"a": {"x": 0.1}, "b": {"x": 0.2}}, "fewer than two methods are complete on two tasks or more"),
+        ({"a": {"x": 0.1, "y": 0.2}}, "fewer than two methods are complete on two or more tasks"),
+        ({"a": {"x": 0.1}, "b": {"x": 0.2}}, "fewer than two methods are complete on two or more tasks"),
         (
             {"a": {"x": 0.1, "y": 0.2, "z": None}, "b": {"x": None, "y": 0.2, "z": 0.3}},
-            "no two methods are complete on the same two tasks with results of their own",
+            "no two methods are complete on the same two tasks with different results",
         ),
-        ({"a": {"x": None}, "b": {"x": None}}, "fewer than two methods are complete on two tasks or more"),
+        ({"a": {"x": None}, "b": {"x": None}}, "fewer than two methods are complete on two or more tasks"),
     ],
     ids=["one method", "one task", "one task in common", "nothing"],
 )
@@ -133,7 +133,7 @@ def test_kinds_are_never_mixed() -> None:
 
 
 def test_a_row_that_failed_is_missing_among_its_methods_other_rows() -> None:
-    """What a row saw is found out when it runs: one that failed has no such word, but is no kind of its own."""
+    """Some words are measured during the run: a failed row lacks them, but is not a separate kind."""
     given = [
         *(cell(m, t, 0.1 + n, ("transductive",)) for n, m in enumerate("ab") for t in ("x", "y")),
         cell("a", "z", None),
@@ -144,7 +144,7 @@ def test_a_row_that_failed_is_missing_among_its_methods_other_rows() -> None:
     assert (found.kind, found.methods, found.tasks) == (("transductive",), ("a", "b"), ("x", "y"))
     assert found.missing == {("a", "z"): "failed: boom"}
     assert without_comparison(given) == [
-        Refused((), ("gone",), "fewer than two methods are complete on two tasks or more")
+        Refused((), ("gone",), "fewer than two methods are complete on two or more tasks")
     ]
     plain = [cell(m, t, 0.1 + n) for n, m in enumerate("ab") for t in ("x", "y")]
     found = only(comparisons([*plain, *given[-2:]], "e", "mAP", "higher"))
@@ -163,11 +163,11 @@ def test_two_tasks_with_the_same_results_count_once() -> None:
 
     found = only(comparisons(given("3"), "e", "mAP", "higher"))
     assert found.tasks == ("x", "y", "last")
-    assert found.left_out == (LeftOut("task", "copy", "the same results as on x, which counts once"),)
+    assert found.left_out == (LeftOut("task", "copy", "same results as on x, which counts once"),)
     assert comparisons([one for one in given("3") if one.task in ("x", "copy")], "e", "mAP", "higher") == []
     third = cell("c", "x", 0.5, results=frozenset({"c1"})), cell("c", "copy", 0.5, results=frozenset({"c2"}))
     both = [one for one in given("3") if one.task in ("x", "copy")]
-    assert only(comparisons([*both, *third], "e", "mAP", "higher")).tasks == ("x", "copy")  # c tells them apart
+    assert only(comparisons([*both, *third], "e", "mAP", "higher")).tasks == ("x", "copy")  # c separates them
 
 
 # ---------------------------------------------------------------------- other queries and seeds
@@ -195,7 +195,7 @@ def test_groups_are_what_queries_and_seeds_do_not_set_apart() -> None:
     assert found.groups == (tuple(found.methods[place] for place in found.order[:2]),)
     assert set(found.groups[0]) == {"b", "c"}
     assert found.one_seed == ()
-    assert (found.test, found.no_test) == (None, "a test of ranks needs 5 tasks at least, and here are 3")
+    assert (found.test, found.no_test) == (None, "a rank test requires at least 5 tasks, and there are 3")
 
 
 def test_a_method_of_one_seed_is_never_set_apart() -> None:
@@ -220,9 +220,9 @@ def test_a_method_without_a_seed_is_set_apart_by_its_queries() -> None:
 @pytest.mark.parametrize(
     ("odd", "reason"),
     [
-        (None, "the results of the queries of b on y were not kept"),
-        (queries(0, invalid=False), "the methods do not have the same valid queries on y"),
-        (queries(0, of=20), "the methods do not have the same valid queries on y"),
+        (None, "b on y has no stored per-query results"),
+        (queries(0, invalid=False), "the methods have different valid queries on y"),
+        (queries(0, of=20), "the methods have different valid queries on y"),
         (np.where(np.isnan(queries(0)), np.nan, np.inf), "the values of the queries contain infinity"),
     ],
     ids=["not kept", "other valid ones", "fewer", "infinite"],
@@ -256,7 +256,7 @@ def test_a_rank_by_metrics_is_within_its_interval() -> None:
 
 def test_one_query_is_no_sample() -> None:
     found = table(lambda m, t: kept(m, t, queries(0.1 * "abc".index(m), of=2)))
-    assert found.no_intervals == "one query is no sample of others, and x has no second"
+    assert found.no_intervals == "x has only one valid query, and a bootstrap requires two"
 
 
 def test_tasks_of_the_same_images_are_named_and_drawn_the_same_queries() -> None:
@@ -326,7 +326,7 @@ def test_cells_of_a_board_with_a_failed_seed() -> None:
     assert found["a", "y"].results == {"a y cosine 0", "a y cosine 1"}
     found_ranks = ranks_of(board(*given), "mAP")
     assert found_ranks.comparisons == ()
-    reason = "fewer than two methods are complete on two tasks or more"
+    reason = "fewer than two methods are complete on two or more tasks"
     assert found_ranks.refused == (("cosine", Refused((), ("a", "b"), reason)),)
 
 

@@ -1,4 +1,4 @@
-"""The diagram of mean ranks: rows in order, bars around what is not set apart, and coordinates within its frame."""
+"""The diagram of mean ranks: order of rows, bars that join tied rows, and coordinates within the frame."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_rows_are_in_order_and_places_on_the_axis_by_hand() -> None:
     assert (found.bars, found.difference, found.last, found.ticks) == ((), None, 3, [1, 2, 3])
     assert [found.x(rank) for rank in (1, 2, 3)] == [found.LEFT, found.LEFT + found.PLOT / 2, found.LEFT + found.PLOT]
     assert found.y(1) - found.y(0) == found.LINE
-    assert "All methods are set apart by queries and seeds." in found.description
+    assert "All methods differ significantly over queries and seeds." in found.description
     assert found.title == "Mean ranks of 3 methods over 2 tasks: mAP by cosine"
     assert found.rows[0].words == "best: mean rank 1.00 [1.00, 1.00]"
 
@@ -45,7 +45,7 @@ def test_rows_are_in_order_and_places_on_the_axis_by_hand() -> None:
 def test_bars_are_the_groups_of_the_test_where_there_is_one() -> None:
     values = {"a": [0.5] * 5, "b": [0.4] * 5, "c": [0.3] * 5}
     tested, untested = diagram(compared(values)), diagram(compared({m: row[:4] for m, row in values.items()}))
-    assert tested.bars == (Bar(0, 1, 0), Bar(1, 2, 1))  # they share b, so that each has a lane of its own
+    assert tested.bars == (Bar(0, 1, 0), Bar(1, 2, 1))  # they share b, so each has a separate lane
     assert tested.difference == pytest.approx(1.48, abs=5e-3)
     assert "critical difference 1.48" in tested.description
     assert untested.bars == ()
@@ -62,7 +62,7 @@ def test_without_intervals_there_are_dots_alone() -> None:
     found = diagram(compared({"a": [0.5] * 2, "b": [0.1] * 2}, keep=False))
     assert [(row.low, row.high) for row in found.rows] == [(None, None)] * 2
     assert found.rows[0].words == "a: mean rank 1.00"
-    assert found.description == "Ranks from 1, the best, to 2."
+    assert found.description == "Ranks from 1 (best) to 2."
 
 
 def test_many_methods_and_long_names() -> None:

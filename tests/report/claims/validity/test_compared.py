@@ -37,7 +37,7 @@ def group(rows: Mapping[str, Stand], *tasks: str) -> Group:
 
 @pytest.fixture
 def compare(matrix: Matrix, registry: Registry, tmp_path: Path) -> Callable[..., Found]:
-    """Publishes mAP by row in a store of its own, and compares a group with it."""
+    """Publishes mAP by row in a separate store, and compares a group with it."""
 
     def run(which: Group, numbers: Mapping[str, float] | Callable[[Row], float], **parts: str) -> Found:
         plan = read(matrix(**{"methods": METHODS, "seeds": "[0, 1]", **parts}), registry)
@@ -75,7 +75,7 @@ def test_pairs_that_were_published_within_a_point_do_not_count(compare: Callable
     ("ap", "source", "counted"),
     [
         ("step", "Table 2", True),
-        ("trapezoid", "Table 1", True),  # one table: one rule, whatever is said of it
+        ("trapezoid", "Table 1", True),  # one table: one rule, even if unknown
         ("trapezoid", "Table 2", False),
         ("unknown", "Table 2", False),
     ],
@@ -130,9 +130,7 @@ def test_a_row_without_results_is_named_and_the_others_compare(compare: Callable
     assert list(order.unmeasured) == ["c"]
     alone = compare(group(stands({"a": 0.5, "e": 0.8})), {"a": 0.3})
     assert alone.orders == ()
-    assert (
-        alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have results there that compare"
-    )
+    assert alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have comparable results"
 
 
 @pytest.mark.parametrize(

@@ -66,28 +66,30 @@ def test_the_file_of_the_benchmarks_is_right(registry: Registry) -> None:
 
 
 FAULTS = {
-    "": "1: the file is empty; a file of groups needs `groups:`",
-    "groups: {}\n": "1: a file of groups needs `groups:`",
+    "": "1: the file is empty; a groups file requires `groups:`",
+    "groups: {}\n": "1: a groups file requires `groups:`",
     "group: {}\n": "1: group: unknown key; did you mean 'groups'? (known: groups)",
     "groups: [1]\n": "1: groups: must be a map (key: value), not a list",
     "groups:\n  g: {tasks: market1501}\n": "2: groups.g.rows: must be a map (key: value), not nothing",
     "groups:\n  g: {tasks: market1501, rows: {}}\n": "2: groups.g.rows: must name at least one row",
-    GOOD.replace("tasks: market1501", "tasks: [market1501, a1->b1]"): "3: groups.g.tasks: some go from one data set",
+    GOOD.replace(
+        "tasks: market1501", "tasks: [market1501, a1->b1]"
+    ): "3: groups.g.tasks: mixes TARGET and SOURCE->TARGET",
     GOOD.replace("tasks: market1501", "tasks: [Market-1501]"): "3: groups.g.tasks: 'Market-1501' must be TARGET or",
     GOOD.replace("tasks: market1501", "tasks: []"): "3: groups.g.tasks: must name at least one, not an empty list",
     GOOD.replace("tasks: market1501", "tasks: [market1501, market1501]"): "3: groups.g.tasks.1: 'market1501' is there",
     GOOD.replace("tasks: market1501", "tasks: 3"): "3: groups.g.tasks: must be text, not 3",
     GOOD.replace("    tasks: market1501\n", ""): "2: groups.g.tasks: must be text, not nothing",
-    GOOD.replace("tasks: market1501", "tasks: msmt17-v1"): "5: groups.g.rows.one: nothing of this row is published for",
-    GOOD.replace("tasks: market1501", "tasks: [market1501, a1]"): "4: groups.g.rows: none of the rows has a published",
+    GOOD.replace("tasks: market1501", "tasks: msmt17-v1"): "5: groups.g.rows.one: this row has no published number for",
+    GOOD.replace("tasks: market1501", "tasks: [market1501, a1]"): "4: groups.g.rows: no row has a published",
     GOOD.replace("component: bot", "component: bott"): "5: groups.g.rows.one.component: unknown component with",
     GOOD.replace("component: bot, ", ""): "5: groups.g.rows.one: needs `component:`",
     GOOD.replace("no centre loss", "no center loss"): "5: groups.g.rows.one: bot has no published number with row",
-    GOOD.replace(", source: official README", ""): "6: groups.g.rows.two: several rows fit, choose one by",
+    GOOD.replace(", source: official README", ""): "6: groups.g.rows.two: several rows match: choose one by",
     GOOD.replace("note: mine", "note: 3"): "5: groups.g.rows.one.note: must be text, not 3; put it in quotes",
     GOOD.replace("note: mine", "notes: mine"): "5: groups.g.rows.one.notes: unknown key; did you mean 'note'?",
     GOOD + "    left out: {x: }\n": "7: groups.g.left out.x: must be text, not nothing",
-    GOOD + "    metrics: distance_crop\n": "7: groups.g.metrics: 'distance_crop' is no fraction",
+    GOOD + "    metrics: distance_crop\n": "7: groups.g.metrics: 'distance_crop' is not a fraction",
 }
 
 

@@ -144,7 +144,7 @@ def test_forgetting_of_a_published_matrix() -> None:
 
 
 def test_a_set_that_gets_better_is_forgotten_less_than_nothing() -> None:
-    """The measure of Chaudhry et al. lies between -1 and 1: here (30 - 50) / 1 = -20."""
+    """The measure of Chaudhry et al. is between -1 and 1: here (30 - 50) / 1 = -20."""
     found = lost([[0.30, 0.50], [0.40]])
     assert found.summary[0].mean == pytest.approx(-0.20)
     known = found.metric("cosine", "mAP")

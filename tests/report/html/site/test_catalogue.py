@@ -1,4 +1,4 @@
-"""Of several matrices, what is the same is there once, and what differs is told apart."""
+"""Equal tasks, methods and results of several matrices are merged, and different ones are labelled differently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Write = Callable[..., Given]
 
 @pytest.fixture
 def write(matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> Write:
-    """Writes NAME.yaml with these parts, and gives it with the results that the store `kept` has, or one of its own."""
+    """Writes NAME.yaml with these parts, and returns it with the results in the store `kept`, or in a separate one."""
 
     def make(name: str, numbers: dict[str, float] | None = None, kept: str = "store", **parts: str) -> Given:
         file = matrix(**{"seeds": "[0, 1, 2]", **parts}).rename(tmp_path / f"{name}.yaml")
@@ -203,7 +203,7 @@ def test_equal_results_of_other_protocols_are_not_the_same_row(write: Write) -> 
 def test_an_evaluator_that_declares_its_metrics_otherwise_is_another_one(
     write: Write,
 ) -> None:
-    """A pack may say that less mAP is better; it is then not ranked with the others, in whatever order they come."""
+    """A pack may say that less mAP is better; it is then not ranked with the others, in any order of the files."""
     one, two = write("a", {"untrained": 0.5}), write("b", {"untrained": 0.5})
     (choice,) = one.plan.benchmark.evaluate
     forged = replace(choice.component, metrics=(Metric("mAP", better="lower", unit="furlongs", range=(0, 1)),))

@@ -42,7 +42,7 @@ def by_seed(row: object) -> float | None:
 
 
 def chosen(kept: Sequence[Entry], fits: Callable[[Entry], bool]) -> list[str]:
-    """What a page shows, as its script computes it."""
+    """The rows that a page shows, as its script computes it."""
     left = sum(1 << entry.number for entry in kept if fits(entry))
     return [entry.method for entry in kept if fits(entry) and not left & entry.better]
 
@@ -91,6 +91,6 @@ def test_a_task_without_results_has_no_best(entries: Callable[..., Entries]) -> 
 
 
 def test_an_unknown_metric_is_named(entries: Callable[..., Entries]) -> None:
-    with pytest.raises(ReidbenchError, match="no metric named 'nonsense'"):
+    with pytest.raises(ReidbenchError, match="unknown metric 'nonsense'"):
         entries(by_seed, metric="nonsense")
     assert entries(by_seed, metric="cmc1").metric("cosine") == "cmc1"

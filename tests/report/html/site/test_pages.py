@@ -122,7 +122,7 @@ def _joined(folder: PurePosixPath, address: str) -> str:
 
 
 def test_the_best_of_a_task_says_all_that_a_reader_asks(make: Make) -> None:
-    """Which method, its interval, how to run it again, whether anybody checked it."""
+    """Method, interval, command and level of verification."""
     two = "{untrained: {finetune: none}, histogram: {finetune: {use: bot, epochs: 1}}}"
     index = Elements(make(("a", {"untrained": 0.4, "histogram": 0.6}, {"methods": two})).files["index.html"].decode())
     (row,) = [a for tag, a in index.elements if tag == "tr" and str(a.get("id")).startswith("row-histogram")]
@@ -198,7 +198,7 @@ def test_two_names_of_one_page_are_refused(make: Make, monkeypatch: pytest.Monke
     """A name with the digits of another can be found within minutes: no page of one may take the other's place."""
     monkeypatch.setattr("reidbench.report.html.slugs.DIGITS", 0)
     two = "{'a b': {finetune: none}, a.b: {finetune: colour-histogram}}"
-    with pytest.raises(ReidbenchError, match=r"'a b' and 'a\.b' would have one page, method/a-b-\.html: rename one"):
+    with pytest.raises(ReidbenchError, match=r"'a b' and 'a\.b' would share the page method/a-b-\.html: rename one"):
         make(("a", {}, {"methods": two}))
 
 
@@ -210,7 +210,7 @@ def test_a_method_without_a_row_has_a_page_that_says_so(
     some = whole.only([row for row in whole.rows if row.method == "untrained"])
     store = Store(tmp_path / "store")
     site = pages.build([Given(tmp_path / "x.zip", some, store, collect(some, store))], Options())
-    assert "It has no row" in site.files["method/other.html"].decode()
+    assert "No rows: no matrix" in site.files["method/other.html"].decode()
     assert "script" not in [tag for tag, _ in Elements(site.files["method/other.html"].decode()).elements]
 
 
@@ -263,7 +263,7 @@ def test_methods_are_compared_over_the_tasks_of_all_matrices(make: Make) -> None
     part = "{part: {source: {use: tiny, identities: 2}, target: tiny}}"
     site = make(("a", numbers, {"methods": two, "tasks": whole}), ("b", numbers, {"methods": three, "tasks": part}))
     text = " ".join(" ".join(Elements(site.files["across.html"].decode()).shown).split())
-    assert "Compared: 2 methods on the 2 tasks on which each of them has all of its results." in text
+    assert "Compared: 2 methods on the 2 tasks for which all of them have complete results." in text
     assert "Left out, method only: " in text
     page = " ".join(" ".join(Elements(site.files["method/high.html"].decode()).shown).split())
     assert "Mean rank 95 % interval Win rate, % Borda high 1.00 – 100.0 2" in page  # best of both tasks, one rival
@@ -282,5 +282,5 @@ def test_a_data_set_has_its_tasks_and_their_roles(make: Make) -> None:
 
 def test_an_index_of_no_results_names_what_is_missing(make: Make) -> None:
     page = Elements(make(("a", {}, {})).files["index.html"].decode())
-    assert "No result yet (1)" in page.shown
+    assert "No results yet (1)" in page.shown
     assert "board" not in page.all("id")
