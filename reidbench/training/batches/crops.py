@@ -11,7 +11,7 @@ ATTEMPTS = 10  # as torchvision
 
 @dataclass(frozen=True)
 class CropShape:
-    """Area as a share of the image, and width / height, drawn log-uniformly; `upright` draws height / width uniformly."""
+    """Area as a share of the image, and log-uniform width / height; `upright` draws height / width uniformly."""
 
     area: tuple[float, float]
     ratio: tuple[float, float]
