@@ -34,7 +34,7 @@ class FromFile(Params):
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """What is planned is not opened."""
+    """A file that planning does not open."""
     place = tmp_path / "weights.pth"
     place.write_bytes(b"weights")
     return place
@@ -102,7 +102,7 @@ def test_a_backbone_that_starts_with_weights(
 
 
 def test_what_is_nested_counts(matrix: Matrix, registry: Registry, file: Path) -> None:
-    """The proxies of a selection, and a body regressor of one's own."""
+    """The proxies of a selection, and a user's body regressor."""
     proxies = f"""{{use: cfs, proxy: {{use: weights, file: {file}, labels: ImageNet labels}},
                    target_proxy: {{use: weights, file: {file}}}}}"""
     body = f"{{use: gcl, structure: {{use: hmr-weights, weights: {file}, labels: MSMT17 labels}}}}"

@@ -52,6 +52,7 @@ class Times:
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
         self._seen: dict[Group, list[float]] = {}
+        self._expected: dict[Group, float] = {}
 
     @functools.cached_property
     def groups(self) -> dict[Group, list[str]]:
@@ -66,10 +67,18 @@ class Times:
         if _group(stage) in self._seen:
             self._seen[_group(stage)].append(seconds)
 
+    def left(self, stage: Stage, progress: Progress, elapsed: float) -> float | None:
+        """Seconds left of a running stage: at its own pace, else what remains of the usual time; None if unknown."""
+        if progress.remaining is not None:
+            self._expected[_group(stage)] = elapsed + progress.remaining
+            return progress.remaining
+        usual = self.usual(stage)
+        return None if usual is None else max(0.0, usual - elapsed)
+
     def usual(self, stage: Stage) -> float | None:
-        """Mean seconds of stages like this one; None where none was timed."""
+        """Mean seconds of stages like this one, or what a running one is expected to take; None where unknown."""
         seen = self._of(stage)
-        return sum(seen) / len(seen) if seen else None
+        return sum(seen) / len(seen) if seen else self._expected.get(_group(stage))
 
     def _of(self, stage: Stage) -> list[float]:
         group = _group(stage)
@@ -92,13 +101,6 @@ class Times:
         spread = sum(known) / max(1, min(slots, len(left)))
         longest = max(known, default=0.0)
         return Remaining(max(spread, longest), len(left) - len(known))
-
-
-def left(progress: Progress, usual: float | None, elapsed: float) -> float | None:
-    """Seconds left of a running stage: at its own pace, else what remains of the usual time; None if unknown."""
-    if progress.remaining is not None:
-        return progress.remaining
-    return None if usual is None else max(0.0, usual - elapsed)
 
 
 def _group(stage: Stage) -> Group:

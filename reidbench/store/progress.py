@@ -1,4 +1,4 @@
-"""Progress of running stages in a store: files that drivers write for `reidbench status`, and claims with heartbeats."""
+"""Progress of running stages in a store: files that drivers write for `reidbench status`, and claims of stages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from reidbench.errors import StoreError
@@ -84,7 +86,7 @@ def _number(value: Any) -> float:
 
 @dataclass(frozen=True)
 class Claimed:
-    """The living claim of a stage: owner in words, seconds since it was taken and since its last heartbeat."""
+    """The living claim of a stage, or the lock of a run: owner in words, seconds since its start and last heartbeat."""
 
     owner: str
     seconds: float | None
@@ -96,7 +98,16 @@ def claimed(store: Store, key: str) -> Claimed | None:
 
     Times are by this host's clock; those of another host's claim are off by the difference of the clocks.
     """
-    file = store.claim_file(key)
+    return _living(store, store.claim_file(key))
+
+
+def runs_of(store: Store, keys: AbstractSet[str]) -> list[Claimed]:
+    """The runs, not known to be dead, that hold some of these keys. Changes nothing."""
+    living = (_living(store, file) for file, held in store.runs().items() if held & keys)
+    return [one for one in living if one is not None]
+
+
+def _living(store: Store, file: Path) -> Claimed | None:
     if store.watch.gone(file) is True:
         return None
     try:

@@ -46,7 +46,7 @@ def listed(file: Path, columns: str, rows: str) -> Path:
 
 @pytest.fixture
 def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., str]:
-    """Why a method cannot run on a task; "" where it can. The plan of a row that cannot has no stage."""
+    """The reason why a method cannot run on a task; "" if it can. The plan of a row that cannot has no stage."""
 
     def find(method: str, task: str, columns: str = "path,pid,split", rows: str = "a.png,1,train") -> str:
         manifest = listed(tmp_path / "listed.csv", columns, rows)

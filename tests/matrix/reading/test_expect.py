@@ -40,7 +40,7 @@ def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def expecting(matrix: Callable[..., Path], market_root: Path, known: Registry) -> Callable[..., tuple[Expected, ...]]:
-    """What is read of a file whose `expect:` is this YAML."""
+    """Expected rows read from a file with this `expect:` YAML."""
     sets = {
         "real": f'use: market1501, root: {market_root}, check: "off"',
         "crowd": f'use: market1501, root: {market_root}, check: "off", distractors: true',
@@ -92,7 +92,7 @@ def test_components_that_are_nested_or_earlier_count(expecting: Callable[..., tu
 
 
 def test_data_sets_must_be_the_same_but_for_their_parameters(expecting: Callable[..., tuple[Expected, ...]]) -> None:
-    """Other parameters are told with the difference, where no row is published for these."""
+    """Other parameters are reported as a difference, if no row is published for these."""
     for task in ("few", "all", "crowd"):
         (found,) = expecting(f"{{made: {{{task}: baseline}}}}")
         assert found.numbers[0].task == "market1501"

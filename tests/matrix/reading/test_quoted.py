@@ -32,7 +32,7 @@ def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quoting(matrix: Callable[..., Path], market_root: Path, known: Registry) -> Callable[..., tuple[Published, ...]]:
-    """What is read of a file whose `published:` is this YAML, from line 8 on."""
+    """Numbers read from a file with this `published:` YAML, from line 8 on."""
     data = f'{{real: {{use: market1501, root: {market_root}, check: "off"}}, drawn: {{use: synthetic, world: plaza}}}}'
     tasks = "{real: {source: real, target: real}, across: {source: drawn, target: real}, alone: {target: real}}"
 

@@ -188,7 +188,7 @@ def test_each_value_is_held_against_its_component_at_its_own_line(
 
 
 def test_a_value_may_need_another_one_that_is_searched_too(matrix: Matrix, registry: Registry) -> None:
-    """bot looks at every second epoch only where it has patience: alone that is refused, beside it not."""
+    """bot looks at every second epoch only with patience: alone that is refused, together with patience not."""
     problems = refused(
         matrix, registry, "{m: {finetune: {use: bot, search: {validate_every: [1, 2]}, select: oracle}}}"
     )
