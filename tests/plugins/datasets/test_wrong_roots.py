@@ -99,7 +99,7 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
         ("low", f"use: market1501, root: {market}/query", market / "query/bounding_box_train",
          f"no such folder; did you mean {market} as root?"),
         ("more", f"use: market1501, root: {market}, distractors: true", market / "images", "no such folder"),
-        ("half", f"use: market1501, root: {half}", half / "query", "an empty folder"),
+        ("half", f"use: market1501, root: {half}", half / "query", "the folder is empty"),
         ("lists", f"use: msmt17-v1, root: {gone}", gone,
          "list_train.txt, list_gallery.txt missing: the lists come with the release and give the persons"),
         ("old", f"use: msmt17-v2, root: {v1}", v1 / "mask_train_v2",
