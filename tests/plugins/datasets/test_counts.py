@@ -142,7 +142,9 @@ def test_names_against_another_copy_and_a_list(tmp_path: Path) -> None:
     assert "1 files missing, compared with the given copy: query/0003_c2s1_000001_00.jpg" in text
     (one / "gt_bbox").mkdir()
     Image.new("RGB", (16, 32)).save(one / "gt_bbox/0003_c1s1_000001_01.jpg")
-    assert "1 files missing, compared with the given copy" in check("market1501", two, "--against", one)[1]  # not gt_bbox
+    assert (
+        "1 files missing, compared with the given copy" in check("market1501", two, "--against", one)[1]
+    )  # not gt_bbox
     (tmp_path / "list.txt").write_text("query/0003_c1s1_000001_00.jpg\n")
     assert "files strange, against the copy given" in check("market1501", two, "--against", tmp_path / "list.txt")[1]
     assert check("market1501", two, "--against", tmp_path / "none.txt")[0] == 2
