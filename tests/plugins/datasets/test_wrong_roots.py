@@ -160,7 +160,7 @@ def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path:
     file.write_bytes(b"path,pid,split\r\na.jpg,anna,train\r\nb.jpg,2,test\r\n")
     said = [
         f"{file}:2: pid 'anna' is not a whole number: write it with the digits 0 to 9 only, like 12",
-        f"{file}:3: split 'test' is none of train, query, gallery",
+        f"{file}:3: split 'test' is not one of train, query, gallery",
     ]
     code, lines = planned(tmp_path, [f"own: {{use: csv-manifest, root: {file}}}"])
     assert (code, lines) == (2, [f"m.yaml:3: data.own.root: {line}" for line in said])
