@@ -49,7 +49,7 @@ WithoutOption = Annotated[
     list[str] | None, typer.Option("--without", metavar="NAME", help="Do not load this plugin. Repeatable.")
 ]
 OnlyOption = Annotated[
-    str | None, typer.Option(metavar="GLOB", help="Select rows by method or method/task, for example 'bot*'.")
+    str | None, typer.Option(metavar="GLOB", help="Select rows by method or method/task, for example `bot*`.")
 ]
 SetOption = Annotated[
     list[str] | None,
