@@ -51,7 +51,7 @@ def preview(plan: Plan, store: Store, registry: Registry, searches: Resolved | N
         kinds.append({"kind": kind, "use": use, **counts, "setup": setup})
     never = [row for row in rows if row.key is None and row.lacks == Row.lacks]
     reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in never}
-    expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages without a measured time" if unknown else "")
+    expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages never timed here" if unknown else "")
     return {
         "title": plan.benchmark.title,
         "rows": len(rows),

@@ -172,7 +172,9 @@ def test_wrong_info(file: str, name: str, values: Any, said: str, read: Open, tm
 def test_files_that_are_no_mat_files(data: bytes, read: Open, tmp_path: Path) -> None:
     root = copy(tmp_path / "m")
     (root / "info/query_IDX.mat").write_bytes(data)
-    with pytest.raises(DataError, match=r"info/query_IDX\.mat: cannot be read: it is not a level 5 file; save it with -v7"):
+    with pytest.raises(
+        DataError, match=r"info/query_IDX\.mat: cannot be read: it is not a level 5 file; save it with -v7"
+    ):
         read("mars", root)
 
 
