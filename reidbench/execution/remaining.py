@@ -28,7 +28,7 @@ class Remaining:
         """Return the estimate as text: `about 12 min, plus 3 stages without an estimate`."""
         untimed = f"{self.unknown} stage{'' if self.unknown == 1 else 's'} without an estimate" if self.unknown else ""
         if not self.seconds and untimed:
-            return f"unknown: {untimed}"
+            return f"unknown ({untimed})"
         return f"about {duration(self.seconds)}" + (f", plus {untimed}" if untimed else "")
 
 
