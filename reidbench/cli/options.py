@@ -160,8 +160,8 @@ def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str |
         raise ReidbenchError(f"--worst requires --breakdown persons, not --breakdown {kind}; remove --worst")
     if kind is not None and (beside or form not in ("md", "csv", "json")):
         raise ReidbenchError(
-            "--breakdown works only with --format md, csv or json, and without --history, --published, --ranks, --against, "
-            "--columns and --figures"
+            "--breakdown works only with --format md, csv or json, and without --history, --published, --ranks, "
+            "--against, --columns and --figures"
         )
 
 
