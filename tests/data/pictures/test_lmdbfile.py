@@ -1,4 +1,4 @@
-"""Pictures in an lmdb, whatever its keys are."""
+"""Images in an lmdb with any keys."""
 
 from __future__ import annotations
 

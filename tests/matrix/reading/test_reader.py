@@ -105,7 +105,7 @@ MALFORMED = {
         1,
         "aliases expand to more than",
     ),
-    "a key that is no word": ("title: t\nno: x\n", 2, "put it in quotes"),
+    "a key that is not a word": ("title: t\nno: x\n", 2, "put it in quotes"),
     "a name that is a number": ("data:\n  2: {use: synthetic}\n", 2, "the key '2' is read as 2; put it in quotes"),
     "a number twice": (
         "evaluate:\n  use: cosine\n  skip_cameras:\n    2: [1]\n    '2': [0]\n",

@@ -104,4 +104,4 @@ def test_each_rule_is_a_word_of_the_protocol(given: dict[str, Any], words: set[s
     ],
 )
 def test_other_words_are_unknown(word: str) -> None:
-    assert f"protocol {word!r} is not a word that is known here" in complaint("protocol", {word}, "evaluator")
+    assert f"protocol {word!r} is not a known word" in complaint("protocol", {word}, "evaluator")

@@ -120,7 +120,7 @@ def test_whoever_has_all_is_noted_nowhere(source: Split, tmp_path: Path) -> None
             lambda one: one._replace(modality="visible") if one.pid > 1 else one,
             r"seen in every modality \(infrared, visible\), but its source has 1",
         ),
-        (lambda one: one._replace(pid=1), "requires a source with at least two identities"),
+        (lambda one: one._replace(pid=1), "needs a source with at least two identities"),
     ],
 )
 def test_a_source_without_two_modalities_or_persons_is_refused(

@@ -1,4 +1,4 @@
-"""Pretrainers as stages: streams, resume, monitor, what is kept; supervised and weights beside them."""
+"""Pretrainers as stages: streams, resume, monitor, stored files; also supervised and weights."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSpli
 
 
 def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Row overlap stands beside the loss; the monitor runs every second epoch and before the first."""
+    """Row overlap is logged with the loss; the monitor runs every second epoch and before the first."""
     ctx, lines = context(pool, UpReidParams(**SMALL, crop="rect"), tmp_path / "a")
     upreid.pretrain(ctx)
     assert 0.6 < lines[0]["row_overlap"] < 0.95
