@@ -44,9 +44,11 @@ from .plugin import app as plugin_commands
 from .results.claims import app as claim_commands
 from .results.packs import app as pack_commands
 from .results.site import app as site_commands
+from .results.status import app as status_commands
 from .results.table import app as table_commands
 from .results.validity import app as validity_commands
 from .results.verify import app as verify_commands
+from .results.watch import app as watch_commands
 from .scoring import app as score_commands
 from .show import app as show_commands
 from .store import app as store_commands
@@ -71,6 +73,8 @@ app.add_typer(plugin_commands)
 app.add_typer(data.app)
 app.add_typer(show_commands)
 app.add_typer(plan_commands)
+app.add_typer(status_commands)
+app.add_typer(watch_commands)
 app.add_typer(network_commands)
 app.add_typer(store_commands)
 app.add_typer(score_commands)

@@ -27,11 +27,8 @@ def preview(plan: Plan, store: Store, registry: Registry, searches: Resolved | N
     """
     rows, published = plan.rows, store.keys()
     searches = searches if searches and searches.searches else None
-    if searches:
-        plan = Plan(plan.benchmark, {**searches.trials.stages, **searches.likely.stages}, searches.likely.rows)
-    ends = [key for row in plan.rows for key in row.ends]
-    ends += [row.key or "" for row in searches.to_run()] if searches else []
-    needed = _missing(plan, ends, published)
+    plan, ends = with_trials(plan, searches)
+    needed = missing(plan, ends, published)
     groups: dict[tuple[str, str, str], list[str]] = {}
     setups = Setups(plan.benchmark, registry)
     for key, stage in plan.stages.items():
@@ -54,7 +51,7 @@ def preview(plan: Plan, store: Store, registry: Registry, searches: Resolved | N
         kinds.append({"kind": kind, "use": use, **counts, "setup": setup})
     never = [row for row in rows if row.key is None and row.lacks == Row.lacks]
     reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in never}
-    expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages without a measured time" if unknown else "")
+    expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages never timed here" if unknown else "")
     return {
         "title": plan.benchmark.title,
         "rows": len(rows),
@@ -70,7 +67,16 @@ def preview(plan: Plan, store: Store, registry: Registry, searches: Resolved | N
     }
 
 
-def _missing(plan: Plan, ends: Sequence[str], published: Collection[str]) -> set[str]:
+def with_trials(plan: Plan, searches: Resolved | None) -> tuple[Plan, list[str]]:
+    """Return the plan with the stages of all known trials, and the keys of the results that a run is to make."""
+    if searches is None or not searches.searches:
+        return plan, [key for row in plan.rows for key in row.ends]
+    whole = Plan(plan.benchmark, {**searches.trials.stages, **searches.likely.stages}, searches.likely.rows)
+    ends = [key for row in whole.rows for key in row.ends]
+    return whole, [*ends, *(row.key or "" for row in searches.to_run())]
+
+
+def missing(plan: Plan, ends: Sequence[str], published: Collection[str]) -> set[str]:
     """Return the keys of the missing stages behind these results."""
     needed: set[str] = set()
     waiting = [key for key in ends if key not in published]

@@ -22,7 +22,7 @@ from reidbench.store.artifacts import GONE, Store
 
 from .executor import Executor, OneResult
 from .pending import pending
-from .remaining import Remaining, Times, left
+from .remaining import Remaining, Times
 from .reporting import Reports
 from .silence import Silence
 from .standings import Best, Standings
@@ -172,7 +172,7 @@ class Runner:
         """Estimate the rest of the run."""
         now = time.monotonic()
         running = {
-            key: left(self.reports.of(key), self.times.usual(self.plan.stages[key]), now - began)
+            key: self.times.left(self.plan.stages[key], self.reports.of(key), now - began)
             for key, began in list(self.running.items())
         }
         return self.times.remaining(self.waiting, running, self.executor.slots)

@@ -221,7 +221,7 @@ def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: p
     rows = bench.rows(store)
     assert rows["good"][0] == "ok"
     assert rows["bad"][0] in ("failed", "blocked")
-    assert "its bytes are not those that were published, as before, after 2 repeated runs" in rows["bad"][1]
+    assert "the file differs from the published one, as before, after 2 repeated runs" in rows["bad"][1]
     assert len([label for label, status, _ in listener.endings if status == "done" and "faulty" in label]) == 3
     assert len(list((store / "damaged").iterdir())) == 3
 

@@ -92,7 +92,7 @@ def _of_markdown(path: Path, text: str) -> Iterator[Prose]:
             fenced = not fenced
         generated = (generated or line.startswith("<!-- ")) and not line.startswith("<!-- end of ")
         if line.startswith(("<!-- /", "<!-- end of ")) or (
-            line.startswith("<!--") and line.endswith("-->") and ":" not in line
+            line.startswith("<!--") and line.endswith("-->") and ":" not in line and line != "<!-- tables -->"
         ):
             generated = False
         if not fenced and not generated:

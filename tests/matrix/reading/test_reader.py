@@ -157,7 +157,7 @@ def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
     (tmp_path / "w.pth").touch()
     (tmp_path / "w.json").write_text("[1]")
     (found,) = problems(matrix(methods="{m: {pretrain: {use: weights, file: w.pth}, finetune: none}}"), registry)
-    assert found.endswith("w.json, which stands beside the weights, must be an object with mean and std")
+    assert found.endswith("w.json, next to the weights, must be an object with mean and std")
 
 
 @pytest.mark.parametrize(

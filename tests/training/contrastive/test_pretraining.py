@@ -302,7 +302,7 @@ def test_weights_of_a_transformer_come_in_strictly_and_at_another_size(tmp_path:
     ("backbone_line", "option", "message"),
     [
         ("{use: vit-tiny, dim: 12, depth: 1, heads: 3}", "layout: moco", "layout moco has no transformers"),
-        ("{use: resnet-tiny, width: 4}", "source_grid: [4, 2]", "for backbones with position embeddings"),
+        ("{use: resnet-tiny, width: 4}", "source_grid: [4, 2]", "needs a backbone with position embeddings"),
     ],
 )
 def test_options_of_the_other_kind_are_refused(
