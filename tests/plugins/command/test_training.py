@@ -72,9 +72,7 @@ def test_an_adapter_refuses_a_step_that_no_program_can_read(bench: Bench) -> Non
 
 def test_mirror_images_are_refused(bench: Bench) -> None:
     method = {"finetune": {"use": "command", "extract": "python extract.py {images} {out}"}, "flip_test": True}
-    assert (
-        "flip_test: CommandEmbedder has no features of mirror images; omit it" in errors(bench.run(m=method))["m"]
-    )
+    assert "flip_test: CommandEmbedder has no features of mirror images; omit it" in errors(bench.run(m=method))["m"]
 
 
 def test_words_follow_from_placeholders_and_declarations(bench: Bench) -> None:
