@@ -1,4 +1,4 @@
-"""What a run writes of its running stages."""
+"""Progress of running stages, as a run writes it."""
 
 from __future__ import annotations
 
