@@ -11,6 +11,8 @@ import json
 import os
 import posixpath
 import re
+import types
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,8 @@ def site_path(page: str) -> str:
 def relinked(text: str, page: str, pages: dict[str, str], copied: set[str]) -> str:
     """The text of a page of the repository with its links as they are on the site.
 
-    Links that lead to no file stay as they are, so that `mkdocs build --strict` reports them. Files that are no pages are
-    added to `copied`.
+    A link to a missing file is left unchanged, so that `mkdocs build --strict` reports it. Linked files that are not
+    pages are added to `copied`.
     """
 
     def link(found: re.Match[str]) -> str:
@@ -116,9 +118,14 @@ def parameter_cells(one: Any, context: Any) -> list[str]:
     """The line of an argument or option: its names, its type, its default and its help."""
     names = one.metavar or one.name.upper() if is_argument(one) else ", ".join([*one.opts, *one.secondary_opts])
     default = one.default if one.default not in (None, False, (), []) and not callable(one.default) else ""
-    kind = "flag" if getattr(one, "is_flag", False) else one.display_type(context)
+    kind = "flag" if getattr(one, "is_flag", False) else one.display_type(context).strip("<>")
     default = getattr(default, "value", default)
-    return [f"`{names}`", cell(str(kind)), f"`{default}`" if default != "" else "", cell(paragraph(one.help or ""))]
+    return [f"`{names}`", code(str(kind)), code(str(default)) if default != "" else "", cell(paragraph(one.help or ""))]
+
+
+def code(text: str) -> str:
+    """Text as code in a cell of a table, where a bar needs no backslash."""
+    return f"`{' '.join(text.split())}`" if text != "flag" else text
 
 
 def paragraph(text: str) -> str:
@@ -160,7 +167,9 @@ def component_pages() -> dict[str, str]:
     for kind in HOOKS:
         members = [(name, one) for (of, name), one in registry.components.items() if of == kind]
         index += [f"## {kind}", "", "| name | summary |", "|---|---|"]
-        index += [f"| [{name}]({kind}.md#{slug(name)}) | {cell(escaped(one.summary))} |" for name, one in members] + [""]
+        index += [f"| [{name}]({kind}.md#{slug(name)}) | {cell(escaped(one.summary))} |" for name, one in members] + [
+            ""
+        ]
         text = [f"# {kind.capitalize()}s", ""]
         for name, one in members:
             text += [f"## {name} {{#{slug(name)}}}", "", *component(kind, name, one, registry.source[kind, name])]
@@ -183,9 +192,9 @@ def component(kind: str, name: str, one: Any, source: str) -> Iterator[str]:
     if one.params.model_fields:
         yield from ["| parameter | type | default | meaning |", "|---|---|---|---|"]
         for field, info in one.params.model_fields.items():
-            default = "required" if info.is_required() else f"`{info.get_default(call_default_factory=True)!r}`"
-            kind_text = cell(f"`{type_text(info.annotation)}`")
-            yield f"| `{field}` | {kind_text} | {cell(default)} | {cell(escaped(info.description or ''))} |"
+            default = "required" if info.is_required() else code(repr(info.get_default(call_default_factory=True)))
+            kind_text = code(type_text(info.annotation))
+            yield f"| `{field}` | {kind_text} | {default} | {cell(escaped(info.description or ''))} |"
         yield ""
     for metric in one.metrics:
         yield f"- metric: {escaped(metric.described)}"
@@ -212,13 +221,18 @@ def component(kind: str, name: str, one: Any, source: str) -> Iterator[str]:
 
 
 def type_text(annotation: Any) -> str:
-    """An annotation in short: `float`, `int | None`, `'a' | 'b'`."""
-    if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
-        return annotation.__name__
-    text = re.sub(r"(?:\w+\.)+(?=\w)", "", str(annotation)).replace("NoneType", "None")
-    text = re.sub(r"Annotated\[([^,\[\]]+),.*\]", r"\1", text)
-    text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", text)
-    return re.sub(r"Literal\[([^\]]*)\]", lambda found: found[1].replace(", ", " | "), text)
+    """An annotation in short: `float`, `int | None`, `'a' | 'b'`, `tuple[int, ...]`."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return type_text(arguments[0])
+    if origin is typing.Literal:
+        return " | ".join(map(repr, arguments))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(type_text, arguments))
+    if annotation in (None, type(None), ...):
+        return "..." if annotation is ... else "None"
+    name = getattr(origin or annotation, "__name__", str(annotation))
+    return f"{name}[{', '.join(map(type_text, arguments))}]" if arguments else name
 
 
 def generated() -> dict[str, Callable[[], str] | str]:
@@ -245,7 +259,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The text of a page of docs/ with its links as they are on the site, and the table of words where it asks for it."""
+    """The text of a page of docs/ with the links of the site, and with the table of words where it is marked."""
     name = f"docs/{page.file.src_uri}"
     pages = sources()
     if name in pages and pages[name] == page.file.src_uri:

@@ -34,7 +34,7 @@ class FromFile(Params):
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """What is planned is not opened."""
+    """A file that planning does not open."""
     place = tmp_path / "weights.pth"
     place.write_bytes(b"weights")
     return place
@@ -102,7 +102,7 @@ def test_a_backbone_that_starts_with_weights(
 
 
 def test_what_is_nested_counts(matrix: Matrix, registry: Registry, file: Path) -> None:
-    """The proxies of a selection, and a body regressor of one's own."""
+    """The proxies of a selection, and a user's body regressor."""
     proxies = f"""{{use: cfs, proxy: {{use: weights, file: {file}, labels: ImageNet labels}},
                    target_proxy: {{use: weights, file: {file}}}}}"""
     body = f"{{use: gcl, structure: {{use: hmr-weights, weights: {file}, labels: MSMT17 labels}}}}"
@@ -132,7 +132,7 @@ def test_other_words_are_refused_with_their_line(given: str, matrix: Matrix, reg
 
 @pytest.mark.parametrize("use", ["resnet18", "resnet50-ibn"])
 def test_labels_of_no_file_are_refused(use: str, matrix: Matrix, registry: Registry) -> None:
-    with pytest.raises(ConfigError, match="labels declares what weights_file was trained on, and no weights_file"):
+    with pytest.raises(ConfigError, match="labels declares what weights_file was trained on, but weights_file"):
         reader.read(matrix(backbone=f"{{use: {use}, labels: ImageNet labels}}"), registry)
     with pytest.raises(ValueError, match="no file is given"):
         require_file(None, (), "file")
@@ -166,7 +166,7 @@ def test_a_plugins_words_are_checked(matrix: Matrix, file: Path) -> None:
     found = rows(matrix(methods=f"{{x: {{finetune: fixed}}, y: {{finetune: {{use: free, file: {file}}}}}}}"), registry)
     assert found["x"].protocol == "source labels, ImageNet labels, cameras, AP step"
     assert found["y"].protocol == "source labels, unknown pre-training, AP step"
-    with pytest.raises(PluginError, match="protocol 'luck' is not a word that is known here"):
+    with pytest.raises(PluginError, match="protocol 'luck' is not a known word"):
         registry.add("c", [("finetuner", Component("lucky", "m:f", protocol=frozenset({"luck"})))])
 
     def luck(params: FromFile) -> frozenset[str]:

@@ -52,7 +52,7 @@ class ResNetParams(Params):
 
 
 class NoneParams(Params):
-    """Parameters of none: there are none."""
+    """Parameters of none, which has no parameters."""
 
 
 class HistogramParams(Params):

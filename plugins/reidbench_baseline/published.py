@@ -10,7 +10,7 @@ LABELED = "cuhk03-np(boxes=labeled)"
 
 _BOT = "256x128, from ImageNet"
 _STEP = "a step of the ladder: the method without the tricks that follow"
-_ODD = "as printed, far below its neighbours and not explained there"
+_ODD = "as printed; far below its neighbours, without explanation"
 BOT = (
     *Published.table(
         f"{README}, ablation",
@@ -108,7 +108,7 @@ BDB = (
         "paper, as cited by the README of PLIP",
         dict.fromkeys(("market1501", "dukemtmc-reid"), "mAP cmc1"),
         {_BDB: "86.7 95.3 76.0 89.0"},
-        note="other numbers than the official README has",
+        note="differs from the official README",
     ),
 )
 
@@ -169,14 +169,14 @@ MGN = (
         "README of PLIP",
         dict.fromkeys(("market1501", "dukemtmc-reid"), "mAP cmc1"),
         {"MGN, ResNet-50 from ImageNet, supervised": "87.5 95.1 79.4 89.0"},
-        note="which implementation is not stated there",
+        note="the implementation is not stated",
     ),
 )
 
 _LUPERSON, _RERANKED = "MoCo v2 on LUPerson, then MGN", "re-ranked (k-reciprocal)"
 _FOUR = dict.fromkeys(("msmt17-v1", "dukemtmc-reid", "market1501", LABELED), "mAP cmc1")
 _PLIP_6 = "PLIP, Table 6: unsupervised methods that start from these weights"
-_GAIN = "LUPerson-NL's numbers less the gains over this pre-training that its abstract states; no rank 1"
+_GAIN = "LUPerson-NL's numbers minus the gains over this pre-training stated in its abstract; no rank 1"
 MGN_LUPERSON = (
     *Published.table(
         "README of LUPerson",
@@ -204,7 +204,7 @@ MOCO = (
         "paper of LUPerson, as cited by PLIP, Table 7",
         dict.fromkeys(("market1501", "dukemtmc-reid"), "mAP cmc1"),
         {f"{_LUPERSON}, ResNet-50, 384x128": "91.0 96.4 82.1 91.0"},
-        note="a little different from its README, which reports later runs",
+        note="slightly different from its README, which reports later runs",
     ),
     *Published.table(
         "paper of LUPerson, by way of LUPerson-NL",
@@ -219,13 +219,13 @@ MOCO = (
             f"{_LUPERSON}, ResNet-101, 384x128": "68.8 86.6 - -",
             "MoCo v2 on LUPerson, then BDB, ResNet-50": "- - 79.6 81.9",
         },
-        note="CUHK03 is listed without the kind of its boxes; LUPerson's other numbers are of labeled ones",
+        note="the listing does not state the boxes of CUHK03; LUPerson's other numbers use labeled boxes",
     ),
     *Published.table(
         "README of LUPerson-NL",
         _FOUR,
         {"noisy labels of tracks (PNL) on LUPerson-NL, then MGN, ResNet-50": "68.0 86.0 84.3 92.0 91.9 96.6 80.4 80.9"},
-        note="another pre-training than this component's",
+        note="a different pre-training",
         beside=False,
     ),
     *Published.table(
@@ -244,7 +244,7 @@ MOCO = (
                 ("ISE", "LUPerson-NL", "87.4 33.9"),
             )
         },
-        note="measured by others: here LUPerson's weights do worse than ImageNet's",
+        note="measured by others; here LUPerson's weights are worse than ImageNet's",
         beside=False,
     ),
     *Published.table(

@@ -113,7 +113,7 @@ def describe(labels: np.ndarray) -> dict[str, float]:
 
 
 def too_few(labels: np.ndarray) -> bool:
-    """Return whether there is nothing to contrast: only noise, or a single cluster. Such a round is skipped."""
+    """Return whether all images are noise or form a single cluster. Such a round is skipped."""
     return int(labels.max(initial=-1)) < 1
 
 

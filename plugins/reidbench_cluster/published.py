@@ -25,7 +25,7 @@ CLUSTER_CONTRAST = (
         {"msmt17-v1": RANKS},
         {f"{_CC}, DBSCAN": "27.6 56.0 66.8 71.5"},
         "step",
-        f"{BEST}; which training list the authors' packed copy holds is not stated",
+        f"{BEST}; the training list of the authors' packed copy is not stated",
         beside=False,
     ),
     *Published.table(
@@ -35,7 +35,7 @@ CLUSTER_CONTRAST = (
             f"{_CC}, Infomap": "83.0 92.9 97.2 98.0 73.6 85.5 92.2 94.3 86.6 95.3 98.8 99.5 31.2 61.5 71.8 76.7",
         },
         "step",
-        f"{BEST}; Infomap is not offered here",
+        f"{BEST}; Infomap is not implemented here",
         beside=False,
     ),
 )
@@ -71,7 +71,7 @@ SPCL = (
         dict.fromkeys(("market1501", f"market1501->{MSMT17}", f"dukemtmc-reid->{MSMT17}"), RANKS),
         {"SpCL, ResNet-50 from ImageNet, 256x128": "72.6 87.7 95.2 96.9 25.4 51.6 64.3 69.7 26.5 53.1 65.8 70.5"},
         "step",
-        f"{BEST}; the final paper has later numbers, or leaves them out",
+        f"{BEST}; the final paper has later numbers or omits them",
         beside=False,
     ),
     *Published.table(
@@ -92,7 +92,7 @@ SPCL = (
             "no adaptation, ResNet-50": "27.2 58.9 75.7 81.4 28.1 49.3 64.3 69.7 2.2 6.7 14.9 20.1 2.3 7.5 14.7 18.1",
         },
         "step",
-        "from the source, or from ImageNet where there is none",
+        "from the source, or from ImageNet without a source",
         beside=False,
     ),
 )
@@ -113,7 +113,7 @@ PSEUDO_LABEL = (
             "42.3 64.4 76.0 79.9",
         },
         "step",
-        "by OpenUnReID's own settings; chosen on validation data",
+        "with OpenUnReID's settings; chosen on validation data",
         beside=False,
     ),
 )

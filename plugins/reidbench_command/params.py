@@ -91,7 +91,7 @@ class CommandParams(Params):
         return placeholders(self.extract) | placeholders(self.train or "")
 
     def traits(self) -> frozenset[str]:
-        """Return "seedless" for a program without {seed}, which runs once for all seeds."""
+        """Return "backbone-free", and "seedless" without {seed}: the program then runs once for all seeds."""
         return frozenset({BACKBONE_FREE} | ({SEEDLESS} if "seed" not in self.asked else set()))
 
     def protocol(self) -> frozenset[str]:

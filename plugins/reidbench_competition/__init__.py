@@ -29,7 +29,7 @@ PAPER = Paper(
         "README of finger-monkey/NAIC_reid_challenge",
         {"naic2019": "mAP cmc1"},
         {"RandomPatch with probability 0.1": "81.85 92.50", "RandomPatch with probability 0.5": "83.45 93.63"},
-        note="means over four folds of a relative's own training data, which no component reads",
+        note="means over four folds of a relative's training data, which no component reads",
         beside=False,
     ),
 )

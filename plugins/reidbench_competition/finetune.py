@@ -141,7 +141,7 @@ def finetune(ctx: FinetuneContext[CompetitionParams]) -> Embedder:
     Raises DataError if fewer than two identities (with two images, if single ones are dropped) remain.
     """
     if ctx.source is None:
-        raise DataError("competition needs a source; name one in the task")
+        raise DataError("competition requires a source; name one in the task")
     return train_recipe(ctx, ctx.source, ctx.source.labels())
 
 
@@ -151,7 +151,7 @@ def train_recipe(ctx: Ctx, images: HasImages, labels: np.ndarray) -> Embedder:
     rows = inside[training_images(labels[inside], ctx.params, ctx.seed)]
     classes = consecutive(labels[rows])
     if len(np.unique(classes)) < 2:
-        raise DataError("competition needs a source with at least two identities that have two images each")
+        raise DataError("competition requires a source with at least two identities that have two images each")
     embedder = _train(ctx, images, rows, classes)
     return embedder if ctx.params.branches != "global" else _plain(embedder)
 

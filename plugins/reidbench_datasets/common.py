@@ -50,7 +50,7 @@ def inner(root: Path, inside: Sequence[str]) -> Path:
 def need_picture(root: Path) -> None:
     """Raise DataError if a folder and its subfolders contain no image."""
     if next(walk_images(root), None) is None:
-        raise DataError(f"{shown(root)}: contains no image")
+        raise DataError(f"{shown(root)}: contains no images")
 
 
 def finish(dataset: Dataset, params: CheckedParams, variant: str, published: Published | None = None) -> Dataset:

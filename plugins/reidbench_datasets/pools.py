@@ -45,7 +45,7 @@ def _pool(name: str, root: Path) -> Dataset:
         tree = look_through(root)
         paths, notes = tree.images, tree.notes("pool")
     if not paths:
-        raise DataError("; ".join([f"{root}: contains no image", *notes]))
+        raise DataError("; ".join([f"{root}: contains no images", *notes]))
     pids = np.full(len(paths), DISTRACTOR)
     split = Split.of_columns(root, paths, pids, np.full(len(paths), UNKNOWN_CAMERA))
     return Dataset(name, root, split, notes=tuple(notes))

@@ -125,7 +125,7 @@ def _transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise ReidbenchError(
-            f"models of transformers need the extra `hf` ({error.name} is missing); pip install 'reidbench[hf]'"
+            f"models of transformers need the extra `hf` ({error.name} is missing): pip install 'reidbench[hf]'"
         ) from None
 
 

@@ -31,7 +31,7 @@ def modules() -> tuple[Any, Any]:
         return importlib.import_module("onnx"), importlib.import_module("onnxruntime")
     except ImportError as error:
         raise ReidbenchError(
-            f"ONNX needs the extra `onnx` ({error.name} is missing); pip install 'reidbench[onnx]'"
+            f"ONNX needs the extra `onnx` ({error.name} is missing): pip install 'reidbench[onnx]'"
         ) from None
 
 

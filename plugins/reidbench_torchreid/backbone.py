@@ -64,7 +64,7 @@ def _network(name: str) -> Any:
         models = importlib.import_module("torchreid").models
     except ImportError as error:
         raise ReidbenchError(
-            f"torchreid's networks need the extra ({error.name} is missing); pip install 'reidbench[torchreid]'; "
+            f"torchreid's networks need the extra ({error.name} is missing): pip install 'reidbench[torchreid]'; "
             "osnet-x1-0 and osnet-x0-25 read torchreid's files without it"
         ) from None
     try:

@@ -1,4 +1,5 @@
-"""Run what a plan lacks, parents first, and show how it goes.
+"""Run the missing stages of a plan, parents first, and report progress.
 
-Imports stages, matrix and store. Begin with `executor.py`, then `runner.py`; `executors/` is where stages run.
+Imports stages, matrix and store. Begin with `executor.py`, then `runner.py`; `executors/` has the places where stages
+run.
 """

@@ -1,4 +1,4 @@
-"""What an executor is: the runner knows this, and none of them."""
+"""Executor interface, the only part of executors that the runner knows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ OnEvent = Callable[[str, dict[str, Any]], None]  # (stage key, event)
 
 @dataclass(frozen=True)
 class OneResult:
-    """How a stage ended.
+    """Result of a stage.
 
-    done, busy (another driver makes it), damaged (the bytes of the artifact with the key `damaged` are wrong), failed,
-    or stopped at a checkpoint after `wind_down`. A failed one may have `died`: ended from outside, so that it
-    may well succeed when it is tried again.
+    done, busy (another driver makes it), damaged (the artifact with the key `damaged` has wrong bytes), failed, or
+    stopped at a checkpoint after `wind_down`. A failed one may have `died`: it was killed from outside and may succeed
+    on a retry.
     """
 
     key: str
@@ -29,10 +29,10 @@ class OneResult:
 
 
 class Executor(Protocol):
-    """Takes specs, gives results.
+    """Takes specs, returns results.
 
-    At the first Ctrl-C the runner calls `wind_down` where the executor `winds_down`, and goes on to call `wait`;
-    elsewhere, and at the second Ctrl-C, it calls `stop`.
+    At the first Ctrl-C the runner calls `wind_down` if the executor `winds_down`, and continues to call `wait`;
+    otherwise, and at the second Ctrl-C, it calls `stop`.
     """
 
     slots: int
@@ -42,10 +42,10 @@ class Executor(Protocol):
         """Start a stage. Called only while fewer than `slots` are running."""
 
     def wait(self) -> Iterable[OneResult]:
-        """The stages that ended; waits a moment when none has."""
+        """Return the stages that ended; waits briefly if there are none."""
 
     def wind_down(self) -> None:
-        """Let running stages go on to their end, or to where they come back as stopped."""
+        """Let running stages finish, or return as stopped at a checkpoint."""
 
     def stop(self) -> None:
-        """End everything that runs, now."""
+        """Kill everything that runs, immediately."""

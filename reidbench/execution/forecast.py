@@ -1,4 +1,4 @@
-"""What the searches of a file will take: trials, their stages, and how many of these are shared."""
+"""Forecast of a file's searches: trials, their stages, and the number of shared stages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from reidbench.tuning.resolve import Resolved, Searched
 
 
 def of_searches(resolved: Resolved, needed: set[str]) -> dict[str, Any]:
-    """Trials and their stages in numbers; `needed` are the stages that a run makes.
+    """Return counts of trials and their stages; `needed` are the stages that a run makes.
 
-    `alone` is how many stages the trials would be if none were shared, `also_rows` how many of them are stages of rows
-    too, `at_most` how many more the trials take that are proposed after the first have run.
+    `alone` is the number of stages without sharing among trials, `also_rows` the number shared with rows, `at_most` the
+    maximum number of further stages of trials proposed after the first have run.
     """
     plan = resolved.trials
     trials = [trial for one in resolved.searches for trial in one.trials if trial.rows]
@@ -44,7 +44,7 @@ def _of(one: Searched) -> dict[str, Any]:
 
 
 def _unknown(one: Searched, resolved: Resolved) -> int:
-    """The most stages of trials that are proposed later: each has as many of its own as the first, but for data."""
+    """Return the maximum number of stages of trials proposed later: each has as many as the first, except data."""
     later = one.place.search.trials - len(one.trials)
     if not later or not one.trials[0].rows:
         return 0
@@ -53,16 +53,16 @@ def _unknown(one: Searched, resolved: Resolved) -> int:
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The same for people."""
+    """Yield the forecast as text."""
     yield "searches:"
     for one in found["of"]:
         how = f"{one['sampler']}, {one['trials']} trials, {CHOSEN[one['select']]}, by {one['criterion']}"
         failed = f", {one['failed']} failed" if one["failed"] else ""
         yield f"  {one['row']} on {one['task']}: {how}; {one['done']} done{failed}"
-    alone = f"each trial alone they would be {found['alone']}"
-    also = f"{found['also_rows']} are stages of rows too"
+    alone = f"{found['alone']} without sharing among trials"
+    also = f"{found['also_rows']} shared with rows"
     yield f"  trials: {found['stages']} stages, {found['to_run']} to run; {alone}, {also}"
     if found["at_most"]:
-        yield f"  trials that are proposed later: {found['at_most']} stages at most"
+        yield f"  trials proposed later: at most {found['at_most']} stages"
     if found["then"]:
-        yield f"  then rows with the winners: {found['then']} stages, as with the first trial's values"
+        yield f"  then rows with the winners: {found['then']} stages, counted with the first trial's values"

@@ -1,4 +1,4 @@
-"""What a plan lacks in a store, and with it what has to run."""
+"""Stages of a plan that are missing in a store and have to run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Note = Callable[[str], None]
 
 
 def _say_nothing(text: str) -> None:
-    """Drop a note."""
+    """Ignore a note."""
 
 
 def pending(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, Stage]:
-    """The stages that have to run so that every row has its result, parents first.
+    """Return the stages that have to run so that every row has its result, parents first.
 
-    A stage whose artifact is there hides its parents: they are needed only if something else misses them. Damaged
-    results, and lists of images that are gone, are set aside, and `note` gets the reason.
+    Parents of a cached stage run only if something else needs them. Damaged results, and image lists whose images are
+    gone, are set aside, and `note` receives the reason.
     """
     published = store.keys()
     needed: set[str] = set()
@@ -50,7 +50,7 @@ def pending(plan: Plan, store: Store, note: Note = _say_nothing) -> dict[str, St
 
 
 def _intact(store: Store, key: str, published: set[str], declared: Mapping[str, Metric], note: Note) -> bool:
-    """Whether a result is there, whole and within its declared range; any other is set aside."""
+    """Return whether a result exists, is intact and within its declared range; any other result is set aside."""
     if key not in published:
         return False
     try:
@@ -61,7 +61,7 @@ def _intact(store: Store, key: str, published: set[str], declared: Mapping[str, 
         return False
     except DamagedArtifact as error:
         store.set_aside(key)
-        note(f"{error}; set aside, to be made again")
+        note(f"{error}; set aside, runs again")
         return False
     return True
 
@@ -77,5 +77,5 @@ def _images_there(plan: Plan, store: Store, key: str, note: Note) -> bool:
     except DamagedArtifact as error:
         reason = str(error)
     store.set_aside(key)
-    note(f"{reason}; {plan.stages[key].label} is set aside, to be made again")
+    note(f"{reason}; {plan.stages[key].label} is set aside and runs again")
     return False

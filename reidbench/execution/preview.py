@@ -1,4 +1,4 @@
-"""What a run would do, and which cached results were made with other code: nothing is run or written."""
+"""Preview of a run, and of cached results made with other code: nothing runs or is written."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from reidbench.tuning.resolve import Resolved
 
 from . import forecast
 
-SAMPLE = 20  # manifests read per component for its usual time: enough for a mean, few enough for a large plan
+SAMPLE = 20  # manifests read per component for its mean time: enough for a mean, few enough for a large plan
 
 
 def preview(plan: Plan, store: Store, registry: Registry, searches: Resolved | None = None) -> dict[str, Any]:
-    """What a run would do, as JSON values: counts by component, expected seconds, warnings. Changes nothing.
+    """Return a preview of a run as JSON values: counts by component, expected seconds, warnings. Changes nothing.
 
-    With `searches`, of which this is the plan, stages are those of trials and of rows; a row whose search goes on
-    is counted as with its first trial's values.
+    With `searches`, whose plan this is, stages are those of trials and of rows; a row whose search is unfinished is
+    counted with its first trial's values.
     """
     rows, published = plan.rows, store.keys()
     searches = searches if searches and searches.searches else None
@@ -77,7 +77,7 @@ def with_trials(plan: Plan, searches: Resolved | None) -> tuple[Plan, list[str]]
 
 
 def missing(plan: Plan, ends: Sequence[str], published: Collection[str]) -> set[str]:
-    """The keys of the stages that it takes to have these results."""
+    """Return the keys of the missing stages behind these results."""
     needed: set[str] = set()
     waiting = [key for key in ends if key not in published]
     while waiting:
@@ -89,7 +89,7 @@ def missing(plan: Plan, ends: Sequence[str], published: Collection[str]) -> set[
 
 
 class Setups:
-    """In words, how stages differ from what their file says for all: in network and size of images."""
+    """Differences of stages from the file's defaults, in words: network and image size."""
 
     def __init__(self, benchmark: Benchmark, registry: Registry) -> None:
         self.common = benchmark.size.words
@@ -98,13 +98,13 @@ class Setups:
         self._networks: dict[str, str] = {}
 
     def of(self, stage: Stage) -> str:
-        """What a stage has of its own; empty for nothing."""
+        """Return the settings of a stage that differ from the file's; "" if there are none."""
         images = stage.size.words
         own = [self.network(stage.backbone)] if stage.backbone else []
         return ", ".join(filter(None, [*own, f"images {images}" if images != self.common else ""]))
 
     def network(self, described: dict[str, Any]) -> str:
-        """A network with the parameters that are not at their defaults; empty for that of the file."""
+        """Return a network with its non-default parameters; "" for the file's network."""
         place = repr(described)
         if place not in self._networks:
             name, common = described["use"], self.backbone
@@ -117,17 +117,18 @@ class Setups:
 
 
 def changed_code(sources: Mapping[tuple[str, str], Collection[str]], registry: Registry) -> list[str]:
-    """A sentence for each component whose plugin is not what cached results were made with; `sources` are its hashes.
+    """Return a sentence for each component whose plugin differs from the one that made cached results.
 
-    By kind of stage and component. A result of another `version` has another key, and is not among these.
+    `sources` are the hashes of plugins, by kind of stage and component. Results of another `version` have other keys
+    and are not included.
     """
     found = []
     for (kind, use), hashes in sources.items():
         source = source_hash(registry, OF_STAGE[kind].component, use)
         if source and any(one not in ("", source) for one in hashes):
             found.append(
-                f"the code of {kind} {use} has changed since cached results, but its version has not: where the change "
-                "can alter results, raise `version` of the component, and they are made again"
+                f"the code of {kind} {use} has changed since cached results, but its version has not: if the change "
+                "can alter results, raise `version` of the component, and its stages run again"
             )
     return found
 
@@ -138,5 +139,5 @@ def _manifests(store: Store, keys: list[str]) -> list[Mapping[str, Any]]:
         try:
             found.append(store.manifest(key).manifest)
         except (BadArtifact, KeyError):
-            continue  # a run would set it aside and make it again
+            continue  # a run would set it aside and run it again
     return found

@@ -1,4 +1,4 @@
-"""Display of a run: bars on a terminal, plain lines elsewhere."""
+"""Progress display of a run: bars on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .remaining import Remaining, duration
 from .reporting import is_progress as is_progress
 from .standings import Best
 
-EVERY = 15.0  # seconds between progress lines of one stage where there is no terminal
+EVERY = 15.0  # seconds between progress lines of one stage without a terminal
 ESTIMATED = 5.0  # seconds between two estimates of the remaining time of a run
 NARROW = 100  # columns of a terminal below which labels get the space of bars
 
 
 def make(console: Console) -> Bars | Lines:
-    """Bars on a terminal, lines elsewhere."""
+    """Return bars for a terminal, otherwise lines."""
     return Bars(console) if console.is_terminal else Lines(console)
 
 
 class Lines:
-    """One line when a stage ends, and now and then one while it runs."""
+    """Prints a line when a stage ends, and occasionally while it runs."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -42,20 +42,20 @@ class Lines:
         self.losses: dict[str, str] = {}
 
     def begin(self, stages: int) -> None:
-        """So many stages are missing."""
+        """Show the number of stages to run."""
         self.total, self.done = stages, 0
-        self.say("nothing to run: every stage is there" if stages == 0 else f"{stages} stages to run")
+        self.say("nothing to run: all stages are cached" if stages == 0 else f"{stages} stages to run")
 
     def more(self, stages: int) -> None:
-        """So many stages have to be made again."""
+        """Add stages that run again."""
         self.total += stages
 
     def started(self, stage: Stage) -> None:
-        """A stage starts."""
+        """Show that a stage starts."""
         self.last[stage.key] = time.monotonic()
 
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
-        """A running stage has progressed or has something to say."""
+        """Show progress or a note of a running stage."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
         elif event["event"] == "log":
@@ -66,7 +66,7 @@ class Lines:
             self.say(f"        {stage.label}: {', '.join(filter(None, [counted, self.losses.get(stage.key, '')]))}")
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
-        """A stage has ended."""
+        """Show that a stage has ended."""
         if status in ("busy", "damaged"):
             return
         self.done += 1
@@ -75,7 +75,7 @@ class Lines:
         self.say(f"[{self.done}/{self.total}] {label}: {ending}")
 
     def note(self, text: str) -> None:
-        """Something that a person should read."""
+        """Show a note."""
         self.say(f"note: {text}")
 
     def say(self, text: str) -> None:
@@ -85,11 +85,11 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to put away."""
+        """Do nothing; there is nothing to close."""
 
 
 def loss_of(event: Mapping[str, Any]) -> str:
-    """The loss of a log event with its name, or an empty text."""
+    """Return the loss of a log event with its name, or ""."""
     metrics = event.get("metrics")
     return Reported(metrics=metrics).loss if isinstance(metrics, Mapping) else ""
 
@@ -120,7 +120,7 @@ class _Shown(Progress):
 
 
 class Bars:
-    """One bar over all stages, one for each running stage with its loss, remaining time, and the best row so far."""
+    """One bar for all stages, one for each running stage with its loss, remaining time, and the best row so far."""
 
     def __init__(self, console: Console) -> None:
         self.progress = _Shown(
@@ -139,32 +139,32 @@ class Bars:
         self.estimated = 0.0
 
     def follow(self, remaining: Callable[[], Remaining], best: Callable[[str], list[Best]]) -> None:
-        """Take the functions that estimate the run that begins, and give the best rows of a new result's tasks."""
+        """Set the functions that estimate the run and return the best rows of a new result's tasks."""
         self.remaining, self.best, self.estimated = remaining, best, 0.0
         self._estimate()
 
     def begin(self, stages: int) -> None:
-        """So many stages are missing."""
-        if self.all is not None:  # of the trials before
+        """Show the number of stages to run."""
+        if self.all is not None:  # of the previous trials
             self.progress.remove_task(self.all)
             self.all = None
         if stages == 0:
-            self.progress.console.print("nothing to run: every stage is there")
+            self.progress.console.print("nothing to run: all stages are cached")
         else:
             self.all = self.progress.add_task("all stages", total=stages, loss="")
 
     def more(self, stages: int) -> None:
-        """So many stages have to be made again."""
+        """Add stages that run again."""
         if self.all is not None:
             (total,) = (task.total for task in self.progress.tasks if task.id == self.all)
             self.progress.update(self.all, total=(total or 0) + stages)
 
     def started(self, stage: Stage) -> None:
-        """A stage starts."""
+        """Show that a stage starts."""
         self.bars[stage.key] = self.progress.add_task(escape(printable(stage.label)), total=None, loss="")
 
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
-        """A running stage has progressed or has something to say."""
+        """Show progress or a note of a running stage."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
         elif event["event"] == "log" and stage.key in self.bars:
@@ -174,7 +174,7 @@ class Bars:
             self._estimate()
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
-        """A stage has ended."""
+        """Show that a stage has ended."""
         if stage.key in self.bars:
             self.progress.remove_task(self.bars.pop(stage.key))
         if status in ("busy", "damaged"):
@@ -188,13 +188,13 @@ class Bars:
         self._estimate()
 
     def _estimate(self) -> None:
-        """Estimate the remaining time of the run, now and then."""
+        """Estimate the remaining time of the run at intervals."""
         if self.all is not None and self.remaining is not None and time.monotonic() - self.estimated > ESTIMATED:
             self.estimated = time.monotonic()
             self.progress.update(self.all, estimate=(self.remaining(), self.estimated))
 
     def note(self, text: str) -> None:
-        """Something that a person should read."""
+        """Show a note."""
         self.progress.console.print(printable(text), markup=False, emoji=False, highlight=False)
 
     def __enter__(self) -> Bars:

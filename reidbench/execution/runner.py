@@ -1,4 +1,4 @@
-"""Run what is pending, parents first; a failure costs its own cells and nothing else."""
+"""Runner of pending stages, parents first; a failure affects only its own cells."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from .reporting import Reports
 from .silence import Silence
 from .standings import Best, Standings
 
-RETRY_BUSY = 0.5  # seconds before looking again at a stage that another driver is making
+RETRY_BUSY = 0.5  # seconds before checking again a stage that another driver is making
 
-PATIENCE = 5.0  # seconds of nothing but waiting for other drivers, after which that is said
-REMAKES = 2  # times that an artifact which was found damaged or gone is made again in one run
+PATIENCE = 5.0  # seconds of waiting for other drivers, and nothing else, before a note about it
+REMAKES = 2  # repeated runs of a stage whose artifact was damaged or missing
 
 
 class Display(Protocol):
-    """Shows what happens."""
+    """Shows the events of a run."""
 
     def begin(self, stages: int) -> None:
-        """So many stages are missing."""
+        """Show the number of stages to run."""
 
     def more(self, stages: int) -> None:
-        """So many stages have to be made again."""
+        """Add stages that run again."""
 
     def started(self, stage: Stage) -> None:
-        """A stage starts."""
+        """Show that a stage starts."""
 
     def event(self, stage: Stage, event: Mapping[str, Any]) -> None:
-        """A running stage has progressed or has something to say."""
+        """Show progress or a note of a running stage."""
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
-        """A stage has ended."""
+        """Show that a stage has ended."""
 
     def note(self, text: str) -> None:
-        """Something that a person should read."""
+        """Show a note."""
 
 
 @runtime_checkable
@@ -65,7 +65,7 @@ class Follower(Protocol):
 
 @dataclass
 class Outcome:
-    """What a run did: keys of stages that ran, and errors by key of those that failed or were blocked."""
+    """Outcome of a run: keys of stages that ran, and errors by key of those that failed or were blocked."""
 
     ran: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Runner:
         display: Display,
         without: frozenset[str],
         workers: int = 0,
-        held: contextlib.ExitStack | None = None,  # what lets go of the plan's artifacts; by default the end of `run`
+        held: contextlib.ExitStack | None = None,  # releases the plan's artifacts; default: at the end of `run`
     ) -> None:
         self.plan = plan
         self.store = store
@@ -94,29 +94,28 @@ class Runner:
         self.held = held
         self.outcome = Outcome()
         self.waiting: dict[str, Stage] = {}
-        self.running: dict[str, float] = {}  # key -> when it started
+        self.running: dict[str, float] = {}  # key -> start time
         self.retry_at: dict[str, float] = {}
         self.remade: Counter[str] = Counter()  # by key
         self.interrupted = False
         self.silence = Silence(display.note)
         self.reports = Reports(store)
-        self.idle_since: float | None = None  # when all that was left was being made by others
-        self.waits_for: dict[str, str] = {}  # key -> whom it was said to wait for
+        self.idle_since: float | None = None  # when all remaining stages were being made by others
+        self.waits_for: dict[str, str] = {}  # key -> owner named in the last note
 
     def run(self) -> Outcome:
         """Run until every stage is made, failed or blocked.
 
-        On Ctrl-C no stage is started any more, and those that run go on to their end or their next checkpoint where
-        the executor `winds_down`; on the second the workers are ended. Either way raises
-        KeyboardInterrupt. Raises StoreError when something is missing and the store cannot be written. Until it ends,
-        and until `held` is closed where that is given, no `clean` takes what the plan needs; what vanishes all the
-        same is made again.
+        At Ctrl-C no further stage starts, and running stages continue to their end or next checkpoint if the executor
+        `winds_down`; at the second the workers are killed. Both raise KeyboardInterrupt. Raises StoreError if a stage
+        is missing and the store cannot be written. Until the run ends, or until `held` is closed if given, no `clean`
+        removes what the plan needs; stages whose artifacts disappear anyway run again.
         """
-        self.store.root = self.store.root.absolute()  # a stage in this process may go to another folder
+        self.store.root = self.store.root.absolute()  # a stage in this process may change the working directory
         with contextlib.ExitStack() as mine:
             refusal = self._prepare(self.held or mine)
             self.waiting = pending(self.plan, self.store, self.display.note)
-            if refusal and self.waiting:  # else a finished store may well be read-only
+            if refusal and self.waiting:  # a complete store may be read-only
                 raise refusal
             self._notes_of_before()
             self.display.begin(len(self.waiting))
@@ -132,7 +131,7 @@ class Runner:
             return self.outcome
 
     def _prepare(self, held: contextlib.ExitStack) -> StoreError | None:
-        """Make the store ready and hold all that the plan needs, before it is looked for. Why not, or None."""
+        """Prepare the store and protect everything that the plan needs, before reading it. Returns an error or None."""
         try:
             self.store.prepare()
             held.enter_context(self.store.needing(self.plan.stages))
@@ -141,7 +140,7 @@ class Runner:
         return None
 
     def _have_vanished(self) -> bool:
-        """Whether results have gone since they were made or seen; then they wait again, each REMAKES times at most."""
+        """Return whether results have disappeared since; they are then queued again, each at most REMAKES times."""
         ends = dict.fromkeys(key for row in self.plan.rows for key in row.ends)
         lost = [key for key in ends if not self.store.has(key)]
         lost = [key for key in lost if key not in self.outcome.failed | self.outcome.blocked]
@@ -150,13 +149,13 @@ class Runner:
             return False
         for key in lost:
             self.remade[key] += 1
-            self.display.note(f"{self.store.path(key)}: {GONE}; to be made again")
+            self.display.note(f"{self.store.path(key)}: {GONE}; its stage runs again")
         self._wait_again()
         return bool(self.waiting)
 
     @functools.cached_property
     def reads(self) -> dict[str, list[str]]:
-        """The keys that each stage reads."""
+        """Return the keys that each stage reads."""
         return {key: self.plan.reads(key) for key in self.plan.stages}
 
     @functools.cached_property
@@ -179,7 +178,7 @@ class Runner:
         return self.times.remaining(self.waiting, running, self.executor.slots)
 
     def _notes_of_before(self) -> None:
-        """What stages that are not run again have noted: it holds of this run's rows as well."""
+        """Show the notes of cached stages, which also apply to this run's rows."""
         for key, stage in self.plan.stages.items():
             if key in self.waiting:
                 continue
@@ -189,8 +188,8 @@ class Runner:
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Whatever ends the block ends the executor, which no further Ctrl-C breaks off."""
-        # Only the main thread gets signals; a caller's own handler, and SIGINT that a shell's `&` ignores, stay.
+        """End the executor when the block ends for any reason; further Ctrl-C does not interrupt that."""
+        # Only the main thread receives signals; a caller's own handler, and SIGINT ignored by a shell's `&`, are kept.
         mine = (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -209,19 +208,19 @@ class Runner:
     def _on_interrupt(self, *_: object) -> None:
         if self.interrupted or not self.executor.winds_down:
             raise KeyboardInterrupt
-        self.interrupted = True  # seen by the loop, which is here in a moment
+        self.interrupted = True  # the loop checks this soon
 
     def _wait(self) -> None:
         for result in self.executor.wait():
             self._ended(result)
         if self.interrupted:
             self._wind_down()
-        elif self.waiting and not self.running:  # all that is left is busy elsewhere
+        elif self.waiting and not self.running:  # all remaining stages run elsewhere
             self._say_for_whom()
             time.sleep(min(RETRY_BUSY, 0.1))
 
     def _say_for_whom(self) -> None:
-        """After some seconds of nothing but waiting, say once whom each stage waits for."""
+        """After some seconds of pure waiting, note once whose work each stage waits for."""
         now = time.monotonic()
         self.idle_since = self.idle_since or now
         if now - self.idle_since < PATIENCE:
@@ -230,14 +229,14 @@ class Runner:
             owner = self.store.owner(key) if key in self.retry_at else ""
             if owner and self.waits_for.get(key) != owner:
                 self.waits_for[key] = owner
-                silent = f"it is made here if that gives no sign of life for {locks.DEAD_AFTER:.0f} s"
+                silent = f"it runs here if that has no heartbeat for {locks.DEAD_AFTER:.0f} s"
                 self.display.note(f"waiting for {stage.label}, which is being made by {owner}; {silent}")
 
     def _wind_down(self) -> None:
-        """Wait for the stages that run, then raise KeyboardInterrupt."""
+        """Wait for running stages, then raise KeyboardInterrupt."""
         if self.running:
-            count = f"{len(self.running)} running stage" + ("s go" if len(self.running) > 1 else " goes")
-            self.display.note(f"interrupted: {count} on to the next checkpoint or the end; Ctrl-C again ends at once")
+            count = f"{len(self.running)} running stage" + ("s continue" if len(self.running) > 1 else " continues")
+            self.display.note(f"interrupted: {count} to the next checkpoint or the end; Ctrl-C again ends at once")
             self.executor.wind_down()
         while self.running:
             for result in self.executor.wait():
@@ -265,12 +264,12 @@ class Runner:
                 del self.waiting[key]
                 self.display.ended(stage, "there", 0.0, "")
                 continue
-            if self.store.claimed(key):  # and is making this one: no worker need start only to see that
+            if self.store.claimed(key):  # another driver is making it, so no worker needs to start
                 self.retry_at[key] = time.monotonic() + RETRY_BUSY
                 continue
             del self.waiting[key]
             if key in self.waits_for:
-                self.display.note(f"{stage.label}: {self.waits_for.pop(key)} no longer makes it; it is made here")
+                self.display.note(f"{stage.label}: {self.waits_for.pop(key)} no longer makes it; it runs here")
             self.idle_since = None
             self.running[key] = time.monotonic()
             self.silence.started(key, stage.label, self.store.log_file(key))
@@ -310,22 +309,22 @@ class Runner:
         self.store.record_failure(key, error, trace, died)
 
     def _remake(self, result: OneResult) -> None:
-        """Have an artifact that is damaged or gone made again, unless that has not helped before."""
+        """Queue a damaged or missing artifact to be made once more, unless that has not helped before."""
         key = result.damaged
         if key not in self.waiting and key not in self.running:  # two stages may have found the same damage
             self.remade[key] += 1
         if self.remade[key] <= REMAKES:
             aside = "" if result.error.endswith(GONE) else "set aside, "
-            self.display.note(f"{result.error}; {aside}to be made again")
+            self.display.note(f"{result.error}; {aside}its stage runs again")
         else:
-            error = f"{result.error}, as before, and it was made again {REMAKES} times; look for what changes its files"
+            error = f"{result.error}, as before, after {REMAKES} repeated runs; check what changes its files"
             self.display.note(error)
             for failed in {key, result.key} & self.plan.stages.keys():
                 self._failed(failed, error)
         self._wait_again()
 
     def _wait_again(self) -> None:
-        """Look again at what is pending: a damaged artifact and whatever it was made from may be missing now."""
+        """Update the pending stages: a damaged artifact and its parents may be missing now."""
         settled = self.running.keys() | self.outcome.failed.keys() | self.outcome.blocked.keys()
         before = len(self.waiting)
         found = pending(self.plan, self.store, self.display.note)

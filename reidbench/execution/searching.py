@@ -1,4 +1,4 @@
-"""A run of a benchmark: first the trials of its searches, round by round, then its rows with the winners in place."""
+"""Run of a benchmark: first the trials of its searches, in rounds, then its rows with the winners."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .runner import Outcome
 
 @dataclass(frozen=True)
 class Ran:
-    """The plan of the rows that were meant, what the run did, and why its board was not recorded, or nothing."""
+    """Plan of the selected rows, outcome of the run, and why its board was not recorded, or ""."""
 
     plan: Plan
     outcome: Outcome
@@ -24,7 +24,7 @@ class Ran:
 
     @property
     def failed_searches(self) -> dict[str, str]:
-        """Rows without a winner, since all trials failed, or processes of some died; with the reason."""
+        """Return rows without a winner because all trials failed, or processes of some died, with the reason."""
         return {f"{row.method} on {row.task}": row.reason for row in self.plan.rows if row.lacks != Row.lacks}
 
 
@@ -37,9 +37,9 @@ def run_benchmark(
     record: Callable[[Plan], str],
     only: str | None = None,
 ) -> Ran:
-    """Run what a benchmark lacks in a store. Each plan is `run` by an executor of its own, the first made at once.
+    """Run the missing stages of a benchmark. Each plan is `run` by a new executor; the first is made at once.
 
-    `choose` takes the rows that `only` means out of the whole plan, which `record` keeps. Raises as these do.
+    `choose` selects the rows of `only` from the whole plan, which `record` keeps. Raises what these raise.
     """
     ready = [make()]
 

@@ -1,4 +1,4 @@
-"""Says which running stages have logged nothing for long: they may hang, and no time limit ends them by default."""
+"""Notes about running stages that have logged nothing for long: they may hang, and by default have no time limit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-QUIET = 600.0  # seconds without a word of a stage, after which that is said, and again after as many
+QUIET = 600.0  # seconds without output of a stage before a note, and between further notes
 
 
 @dataclass
 class _Heard:
-    """The last sign of a stage: when it came, how long its log was, and when its silence is remarked on next."""
+    """Last output of a stage: its time, the length of the log then, and the time of the next note."""
 
     label: str
     log: Path
@@ -25,39 +25,39 @@ class _Heard:
 
 @dataclass
 class Silence:
-    """Watches running stages. `note` gets the sentences, from a thread of its own: a stage may block this one."""
+    """Watches running stages. `note` receives the messages, from a separate thread: a stage may block this one."""
 
     note: Callable[[str], None]
     _stages: dict[str, _Heard] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def started(self, key: str, label: str, log: Path) -> None:
-        """A stage starts, whose worker writes to `log`."""
+        """Start watching a stage, whose worker writes to `log`."""
         now = time.monotonic()
         with self._lock:
             self._stages[key] = _Heard(label, log, _size(log), now, now + QUIET)
 
     def heard(self, key: str) -> None:
-        """A stage has logged or noted something, or has progressed."""
+        """Record a log line, note or progress of a stage."""
         with self._lock:
             if key in self._stages:
                 self._stages[key].at = time.monotonic()
                 self._stages[key].remark_at = self._stages[key].at + QUIET
 
     def ended(self, key: str) -> None:
-        """A stage runs no longer."""
+        """Stop watching a stage."""
         with self._lock:
             self._stages.pop(key, None)
 
     def look(self) -> list[str]:
-        """What to say now of stages that are silent."""
+        """Return the due messages about silent stages."""
         now = time.monotonic()
         with self._lock:
             return [text for heard in self._stages.values() if (text := _remark(heard, now))]
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Look again and again while the block runs."""
+        """Check regularly while the block runs."""
         stop = threading.Event()
 
         def watch() -> None:
@@ -75,7 +75,7 @@ class Silence:
 
 
 def _remark(heard: _Heard, now: float) -> str:
-    """A sentence about a stage whose silence is due for one, or an empty text."""
+    """Return a message about a stage if one is due, otherwise ""."""
     size = _size(heard.log)
     if size != heard.size:
         heard.size, heard.at, heard.remark_at = size, now, now + QUIET

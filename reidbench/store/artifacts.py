@@ -156,7 +156,7 @@ class Store(Kept):
             if not intact and not self.has(key):  # removed while it was read
                 raise KeyError(key)
             if not intact:
-                raise DamagedArtifact(key, f"{file}: its bytes are not those that were published")
+                raise DamagedArtifact(key, f"{file}: the file differs from the published one")
         return artifact
 
     def set_aside(self, key: str) -> Path:

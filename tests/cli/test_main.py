@@ -192,7 +192,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(matrix: Callable[..
     run.send_signal(signal.SIGINT)
     _, error = run.communicate(timeout=120)
     assert run.returncode == 130
-    assert "interrupted; what is finished is kept" in error
+    assert "interrupted; finished stages are cached" in error
     assert "Traceback" not in error
     (checkpoint,) = (tmp_path / "s").glob("scratch/*/checkpoint")
     assert checkpoint.stat().st_size > 0
@@ -219,8 +219,8 @@ def test_show_tells_params_and_paper() -> None:
     assert "official code: https://github.com/michuanhaohao/reid-strong-baseline (MIT)" in shown
     assert "  official README, ablation; AP rule: step; rows: 16" in shown
     ranked = reidbench("show", "evaluator", "cosine").stdout
-    assert "  pool (one of mean, max, none, default None)  images of a tracklet become one row" in ranked
-    assert "  query_cameras (one of list, none, default None)  only queries of these cameras" in ranked
+    assert "  pool (one of mean, max, none, default None)  pools the images of a tracklet" in ranked
+    assert "  query_cameras (one of list, none, default None)  cameras of the queries to use; default: all" in ranked
     assert "preset sysu-mm01-all-single (Wu et al., RGB-Infrared Cross-Modality" in ranked
     wrong = reidbench("show", "finetuner", "bott")
     assert wrong.returncode == 2

@@ -83,7 +83,7 @@ def test_plan_counts_trials_and_what_they_share(done: Done) -> None:
     assert done.before["rows"] == 4
     assert done.before["stages"] == 14 + 3 + 3  # what both rows share as they are written: one training
     assert "m (tuned) on tiny: grid, 2 trials, chosen on held-out identities, by mAP; 0 done" in done.planned
-    assert "trials: 14 stages, 14 to run; each trial alone they would be 16, 4 are stages of rows too" in done.planned
+    assert "trials: 14 stages, 14 to run; 16 without sharing among trials, 4 shared with rows" in done.planned
 
 
 def test_a_run_with_a_failed_trial_has_all_its_rows(done: Done) -> None:

@@ -14,7 +14,7 @@ ROWS = [  # pid, camid, clothes, modality, tracklet
     (1, 1, 1, "infrared", 5),
     (2, 0, 0, "visible", 6),  # outfit 0 of another person
     (2, 1, -1, "", -1),
-    (0, 0, 0, "visible", 7),  # clothes of nobody who is sought are no outfit; a walk is a tracklet
+    (0, 0, 0, "visible", 7),  # clothes of junk and distractors do not count as outfits
     (-1, 2, 3, "infrared", 8),
 ]
 
@@ -42,6 +42,12 @@ def test_a_set_without_these_labels_has_no_columns_for_them(tmp_path: Path) -> N
         "split", "images / published", "identities / published", "cameras / published", "junk", "distractors",
     ]  # fmt: skip
     assert report.table() == [["train", "1 / 1", "1 / 1", "1 / 1", "0", "0"]]
+
+
+def test_a_split_without_labels_has_neither_identities_nor_distractors(tmp_path: Path) -> None:
+    bare = Split(tmp_path, [Sample(f"{n}.png", 0, n % 2) for n in range(60)])
+    report = examine(Dataset("toy", tmp_path, bare))
+    assert report.table() == [["train", "60 / -", "- / -", "2 / -", "0", "-"]]
 
 
 def test_differences_are_named_and_counted(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images of which nobody knows the camera: -1 everywhere, never a camera of its own, never merged with one."""
+"""Images of an unknown camera: -1 everywhere, never a separate camera, never merged with one."""
 
 from __future__ import annotations
 

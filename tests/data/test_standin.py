@@ -1,4 +1,4 @@
-"""Stand-ins are marked, whole, and told from the data set whatever link leads to them."""
+"""Stand-ins are marked, complete, and distinguished from the data set through any link."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
 def test_nothing_is_left_of_one_that_was_not_finished(tmp_path: Path) -> None:
     def stop(folder: Path) -> None:
         fill(folder)
-        raise DataError("no room")
+        raise DataError("disk full")
 
-    with pytest.raises(DataError, match="no room"):
+    with pytest.raises(DataError, match="disk full"):
         make_stand_in(tmp_path / "set", "viper", {}, stop)
     assert list(tmp_path.iterdir()) == []
 

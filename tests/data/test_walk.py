@@ -1,4 +1,4 @@
-"""Which files are pictures, and what is said about those that are left out."""
+"""Files that count as images, and notes on those left out."""
 
 from __future__ import annotations
 

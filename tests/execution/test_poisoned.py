@@ -91,7 +91,7 @@ def run(plan: Plan, store: Store) -> dict[tuple[str, str], float]:
 
 
 def epochs(plan: Plan, store: Store) -> list[Any]:
-    """What the trainings that look at validation saw and chose, and their weights."""
+    """Validation images and choices of the trainings, and their weights."""
     found = []
     for key, stage in plan.stages.items():
         if any(given.role == "validation" for given in stage.data):

@@ -1,4 +1,4 @@
-"""What `reidbench plan` says of stages with a network or an image size of their own."""
+"""Output of `reidbench plan` for stages with their own network or image size."""
 
 from __future__ import annotations
 

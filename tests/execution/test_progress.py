@@ -1,4 +1,4 @@
-"""What a run shows: bars with remaining time on a terminal, plain lines elsewhere."""
+"""Display of a run: bars with remaining time on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix is run: stages, failures, resuming, damage, and equal results whatever runs it."""
+"""Runs of a matrix: stages, failures, resuming, damage, and equal results with every executor."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_failures_cost_their_own_cells_and_are_reported(
 
 def test_features_that_are_no_numbers_fail_their_row(tmp_path: Path, market: Path, site: Path) -> None:
     (result,) = run_matrix(text(market, "{nan: {finetune: {use: toy, fail: nan}}}", "[0]"), tmp_path).results
-    assert "features that are no numbers, first for query/0005_c1s1_000000_00.png" in result.error
+    assert "features that are not numbers, first for query/0005_c1s1_000000_00.png" in result.error
 
 
 def test_a_failure_is_tried_again_and_forgotten(tmp_path: Path, market: Path, site: Path) -> None:

@@ -182,7 +182,7 @@ class Watch:
 
     @staticmethod
     def published(store: Path) -> dict[str, tuple[int, int]]:
-        """Inode and time of each artifact's manifest: they change when it is made again."""
+        """Inode and time of each artifact's manifest: they change when its stage runs again."""
         found = {}
         for manifest in (store / "objects").glob("*/manifest.json"):
             state = manifest.stat()

@@ -25,13 +25,13 @@ from reidbench.store.locks import process_start
 
 EXPECTED = {
     "error": "ValueError: it ",
-    "nan_features": "features that are no numbers, first for query/",
+    "nan_features": "features that are not numbers, first for query/",
     "interrupt": "KeyboardInterrupt",
-    "leave_quietly": "the worker ended with exit code 0 and said nothing",
-    "leave": "the worker ended with exit code 9 and said nothing",
+    "leave_quietly": "the worker ended with exit code 0 without a result",
+    "leave": "the worker ended with exit code 9 without a result",
     "crash": "the worker was killed by SIGSEGV",
     "unknown_signal": "the worker was killed by ",
-    "child_that_stays": "the worker ended with exit code 7 and said nothing",
+    "child_that_stays": "the worker ended with exit code 7 without a result",
     "half_a_line": "the worker was killed by SIGKILL",
 }
 
@@ -175,7 +175,7 @@ def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
 
 @pytest.mark.slow
 def test_the_same_reasons_under_ray(bench: Any, figure: Callable[[str], None]) -> None:
-    """Whatever a component raises or answers, each row's reason is the one that it has in this process."""
+    """For every error and answer of a component, each row has the same reason as in this process."""
     if find_spec("ray") is None:  # not imported before its executor is made
         pytest.skip("Ray is not installed")
     judges = ", ".join(f"{{use: faulty-score, answer: {answer}}}" for answer in ANSWERS)
@@ -221,7 +221,7 @@ def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: p
     rows = bench.rows(store)
     assert rows["good"][0] == "ok"
     assert rows["bad"][0] in ("failed", "blocked")
-    assert "not the bytes that were published, as before, and it was made again 2 times" in rows["bad"][1]
+    assert "the file differs from the published one, as before, after 2 repeated runs" in rows["bad"][1]
     assert len([label for label, status, _ in listener.endings if status == "done" and "faulty" in label]) == 3
     assert len(list((store / "damaged").iterdir())) == 3
 
@@ -283,7 +283,7 @@ def test_limits_that_make_no_sense_are_one_sentence(tmp_path: Any, monkeypatch: 
 
 
 def test_a_proc_of_another_pid_namespace_is_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after `unshare --pid` without a /proc of its own: its numbers are those of other processes."""
+    """As after `unshare --pid` without a new /proc: its numbers are those of other processes."""
     assert limits.guarded("stages.run", "x")[:3] == [sys.executable, "-I", "-S"]
     (tmp_path / "self").symlink_to(str(os.getpid() + 1))
     (tmp_path / "7").mkdir()

@@ -1,4 +1,4 @@
-"""Each file of each artifact truncated or with a bit flipped: named, set aside, made again, the table the same."""
+"""Each file of each artifact truncated or with a bit flipped: reported, set aside, repaired, the table unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def files_of(store: Store) -> list[tuple[str, str, Path]]:
 
 
 def descendants(store: Store, key: str) -> set[str]:
-    """What was made from an artifact, directly or not."""
+    """Artifacts that depend on an artifact, directly or not."""
     needs = {}
     for child in store.keys():  # noqa: SIM118 - a method, not a mapping
         stage = store.manifest(child).manifest["stage"]
@@ -90,7 +90,7 @@ def damaged_in_turn(bench: Any, methods: str, hows: list[str], every: int) -> tu
 
 def test_some_files_are_damaged(bench: Any, figure: Callable[[str], None]) -> None:
     files, damages = damaged_in_turn(bench, "{toy: {finetune: faulty}}", ["flip", "truncate"], 3)
-    figure(f"damage, a sample: {files} files in {damages} ways: each named, set aside, made again, identical table")
+    figure(f"damage, a sample: {files} files in {damages} ways: each named, set aside, rerun, identical table")
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_every_file_is_damaged_in_turn(bench: Any, figure: Callable[[str], None]
     files, damages = damaged_in_turn(bench, methods, list(DAMAGES), 1)
     figure(
         f"damage: each of {files} files flipped, truncated, emptied and removed in turn, {damages} damages: "
-        "each named, set aside, made again, identical table"
+        "each named, set aside, rerun, identical table"
     )
 
 

@@ -82,8 +82,8 @@ def test_it_ends_with_a_worker_that_somebody_kills(bench: Any, watch: Any) -> No
     bench.matrix(methods("detach_and_sleep"))
     run = bench.start(bench.folder / "store")
     wait_until(lambda: started(bench.log) or run.poll() is not None, "no stage has started")
-    # A child has its parent's command line until it runs a program of its own.
-    (worker,) = wait_until(lambda: _alone(watch.workers(bench.folder / "store")), "the child runs nothing of its own")
+    # A child has its parent's command line until it executes another program.
+    (worker,) = wait_until(lambda: _alone(watch.workers(bench.folder / "store")), "the child executes no other program")
     subprocess.run(["kill", "-KILL", str(worker)], check=True)
     _, said = run.communicate()
     assert "the worker was killed by SIGKILL" in said

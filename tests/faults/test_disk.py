@@ -38,7 +38,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, free: int) -> Path:
-    """Leave so many bytes free, in whole blocks."""
+    """Leave this number of bytes free, in whole blocks."""
     hog = disk / "hog"
     hog.touch()
     state = os.statvfs(disk)
@@ -66,7 +66,7 @@ def mended(bench: Any, watch: Any, store: Path, table: str) -> None:
 
 
 def full_in_this_process(bench: Any, watch: Any, disk: Path, free: int, table: str) -> str:
-    """Run with so many bytes free, then with all; how the first run ended."""
+    """Run with this number of bytes free, then with all; returns how the first run ended."""
     store = disk / "store"
     hog = fill(disk, free)
     sentence = ""
@@ -122,7 +122,7 @@ def test_a_full_disk_under_workers(
 
 
 def test_files_that_may_not_grow(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
-    """Where nothing may be mounted a limit on file sizes is like a disk that takes the small files only."""
+    """Without permission to mount, a limit on file sizes acts like a disk that takes small files only."""
     table = reference(bench)
     store = bench.folder / "store"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

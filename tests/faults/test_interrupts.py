@@ -1,4 +1,4 @@
-"""Ctrl-C once: what runs goes on to its next checkpoint or its end. Twice: it ends at once. Nothing is lost."""
+"""Ctrl-C once: running stages continue to a checkpoint or their end. Twice: the run ends at once. Nothing is lost."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_ctrl_c_once_and_then_again(bench: Any, watch: Any, figure: Callable[[st
         time.sleep(0.01)
     run.send_signal(signal.SIGINT)
     said = until(run, "stopped in")  # the one that has a checkpoint
-    assert "note: interrupted: 2 running stages go on to the next checkpoint or the end; Ctrl-C again ends" in said
+    assert "note: interrupted: 2 running stages continue to the next checkpoint or the end; Ctrl-C again ends" in said
     assert run.poll() is None
     assert len(watch.workers(store)) == 1
     run.send_signal(signal.SIGINT)
@@ -86,7 +86,7 @@ def test_ctrl_c_lets_stages_without_checkpoints_end(bench: Any, watch: Any) -> N
     with pytest.raises(KeyboardInterrupt):
         bench.run(store, executor)
     assert [status for _, status, _ in bench.listeners[-1].endings] == ["done"]
-    assert bench.listeners[-1].notes[0].startswith("interrupted: 1 running stage goes on to the next checkpoint")
+    assert bench.listeners[-1].notes[0].startswith("interrupted: 1 running stage continues to the next checkpoint")
     assert watch.whole(store) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

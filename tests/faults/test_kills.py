@@ -78,7 +78,7 @@ def _kill(pid: int) -> None:
 
 
 def _written(store: Path) -> set[str]:
-    """What is being made, how far it is, and what is finished."""
+    """Stages in progress, their progress, and finished stages."""
     names = set()
     for folder in ("tmp", "objects", "claims", "scratch"):
         if (store / folder).is_dir():
@@ -101,7 +101,7 @@ def finish(bench: Any, watch: Any, killer: Killer, store: Path) -> int:
         _, error = run.communicate()
         watch.all_gone(store)
         published = watch.published(store)
-        assert {key: published.get(key) for key in kept} == kept, "a finished artifact was made again, or lost"
+        assert {key: published.get(key) for key in kept} == kept, "a finished stage ran again, or its artifact was lost"
         watch.whole(store)
         kept = published
         if struck:

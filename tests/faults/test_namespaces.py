@@ -51,7 +51,7 @@ locks.DEAD_AFTER = 12.0
 
 @pytest.fixture
 def apart() -> list[str]:
-    """The words before a command that give it a process table of its own."""
+    """The words before a command that give it a separate process table."""
     for words in (UNSHARE, AS_USER):
         with contextlib.suppress(OSError):
             if subprocess.run([*words, "true"], capture_output=True).returncode == 0:
@@ -79,12 +79,12 @@ def held(words: list[str], root: Path) -> Iterator[subprocess.Popen[str]]:
         yield child
     finally:
         child.kill()
-        child.wait()  # `unshare` is dead, and its child with it, before the end of its input could tell it to tidy up
+        child.wait()  # `unshare` is dead, and its child with it, before the end of its input could make it clean up
         child.communicate()
 
 
 def look(words: list[str], root: Path) -> str:
-    """What another process sees of the claim of k, of a run's lock and of a folder that is being written."""
+    """Another process's view of the claim of k, of a run's lock and of a folder that is being written."""
     command = [*words, sys.executable, "-c", LOOK, str(root)]
     return subprocess.run(command, capture_output=True, text=True, env=environment(), check=True).stdout.strip()
 
@@ -163,6 +163,6 @@ def test_two_containers_share_a_store(
 
 
 def start(bench: Any, words: list[str], store: Path) -> subprocess.Popen[str]:
-    """`reidbench run` in a process table of its own."""
+    """`reidbench run` in a separate process table."""
     command = [*words, sys.executable, "-m", "reidbench", "run", str(bench.file), "--store", str(store)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())

@@ -57,7 +57,7 @@ class Searching:
         return SECONDS.sub("", text), trials
 
     def killed_at(self, store: Path, published: int, watch: Any) -> None:
-        """Start a run and kill its driver as soon as the store has so many artifacts."""
+        """Start a run and kill its driver as soon as the store has this number of artifacts."""
         run = self.bench.start(store)
         while len(watch.published(store)) < published:
             assert run.poll() is None, run.communicate()

@@ -1,4 +1,4 @@
-"""What a run needs is taken away while it goes on: it is made again, and the run says so."""
+"""Artifacts that a run needs are removed while it runs: their stages run again, and the run notes it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check(bench: Any, executor: Thief, store: Path) -> None:
     for key in executor.stolen:
         said = [note for note in listener.notes if note.startswith(str(Store(store).path(key)))]
         assert len(said) == 1
-        assert said[0].endswith("to be made again")
+        assert said[0].endswith("runs again")
     assert {status for _, status, _ in listener.endings} <= {"done", "damaged", "there"}
     assert bench.table(store) == bench.table(bench.folder / "whole")
 
@@ -76,7 +76,7 @@ def test_an_input_that_vanishes_is_made_again(bench: Any, kind: str, parent: str
         path = Store(root).path(key)
         if whole:
             shutil.rmtree(path)
-        else:  # somebody's `rm -r` is on its way
+        else:  # an `rm -r` is in progress
             (path / MANIFEST).unlink()
 
     check(bench, Thief(executors.Inline(), input_of(kind, parent), steal, 1), root)
@@ -111,7 +111,7 @@ def test_what_no_stage_reads_any_more_is_not_missed(bench: Any) -> None:
 
 
 def test_under_a_worker_too(bench: Any) -> None:
-    """Only what is made again costs a worker: the store is whole but for the last stage."""
+    """Only rerun stages cost a worker: the store is complete except for the last stage."""
     bench.matrix("{none: {finetune: none}}")
     root = bench.folder / "store"
     for store in (bench.folder / "whole", root):
@@ -150,12 +150,12 @@ def test_results_that_vanish_for_ever_do_not_keep_a_run_for_ever(bench: Any) -> 
 
     executor.wait = wait  # type: ignore[method-assign]
     listener = bench.run(store, executor)
-    assert len([note for note in listener.notes if note.endswith("to be made again")]) == 2
+    assert len([note for note in listener.notes if note.endswith("runs again")]) == 2
     assert bench.rows(store)["none"][0] == "missing"
 
 
 def test_a_stage_that_fails_by_itself_is_not_excused(bench: Any) -> None:
-    """Only when an input is gone is it made again: a failure with all inputs there stays the row's reason."""
+    """A stage runs again only if an input is gone: a failure with all inputs present stays the row's reason."""
     bench.matrix("{toy: {finetune: {use: faulty, fault: raise}}}")
     listener = bench.run(bench.folder / "store")
     assert bench.rows(bench.folder / "store")["toy"][0] == "blocked"

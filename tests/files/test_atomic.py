@@ -63,8 +63,8 @@ def test_what_a_killed_writer_left_under_a_fixed_name_is_overwritten(tmp_path: P
     file, beside = tmp_path / "state", tmp_path / "state.new"
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom reidbench.files.atomic import written_whole\n"
-        "with written_whole(Path(sys.argv[1]), Path(sys.argv[2])) as beside:\n"
-        "    beside.write_bytes(b'half')\n    os.kill(os.getpid(), 9)\n"
+        "with written_whole(Path(sys.argv[1]), Path(sys.argv[2])) as place:\n"
+        "    place.write_bytes(b'half')\n    os.kill(os.getpid(), 9)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(file), str(beside)], check=False)
     assert (killed.returncode, names(tmp_path)) == (-9, ["state.new"])

@@ -54,7 +54,7 @@ def server() -> Iterator[str]:
 
 
 def run(endpoint: str, cache: Path, code: str) -> str:
-    """What a child prints; an error of ours is printed as it is."""
+    """Output of a child; our own errors are printed unchanged."""
     script = f"""
 from reidbench.errors import ReidbenchError
 from reidbench.files import hub

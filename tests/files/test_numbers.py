@@ -1,4 +1,4 @@
-"""What is a number in a text: ASCII digits and a sign, and nothing that only Python takes for one."""
+"""Numbers in text: ASCII digits and a sign, and nothing that only Python accepts."""
 
 from __future__ import annotations
 

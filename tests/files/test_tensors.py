@@ -1,4 +1,4 @@
-"""What torch.save and safetensors wrote is read; everything else is refused in a sentence that says what it is."""
+"""Files of torch.save and safetensors are read; all others are refused with a sentence that identifies them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ READ_AS: dict[str, tuple[Any, Any]] = {
     "counts": (collections.defaultdict(int, {"a": 2}), {"a": 2}),
     "last losses": (collections.deque([0.5, 0.25], maxlen=5), [0.5, 0.25]),
     "frozen layers": (frozenset([1, 2]), frozenset([1, 2])),
-    "settings of one's own": (
+    "custom settings": (
         SimpleNamespace(lr=0.1, root=PosixPath("x")),
         SimpleNamespace(lr=0.1, root=PurePosixPath("x")),
     ),

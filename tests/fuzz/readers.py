@@ -1,4 +1,4 @@
-"""The readers of other people's files, as functions of bytes, and what must hold of each whatever the bytes are.
+"""Readers of untrusted files, as functions of bytes, and properties of each that hold for all bytes.
 
 Either something valid comes back or a ReidbenchError of printable lines; nothing else is raised, nothing takes longer
 than a few seconds of processor time, and no file is written, renamed or removed and no program started meanwhile.
@@ -44,7 +44,7 @@ class Hang(BaseException):
 
 
 class Watch:
-    """What this process does to files and other programs while somebody watches, and how long each input takes."""
+    """Changes by this process to files and other programs under observation, and the time of each input."""
 
     def __init__(self) -> None:
         self.on = False
@@ -164,7 +164,7 @@ class Weights:
         self.network.conv1, self.network.bn1 = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
 
     def __call__(self, data: bytes, suffix: str) -> Any:
-        """Reads both ways; whatever was copied into the network are real numbers of its own shapes."""
+        """Reads both ways; everything copied into the network is finite and has the network's shapes."""
         file = self.folder / f"weights{suffix}"
         _put(file, data)
         read = 0
@@ -197,7 +197,7 @@ class Checkpoints:
         self.model = torch.nn.Linear(2, 2)
 
     def __call__(self, data: bytes) -> int:
-        """The epoch that training would go on with."""
+        """The epoch that training would continue with."""
         _put(self.file, data)
         first = next(TrainingCheckpoint(self.file).epochs(5, model=self.model), 5)
         if not 0 <= first <= 5:
@@ -307,7 +307,7 @@ def stacked() -> dict[str, Any]:
 
 
 def embedded() -> dict[str, Any]:
-    """The same beside names of images, which have the labels."""
+    """The same next to image names, which have the labels."""
     found = stacked()
     folders = ["query"] * 6 + ["bounding_box_test"] * 8
     labels = zip(folders, found["pids"], found["camids"], strict=True)

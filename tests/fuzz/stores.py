@@ -123,7 +123,7 @@ class Forger:
         return f", {what} at {folder.name}"
 
     def attempt(self, command: list[str]) -> str:
-        """What is wrong with how a command ended, or nothing. Raises TimeoutError after SECONDS."""
+        """The error in how a command ended, or nothing. Raises TimeoutError after SECONDS."""
         out, err = io.StringIO(), io.StringIO()
         before, sys.argv = sys.argv, ["reidbench", *command, "--store", str(self.root)]
         signal.signal(signal.SIGALRM, _slow)
@@ -134,7 +134,7 @@ class Forger:
                 main.main()
         except SystemExit as end:
             code = end.code
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is what this looks for
+        except BaseException as error:  # noqa: BLE001 - any exception is what this looks for
             return f"{type(error).__name__}: {str(error)[:200]}"
         finally:
             signal.alarm(0)
@@ -158,7 +158,7 @@ def names_in(folder: str, key: str) -> tuple[str, ...]:
 
 
 def put(place: Path, kind: str) -> None:
-    """Something of that kind, in place of whatever is there."""
+    """Something of that kind, replacing anything at that path."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
@@ -179,7 +179,7 @@ def put(place: Path, kind: str) -> None:
     else:
         place.write_bytes(b"\xff\xfe\x00{" if kind == "bytes" else b"{}")
         if kind == "huge":
-            os.truncate(place, 1 << 40)  # which takes no room
+            os.truncate(place, 1 << 40)  # which takes no space
         elif kind == "unreadable":
             place.chmod(0)
 
@@ -215,7 +215,7 @@ def _slow(*_: object) -> None:
 
 
 def tries(forger: Forger, count: int, seed: int, figure: Callable[[str], None]) -> list[str]:
-    """Each of so many stores under one command or, for small counts, all; what went wrong."""
+    """This number of stores under one command each or, for small counts, under all; returns the errors."""
     rng = random.Random(seed)
     commands = list(forger.commands())
     bad: list[str] = []

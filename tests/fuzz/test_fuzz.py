@@ -30,7 +30,7 @@ changes = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 65_535), st.binar
 
 
 def tried(cases: st.SearchStrategy[Any], reader: Callable[..., Any], examples: int, folder: Path, name: str) -> str:
-    """Give a reader so many inputs; returns the sentence about them. Some must be valid, and some refused.
+    """Give a reader this number of inputs; returns the sentence about them. Some must be valid, and some refused.
 
     A case is a function and its arguments, which make the reader's: a hundred kB of bytes are nothing to print.
     """

@@ -1,4 +1,4 @@
-"""Comparing all methods at once gives what comparing them two by two gives, whatever the numbers are."""
+"""Comparing all methods at once gives the same as comparing them in pairs, for any numbers."""
 
 from __future__ import annotations
 

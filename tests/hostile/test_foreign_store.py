@@ -1,4 +1,4 @@
-"""A store that somebody else made: whole by its own checksums, and not to be trusted for that."""
+"""A store from elsewhere: intact by its own checksums, and still not to be trusted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRET = b"not for you"
 
 
 def foreign(root: Path, files: Any, /, **more: Any) -> Store:
-    """An artifact whose manifest agrees with itself, whatever it says."""
+    """An artifact whose manifest is consistent, with any content."""
     folder = root / "objects" / "k"
     folder.mkdir(parents=True)
     manifest = {"key": "k", "files": files, "metrics": {}, **more}
@@ -36,7 +36,7 @@ def foreign(root: Path, files: Any, /, **more: Any) -> Store:
 def test_files_outside_an_artifact_are_not_even_looked_at(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading one would tell, by its checksum, whether a file of this disk is what a stranger guesses."""
+    """Reading one would reveal, by its checksum, whether a file of this disk is what a stranger guesses."""
     secret = tmp_path / "secret"
     secret.write_bytes(SECRET)
     entry = {"sha256": hashlib.sha256(SECRET).hexdigest(), "size": len(SECRET)}
@@ -71,7 +71,7 @@ def test_a_link_to_another_file_is_read_only_if_it_is_what_was_published(tmp_pat
     (tmp_path / "secret").write_bytes(SECRET)
     store = foreign(tmp_path / "store", {"a": {"sha256": "0" * 64, "size": len(SECRET)}})
     (store.path("k") / "a").symlink_to(tmp_path / "secret")
-    with pytest.raises(DamagedArtifact, match="not the bytes that were published"):
+    with pytest.raises(DamagedArtifact, match="the file differs from the published one"):
         store.read("k")
 
 
@@ -93,7 +93,7 @@ def test_a_fifo_for_a_manifest_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_fifo_for_a_file_is_not_waited_for(tmp_path: Path) -> None:
     store = foreign(tmp_path / "store", {"a": {"sha256": hashlib.sha256(b"").hexdigest(), "size": 0}})
     os.mkfifo(store.path("k") / "a")
-    with pytest.raises(DamagedArtifact, match="not the bytes that were published"):
+    with pytest.raises(DamagedArtifact, match="the file differs from the published one"):
         store.read("k")
 
 
@@ -144,7 +144,7 @@ except UnreadableArtifact as error:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("what", ["manifest.json", "a", "."])
 def test_another_users_artifact_is_there_and_not_damaged(what: str) -> None:
-    """The child is no root, which reads everything."""
+    """The child does not run as root, which reads everything."""
     with tempfile.TemporaryDirectory(dir="/tmp") as given:
         Path(given).chmod(0o755)
         store = foreign(Path(given) / "store", {"a": {"sha256": hashlib.sha256(b"").hexdigest(), "size": 0}})

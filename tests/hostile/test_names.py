@@ -46,7 +46,7 @@ PRINTABLE = tuple(order for order in ORDERS if order.isprintable())  # what the 
 
 
 def obeyed(text: str) -> set[str]:
-    """Characters that a terminal would act upon."""
+    """Characters that control a terminal."""
     return {char for char in text if not char.isprintable() and char != "\n"}
 
 
@@ -124,7 +124,7 @@ def test_latex(board: Leaderboard) -> None:
 # ------------------------------------------------------------------ the page and the figures, from a whole plan
 @pytest.fixture
 def made(matrix: Callable[..., Path], registry: Registry, tmp_path: Path) -> tuple[Plan, Store]:
-    """Names out of a matrix file, and whatever else comes out of a store: reasons, versions, notes, metrics."""
+    """Names from a matrix file, and all other text from a store: reasons, versions, notes, metrics."""
     named = {name: number for number, name in enumerate(PRINTABLE)}
     methods = json.dumps({name: {"finetune": {"use": "colour-histogram", "bins": 2 + n}} for name, n in named.items()})
     tasks = json.dumps({name: {"source": "tiny", "target": "tiny"} for name in PRINTABLE[:2]})
@@ -194,7 +194,7 @@ def test_figures(made: tuple[Plan, Store], tmp_path: Path) -> None:
 def test_manifests_that_no_stage_wrote(
     manifest: dict[str, object], matrix: Callable[..., Path], registry: Registry, tmp_path: Path
 ) -> None:
-    """A whole artifact, checksums and all, from somebody else."""
+    """A whole artifact, checksums and all, from elsewhere."""
     the_plan, store = plan.expand(reader.read(matrix(), registry)), Store(tmp_path / "store")
     for stage in the_plan.stages.values():
         with store.publishing(stage.key) as (folder, made):
@@ -229,7 +229,7 @@ def test_a_run_on_a_terminal(terminal: bool) -> None:
 
 
 def called(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `reidbench ARGUMENTS` writes; it must end with 2 and show no traceback."""
+    """Output of `reidbench ARGUMENTS`; it must end with 2 and show no traceback."""
     monkeypatch.setattr(sys, "argv", ["reidbench", *arguments])
     with pytest.raises(SystemExit) as end:
         main.main()
@@ -279,7 +279,7 @@ def test_commands(
 def test_plugins_with_such_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], matrix: Callable[..., Path]
 ) -> None:
-    """The distribution's name, the entry point's, the traceback: all are somebody else's text."""
+    """The distribution's name, the entry point's, the traceback: all are untrusted text."""
     site = tmp_path / "site"
     monkeypatch.delenv("REIDBENCH_PLUGINS")
     monkeypatch.syspath_prepend(str(site))

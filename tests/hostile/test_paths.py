@@ -216,7 +216,7 @@ def test_lists_of_images_stay_under_their_root(path: object, tmp_path: Path) -> 
     file = tmp_path / "train.json"
     for rows, load in ((labelled, Split.load), (older, Split.load), (hidden, HiddenSplit.load)):
         file.write_text(json.dumps(rows))
-        with pytest.raises(DataError, match=r"train\.json: (the path .* leaves|not the list)") as caught:
+        with pytest.raises(DataError, match=r"train\.json: (the path .* leaves|not a list)") as caught:
             load(file, tmp_path)
         assert str(caught.value).isprintable()
 
@@ -242,7 +242,7 @@ def test_lists_that_are_none(content: bytes, tmp_path: Path) -> None:
 
 
 def test_whole_lists_come_back_as_they_were(tmp_path: Path) -> None:
-    """Names that a disk can hold: dots, blanks, line breaks, and bytes that are no UTF-8."""
+    """Names that a disk can hold: dots, blanks, line breaks, and bytes that are not UTF-8."""
     names = ["a..png", "..a/b.png", "a\nb.png", " .png", "b\udcffad.png", "..."]
     split = Split.of_columns(tmp_path, names, [1] * 6, [0] * 6)
     split.save(tmp_path / "train.json")

@@ -141,7 +141,7 @@ def test_a_tensor_that_claims_more_than_its_file_holds(tmp_path: Path) -> None:
     file = tmp_path / "claims.pt"
     torch.save({**complete(), "query_pids": torch.zeros(1, dtype=torch.int64).expand(2**32)}, file)
     assert file.stat().st_size < 8192
-    with pytest.raises(ReidbenchError, match=r"query_pids is not a plain array \(it claims more numbers than the file"):
+    with pytest.raises(ReidbenchError, match=r"query_pids is not a plain array \(its declared size exceeds the file"):
         score.read_features(file)
 
 
@@ -156,7 +156,7 @@ def test_an_array_that_claims_more_than_the_machine_has(tmp_path: Path) -> None:
         archive.writestr("query_pids.npy", bytes(1 << 20))
     data = bytearray(file.read_bytes())
     at = data.rindex(b"PK\x01\x02")
-    data[at + 24 : at + 28] = b"\xfe\xff\xff\xff"  # four GB; more needs the 64-bit form, which zipfile reads alike
+    data[at + 24 : at + 28] = b"\xfe\xff\xff\xff"  # four GB; zipfile reads larger sizes in their 64-bit form
     file.write_bytes(data)
     with pytest.raises(ReidbenchError, match=r"bomb\.npz: query_pids\.npy cannot be read") as caught:
         score.read_features(file)

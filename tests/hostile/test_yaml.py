@@ -89,7 +89,7 @@ def test_files(name: str, tmp_path: Path, registry: Registry, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]  # nothing was touched
 
 
-# written -> what is said of it, wherever it stands
+# written -> the error about it, at any place
 SURPRISING = {
     "010": "010 would be read as 8; write 10 (or '010' in quotes for text)",
     "-010": "-010 would be read as -8; write -10 (or",

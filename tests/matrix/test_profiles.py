@@ -1,4 +1,4 @@
-"""Profiles in a plan: one for each network, size and machine, whatever the seeds; without them nothing changes."""
+"""Profiles in a plan: one for each network, size and machine, for all seeds; without them nothing changes."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_gpu_is_the_machine_whatever_the_threads(monkeypatch: pytest.MonkeyPat
 
 
 def test_planning_asks_another_process_for_the_gpu(tmp_path: Path) -> None:
-    """This one sees no GPU, as it is told, and torch is not imported where the plan is made."""
+    """This one sees no GPU, as requested, and torch is not imported where the plan is made."""
     code = (
         "import sys; from reidbench.matrix import devices; devices.GPUS = (sys.argv[1],); "
         "assert devices.sees_gpus(); devices.ASK = 'print(\"Asked GPU\")'; "

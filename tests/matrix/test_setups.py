@@ -1,4 +1,4 @@
-"""A network and an image size of its own for any step: who says it, what it changes, and that nothing else does."""
+"""Network and image size of single steps: where they are set, what they change, and that nothing else does."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_nested_training_takes_what_it_starts_from_or_the_step_has(expand: Exp
 
 
 def test_a_nested_training_with_another_network_than_its_start_is_another_stage(expand: Expand) -> None:
-    """In older results the network of the start was used, whatever the field said: their key had the field's."""
+    """In older results the network of the start was used instead of the field's: their key had the field's."""
 
     def tuned(network: str) -> dict[str, str]:
         step = f"{{use: proxied, proxy: learns, tuned: {{use: tunes, backbone: {network}}}}}"

@@ -1,4 +1,4 @@
-"""What a trial is judged on: which data sets its stages are given, and that the test part is none of them."""
+"""Data that a trial is judged on: the data sets of its stages never include the test part."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_several_sources_are_judged_one_by_one_with_one_training(matrix: Write, 
 
 
 def test_no_labels_of_what_is_held_out_are_left(matrix: Write, registry: Registry) -> None:
-    """Where the source is the target and the auxiliary data too; `alias` is the source under another name."""
+    """The source is also the target and the auxiliary data; `alias` is the source under another name."""
     data = "{a: &a {use: synthetic, seed: 1}, alias: *a, b: {use: synthetic, seed: 2}}"
     tasks = "{t: {source: a, target: alias, auxiliary: [alias, b], pool: a}}"
     ((task,), plan) = planned(read(matrix, registry, data=data, tasks=tasks))
@@ -152,7 +152,7 @@ def test_each_training_of_a_sequence_chooses_its_epoch_on_its_own_data(matrix: W
 NO_TRIALS: Mapping[str, tuple[str, str, str, str]] = {
     "none": ("", "{source: a, target: b}", "source-val", "needs `validate: {identities: 0.2}`.*the task has no"),
     "no source": ("{identities: 0.2}", "{target: b}", "source-val", "the task has none: validate on another"),
-    "all images beside": (
+    "all images as auxiliary": (
         "{identities: 0.2}", "{source: a, target: b, auxiliary: {use: a, images: all}}", "source-val",
         "a is a source and has another role with different `images:`",
     ),

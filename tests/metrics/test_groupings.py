@@ -40,7 +40,7 @@ def test_chains_by_hand() -> None:
     points = on_circle(0, 10, 19, 27, 34)
     assert groupings.circular_search(points, NEAR, "union", "keep").tolist() == [0, 0, 0, 0, 0]
     assert groupings.circular_search(points, NEAR, "union", "drop").tolist() == [0, 0, 0, 0, -1]
-    # 0's parent is 10, which others name too: every named image is an identity of its own, 0 joins the first
+    # 0's parent is 10, also the parent of others: every parent is a separate identity, 0 joins the first
     assert groupings.circular_search(points, NEAR, "parent", "drop").tolist() == [0, 0, -1, -1, -1]
     # kept, 27 and 34 are one identity, which 19 does not join: others name it
     assert groupings.circular_search(points, NEAR, "parent", "keep").tolist() == [0, 0, -1, 1, 1]
@@ -54,7 +54,7 @@ def test_who_follows_one_of_two_that_name_each_other_joins_both() -> None:
 
 
 def test_ties_by_hand() -> None:
-    """0 is as far from 10 as from -10, which have nearer ones of their own."""
+    """0 is as far from 10 as from -10, which each have a nearer one."""
     points = on_circle(-17, -10, 0, 10, 17)
     first = groupings.circular_search(points, NEAR, ties="first")
     last = groupings.circular_search(points, NEAR, ties="last")

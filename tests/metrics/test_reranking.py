@@ -150,7 +150,7 @@ def test_any_size_and_any_blocks(
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_copies_and_float16(variant: Any) -> None:
-    """Frames that are alike to the last bit: lists are filled by index."""
+    """Frames equal to the last bit: lists are filled by index."""
     query, gallery = blobs()
     query, gallery = query.astype(np.float16), np.concatenate([gallery, gallery[:40], gallery[:40]]).astype(np.float16)
     found = rerank(query, gallery, Reranking(variant))

@@ -67,7 +67,7 @@ def test_beyond_noise_is_the_paired_bootstrap_of_all_pairs() -> None:
     assert found[2, 0]
     assert not found[1, 0]
     assert not beyond_noise([hard, hard]).any()  # no rounding makes one of two equals better
-    assert not beyond_noise([[0.9], [0.1]]).any()  # one query is no sample
+    assert not beyond_noise([[0.9], [0.1]]).any()  # one query is not a sample
     assert beyond_noise([[0.9, 0.8], [0.1, 0.2]]).tolist() == [[False, True], [False, False]]
 
 
@@ -90,7 +90,7 @@ def test_bootstrap_against_scipy() -> None:
 
 
 def test_bootstrap_of_two_queries_by_hand() -> None:
-    """Means are 0, 1/2 and 1 with chances 1/4, 1/2, 1/4: the middle half lies within 0..1, the rest at its ends."""
+    """Means are 0, 1/2 and 1 with chances 1/4, 1/2, 1/4: the middle half is within 0..1, the rest at its ends."""
     found = bootstrap([0.0, 1.0], level=0.9, samples=2_000)
     assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
     narrow = bootstrap([0.0, 1.0], level=0.4, samples=2_000)

@@ -36,7 +36,7 @@ def test_an_outlier_is_the_nearest_other_cluster_where_it_is() -> None:
 
 
 def test_the_silhouette_is_that_of_scikit_learn() -> None:
-    """Which takes pairs of vectors, where ours takes sums; more vectors than fit one block."""
+    """scikit-learn's uses pairs of vectors, ours sums; more vectors than fit one block."""
     from sklearn.metrics import silhouette_score
 
     drawn = np.random.default_rng(3)

@@ -17,11 +17,11 @@ BOARD = ROOT / "benchmarks" / "results"
 PACKS = sorted((BOARD / "packs").glob("*.zip"))
 # Differences of its README from the command's output.
 EDITS = {
-    "The board: https://OWNER.github.io/REPOSITORY/ (put the address of yours here).\n": (
+    "The board: https://OWNER.github.io/REPOSITORY/ (replace it with your address).\n": (
         "This folder is part of the repository of reidbench. `git subtree push --prefix benchmarks/results REMOTE main`"
-        " pushes it as one of\nits own, where its workflows run.\n"
+        " pushes it to a\nseparate repository, in which its workflows run.\n"
     ),
-    "5. Put a licence for the results into a file `LICENSE`, such as CC BY 4.0, before you take the first pack of "
+    "5. Add a licence for the results as `LICENSE`, such as CC BY 4.0, before you accept the first pack from "
     "others.\n": "5. The results are under the licence of reidbench, Apache-2.0.\n",
 }
 PLACES = re.compile(rb"/(?:home|root|Users|tmp|mnt|media|srv|var|opt|work|data)/")

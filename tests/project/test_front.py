@@ -36,7 +36,7 @@ def test_citation_and_project_have_one_licence_and_address() -> None:
     citation = loaded("CITATION.cff")
     assert citation["license"] == PROJECT["license"]
     if "OWNER" in PROJECT["urls"]["Repository"]:
-        assert "repository-code" not in citation  # do not cite a placeholder
+        assert "repository-code" not in citation  # a placeholder is not an address to cite
     else:
         assert citation["repository-code"] == PROJECT["urls"]["Repository"]
     assert {url.removeprefix(PROJECT["urls"]["Repository"])[:1] for url in PROJECT["urls"].values()} <= {"", "/"}

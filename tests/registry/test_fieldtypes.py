@@ -1,4 +1,4 @@
-"""No author of parameters has to think of true, text and numbers: the harness tells them apart by the field's type."""
+"""The field's type distinguishes true, text and numbers, so no author of parameters needs to check them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluator declares of its metrics: checked when its plugin is loaded, and followed by every table."""
+"""Metrics declared by an evaluator: checked when its plugin is loaded, and used by every table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`{use: NAME, preset: paper}`: the values count, whatever they were called, and keys beside them win."""
+"""`{use: NAME, preset: paper}`: values count, not the preset's name, and keys next to it win."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_an_unknown_preset_is_one_sentence_with_its_line(
 
 
 def test_a_preset_sets_the_parameter_of_that_name(matrix: Matrix, registry: Registry) -> None:
-    """moco-v2 had a parameter `preset` before there were presets; what is written beside a preset wins."""
+    """moco-v2 had a parameter `preset` before there were presets; values written next to a preset win."""
     file = matrix(methods="{m: {pretrain: {use: moco-v2, preset: imagenet, epochs: 7}, finetune: none}}")
     (_, chosen), _ = reader.read(file, registry).methods[0].steps
     found = chosen.resolved

@@ -101,7 +101,7 @@ def test_values_keep_the_digits_that_were_published() -> None:
 
 
 def test_a_table_is_read_as_it_is_printed() -> None:
-    """Row by row, the tasks' columns one after another; a dash is no number, a distance no fraction."""
+    """Row by row, the tasks' columns one after another; a dash is not a number, a distance not a fraction."""
     columns = {"a": "mAP cmc1", "b->c": "mAP", "d": "distance_crop"}
     found = Published.table(
         "paper, Table 9", columns, {"one": "85.9 - 7 0.049", "two": "- 0 100 1.5"}, "step", "n", False

@@ -1,4 +1,4 @@
-"""What a component declares for rehearsals must fit its parameters."""
+"""Declarations of a component for rehearsals must fit its parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen at each pixel, by both fill rules, against loops over pixels."""
+"""Visible face at each pixel, by both fill rules, compared with loops over pixels."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_nearest_face_is_seen_as_areas_tell() -> None:
 
 
 def test_faces_that_share_edges_leave_no_hole_and_do_not_grow() -> None:
-    """A square of 8x8 pixels in triangles around a corner of the grid: 64 pixels, by whichever triangles."""
+    """A square of 8x8 pixels in triangles around a corner of the grid: 64 pixels, for any triangles."""
     points = np.array([[2, 1], [10, 1], [10, 9], [2, 9], [6, 5]], dtype=float)
     faces = np.array([[0, 1, 4], [2, 1, 4], [2, 3, 4], [0, 3, 4]])
     shown = picture(rasterise(points, np.zeros(5), np.ones((5, 1)), faces, (12, 12), "scanline"), (12, 12))

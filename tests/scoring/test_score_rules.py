@@ -337,4 +337,4 @@ def test_texts_are_explained_for_queries_alone(tmp_path: Path) -> None:
     }
     (report,) = score.score([save(tmp_path, columns)], Rules(multi_query=True))
     assert report.ranking.asked.tolist() == [True, False]
-    assert not [text for text in report.warnings if "labels that are texts" in text]
+    assert not [text for text in report.warnings if "text labels" in text]

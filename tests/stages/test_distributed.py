@@ -73,7 +73,7 @@ def test_two_devices_end_with_the_table_of_one(tmp_path: Path, market: Path) -> 
 
 
 def test_a_process_that_dies_is_a_failed_row_with_a_reason(tmp_path: Path, market: Path, site: Path) -> None:
-    """While the other waits for it in an exchange; the process that watches, and the next row, go on."""
+    """While the other waits for it in an exchange; the watching process and the next row continue."""
     board = run(tmp_path / "a b%20", market, "killed: {pretrain: {use: together, how: kill}, finetune: none}")
     (result,) = board.results
     assert result.status == "blocked"
@@ -144,7 +144,7 @@ def wait_for(test: Callable[[], Any], seconds: float = 120) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["driver", "watcher"])
 def test_killed_and_resumed_is_uninterrupted(victim: str, tmp_path: Path, market: Path, site: Path) -> None:
-    """Driver or watching process are killed after a checkpoint: all ranks end; the next run goes on, bit-identical."""
+    """Driver or watching process are killed after a checkpoint: all ranks end; the next run resumes, bit-identical."""
     methods = "m: {{pretrain: {{use: together, steps: 6, pause: {pause}}}, finetune: none}}"
     folder = tmp_path / "cut"
     folder.mkdir()
@@ -176,7 +176,7 @@ def test_killed_and_resumed_is_uninterrupted(victim: str, tmp_path: Path, market
     assert place.name == whole.name  # the same key
     for name in ("backbone.safetensors", "log.jsonl"):
         assert (place / name).read_bytes() == (whole / name).read_bytes()
-    assert "0 of 6" not in again.stderr  # it went on from its checkpoint
+    assert "0 of 6" not in again.stderr  # it resumed from its checkpoint
 
 
 # ---------------------------------------------------------------------- who may take how many
@@ -260,7 +260,7 @@ def test_the_first_failure_is_the_reason() -> None:
     # A process that is killed says nothing, and those that miss it may speak before it is noticed.
     silent = rank(1, left=5.5, code=-signal.SIGKILL)
     assert "device 2 of 2 was killed by SIGKILL" in str(distributed._reason([broken, silent]))
-    # One that ends by itself long after another has failed is no reason.
+    # One that ends by itself long after another has failed is not the reason.
     aborted = rank(1, left=7.1, code=-signal.SIGABRT)
     assert str(distributed._reason([broken, aborted])) == "connection closed by peer"
     # One that has answered and ended well is none either.

@@ -225,7 +225,7 @@ def twice(world: World) -> Any:
             without_one,
             r"embed theirs -> noise \[no seed, from a file\]: f\.npz: no features for 1 image \(query/0003_c1",
         ),
-        (with_nan, r"features that are no numbers, first for query/0004_c1s1_000000_01\.png"),
+        (with_nan, r"features that are not numbers, first for query/0004_c1s1_000000_01\.png"),
         (with_zero, r"query_features row 1 is a zero vector, which has no cosine distance"),
         (twice, r"f\.npz: query/0003_c1s1_000000_01\.png is in it twice, with different features"),
     ],

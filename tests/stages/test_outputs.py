@@ -1,4 +1,4 @@
-"""What a selector may answer, and features of several methods as one."""
+"""Valid answers of a selector, and features of several methods as one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_selector_answers_with_a_selection() -> None:
 
 
 def test_an_ensembles_distance_is_the_mean_of_its_members(tmp_path: Path) -> None:
-    """Cosine distances of joined features are the mean of those of the members, whatever their lengths."""
+    """Cosine distances of joined features are the mean of those of the members, for any lengths."""
     draws = np.random.default_rng(0)
     files, distances = [], []
     for name, dim in (("a", 3), ("b", 5)):

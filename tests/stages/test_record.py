@@ -130,7 +130,7 @@ def test_training_seconds_leave_start_up_out(tmp_path: Path, market: Path, monke
 
 
 def test_a_note_is_a_sentence_of_some_length() -> None:
-    """Blank ones say nothing, and one that lists a whole data set would be printed beside every row."""
+    """Blank notes are dropped, and one that lists a whole data set would be printed next to every row."""
     said: list[str] = []
     found = Record(lambda event: said.append(event["text"]))
     for text in ("", " \n", "two were left out\n", "two were left out", "x" * 5000):

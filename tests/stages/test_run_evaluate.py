@@ -1,4 +1,4 @@
-"""The evaluate stage on features that cannot be ranked: a reason or a note beside the row, never a bare number."""
+"""The evaluate stage on features that cannot be ranked: a reason or a note in the row, never a bare number."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make(ctx):
 
 
 def test_a_matrix_says_what_was_not_ranked(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Zero vectors are the row's reason, equal ones and ties its note; the other rows go on."""
+    """Zero vectors are the row's reason, equal ones and ties its note; the other rows run."""
     make_plugin(tmp_path / "site", "codes", CODES)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setenv("REIDBENCH_PLUGINS", "reidbench-codes")

@@ -1,4 +1,4 @@
-"""Steps with networks and image sizes of their own: the weights of the step before go on, all of them or none."""
+"""Steps with their own networks and image sizes: all weights of the previous step are used, or none."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_other_processes_and_a_second_run_give_the_same_bytes(run: Run, tmp_path
 def test_a_resumed_step_goes_on_in_its_own_network(
     run: Run, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It fails in its second epoch of three, and goes on from the end of the first."""
+    """It fails in its second epoch of three, and resumes from the end of the first."""
     finetune = "{use: toy, epochs: 3, image_size: [96, 32]}"
     methods = f"{{m: {{backbone: {VIT}, image_size: [64, 32], pretrain: {{{DINO}}}, finetune: {finetune}}}}}"
     the_result(run(methods, "one"))

@@ -47,7 +47,7 @@ def fit(ctx):
     return BackboneEmbedder(ctx.backbone(), Preprocess(ctx.image_size))
 '''
 BUSY = '''
-"""A fine-tuner during which somebody turns a picture over, once; the file keeps its size."""
+"""A fine-tuner during which an image is turned over, once; the file keeps its size."""
 import os
 from pathlib import Path
 from PIL import Image
@@ -79,7 +79,7 @@ methods: {methods}
 
 
 class Bench:
-    """A data set of its own, plans that are made before it changes, and runs after."""
+    """A separate data set, plans that are made before it changes, and runs after."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

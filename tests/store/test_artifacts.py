@@ -136,7 +136,7 @@ def test_facts_of_a_manifest_with_another_line_are_refused(tmp_path: Path, line:
 
 
 def test_a_field_that_comes_twice_has_the_value_that_was_sealed(tmp_path: Path) -> None:
-    """The first of the two is no part of what JSON says, and no reader may take it."""
+    """JSON parsers ignore the first of the two, and no reader may use it."""
     store = Store(tmp_path)
     publish(store, "k")
     file = store.path("k") / "manifest.json"

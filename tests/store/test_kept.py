@@ -1,4 +1,4 @@
-"""What a store keeps beside artifacts: manifests alone, boards with their dates, lists of packages."""
+"""Data that a store keeps next to artifacts: manifests alone, boards with their dates, lists of packages."""
 
 from __future__ import annotations
 

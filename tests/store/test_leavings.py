@@ -1,4 +1,4 @@
-"""What a component may leave in its folder, and what is refused with its name and a cure."""
+"""Valid contents of a component's folder, and what is refused with its name and a fix."""
 
 from __future__ import annotations
 

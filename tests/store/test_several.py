@@ -108,7 +108,7 @@ def test_what_is_kept_beside_artifacts_is_that_of_all(tmp_path: Path) -> None:
     two.keep_record(KEYS[0], (one.path(KEYS[0]) / "manifest.json").read_text())
     turned = open_stores([two.root, one.root])
     assert turned.records() == both.records() == {KEYS[0]}
-    for store in (both, turned):  # a manifest alone is no artifact, and the same one no conflict
+    for store in (both, turned):  # a manifest alone is not an artifact, and the same one not a conflict
         assert store.keys() == {KEYS[0]}
         assert store.read(KEYS[0]).path == one.path(KEYS[0])
         assert store.manifest(KEYS[0]).metrics == {"mAP": 0.5}

@@ -26,7 +26,7 @@ AVOIDED = {
     "tells": r"tells?|told",
     "is no": r"(?<!there )(?<!There )(?:is|are|was|were) no(?! longer\b| more\b| fewer\b| less\b|t\b| match\b)(?= )",
     "goes on": r"go(?:es)? on(?!to\b)|went on|gone on|going on",
-    "beside": r"beside",
+    "beside": r"(?<!\.)beside",
     "mend": r"mend(?:s|ed|ing)?",
     "foretell": r"foretells?|foretold",
     "somebody": r"somebody(?:'s)?",
@@ -92,7 +92,7 @@ def _of_markdown(path: Path, text: str) -> Iterator[Prose]:
             fenced = not fenced
         generated = (generated or line.startswith("<!-- ")) and not line.startswith("<!-- end of ")
         if line.startswith(("<!-- /", "<!-- end of ")) or (
-            line.startswith("<!--") and line.endswith("-->") and ":" not in line
+            line.startswith("<!--") and line.endswith("-->") and ":" not in line and line != "<!-- tables -->"
         ):
             generated = False
         if not fenced and not generated:

@@ -1,4 +1,4 @@
-"""A killed training goes on bit-identical; damaged and foreign checkpoints are not used."""
+"""A killed training resumes bit-identically; damaged and foreign checkpoints are ignored."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def contrastive(folder: Path, name: str, **changes: Any) -> Found:
 
 
 def dino(folder: Path, backbone: Callable[[], Backbone], **changes: Any) -> Found:
-    """One step, told of all devices, and the run's log."""
+    """One step on all devices, and the run's log."""
     params = DinoParams(**{**DINO, **changes})
     ctx, _ = context(PretrainContext, folder, params, backbone, pool=train_split(folder).hide())
     run = DinoRun(ctx)
@@ -231,7 +231,7 @@ def shuffled(folder: Path) -> Found:
 
 
 class Stopped(Exception):
-    """What a case kills its run with."""
+    """The exception that ends a case's run."""
 
 
 def resumed(folder: Path) -> Found:
@@ -296,7 +296,7 @@ def program(rank: int, folder: Path) -> None:
 # ---------------------------------------------------------------------- the tests
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Found]]:
-    """What each of two processes found in a case."""
+    """Results of each of two processes in a case."""
     folder = tmp_path_factory.mktemp("two")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     errors = [folder / f"errors-{rank}" for rank in range(RANKS)]
@@ -351,7 +351,7 @@ def test_contrastive_steps_are_those_of_one_process(name: str, two: Callable[[st
         assert torch.equal(found["order"], alone["order"])
     close((first["loss"] + second["loss"]) / 2, alone["loss"])
     close((first["overlap"] + second["overlap"]) / 2, alone["overlap"])
-    assert float((first["loss"] - second["loss"]).abs()) > 1e-4  # each has losses of its own images
+    assert float((first["loss"] - second["loss"]).abs()) > 1e-4  # each has the losses of its share
     assert torch.equal(first["queue"], second["queue"])
     assert torch.equal(first["final queue"], second["final queue"])
     assert without_monitor(first["lines"]) == without_monitor(second["lines"])
@@ -399,7 +399,7 @@ def test_batch_norm_is_of_both_halves(two: Callable[[str], list[Found]]) -> None
 
 
 def test_keys_are_encoded_among_images_of_both(two: Callable[[str], list[Found]]) -> None:
-    """Real shuffle-BN: a process encodes images of the other, and gets back the keys of its own."""
+    """Real shuffle-BN: a process encodes images of the other, and gets back the keys of its images."""
     alone, (first, second) = one("shuffled"), two("shuffled")
     numbers = torch.cat([first["encoded"], second["encoded"]])
     assert sorted(numbers.tolist()) == list(range(16))
@@ -422,7 +422,7 @@ def test_global_generators_differ_and_come_back_each_to_its_own(two: Callable[[s
     for found in (alone, first, second):
         assert found["first"] == found["whole"][:4]
         assert found["second"] == found["whole"][3:]
-    assert first["weights"] == second["weights"]  # whatever is built before the first epoch is built alike
+    assert first["weights"] == second["weights"]  # everything before the first epoch is equal on both
 
 
 def test_all_devices_choose_the_epoch_of_the_first(two: Callable[[str], list[Found]]) -> None:
@@ -481,7 +481,7 @@ def test_a_batch_or_its_parts_that_cannot_be_divided_are_refused(monkeypatch: py
         batch_norm_in_parts(resnet(), 6)
 
     class Own(nn.BatchNorm2d):
-        """A batch norm with ways of its own."""
+        """A batch norm with other behaviour."""
 
     with pytest.raises(ReidbenchError, match="Own cannot be joined"):
         join_batch_norm(nn.Sequential(Own(3)))

@@ -1,4 +1,4 @@
-"""What an embedder costs, by hand: parameters, multiply-adds and bytes; of times only that they are measured."""
+"""Costs of an embedder, by hand: parameters, multiply-adds and bytes; of times only that they are measured."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ def test_a_sequence_is_not_searched(lab: Any, market: Path, tmp_path: Path) -> N
     reasons = {row.task: row.reason for row in rows(resolved.plan, "m (tuned)")}
     assert len(reasons) == 4
     assert {reason for task, reason in reasons.items() if task != "t"} == {
-        "the tasks of a sequence share one training, and a search chooses for each task: write the values"
+        "a search chooses values for each task, but the tasks of a sequence share one training; write the values"
     }
     assert len(resolved.to_run()) == 3
 

@@ -4,7 +4,7 @@ A function `(params, folder) -> root` for each data set, by its name, writes bel
 the data set. Equal params give equal bytes. The output is marked as a stand-in (see
 reidbench.data.standin), so that its numbers are not mistaken for those of the data set.
 
-Imports reidbench and the readers' names of files and folders. Start with `people.py` and `figures.py`.
+Imports reidbench and the readers' names of files and folders. Begin with `people.py` and `figures.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """Persons: build, clothes and gait, drawn from a seed, with the resulting mesh and pose.
 
-Imports rendering and this plugin's random numbers. Start with `identity.py`.
+Imports rendering and this plugin's random numbers. Begin with `identity.py`.
 """

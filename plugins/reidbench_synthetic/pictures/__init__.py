@@ -1,4 +1,4 @@
 """Image formation: camera, scene, occluders, and the person as the camera sees it.
 
-Imports rendering, `persons` and `worlds.py`. Start with `figure.py`.
+Imports rendering, `persons` and `worlds.py`. Begin with `figure.py`.
 """

@@ -1,4 +1,4 @@
-"""What a process does that the server has forked: a guard, which forks a worker, which runs a stage (see `server`)."""
+"""Code of a process forked by the server: a guard, which forks a worker, which runs a stage (see `server`)."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ LIBRARIES = (
 
 
 def guarded(request: dict[str, Any], given: Sequence[int], servers: Sequence[int], said: socket.socket) -> NoReturn:
-    """Fork a worker, watch it, and say how it ends; leave when the driver has taken note.
+    """Fork a worker, watch it, and report how it ends; exit once the driver has confirmed.
 
-    `request` and `given` are what the driver has sent; `servers` are descriptors that are the server's alone. On `said`
-    the worker tells the server what it had to import.
+    `request` and `given` come from the driver; `servers` are descriptors of the server only. On `said` the worker
+    reports its imports to the server.
     """
     try:
         log, events, status, lifeline = given
@@ -67,27 +67,27 @@ def guarded(request: dict[str, Any], given: Sequence[int], servers: Sequence[int
         tell(status, pid=os.getpid())
         os.close(events)
         tell(status, code=guard.attend(pid))
-        os.read(0, 1)  # until then the driver may kill this process by its number, and its session
-    except BaseException:  # noqa: BLE001 - a mistake of ours must not go on as a second server
+        os.read(0, 1)  # until then the driver may kill this process by its ID, and its session
+    except BaseException:  # noqa: BLE001 - a bug of ours must not continue as a second server
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
 def _work(request: dict[str, Any], events: int, said: socket.socket) -> NoReturn:
-    """Run the stage as a process would that was started for it."""
+    """Run the stage like a process started for it."""
     code = 1
     try:
-        os.setpgid(0, 0)  # what a plugin does to its process group does not hit the guard
+        os.setpgid(0, 0)  # a plugin that changes its process group does not affect the guard
         command = ["-m", "reidbench.stages.run", request["file"]]
         titles.retitle([sys.executable, *command])
         _forget_endings()
         sys.argv = [str(run.__file__), request["file"]]
         os.environ |= {**dict.fromkeys(worker.THREAD_VARIABLES, str(request["threads"])), worker.EVENTS: str(events)}
-        np.random.seed()  # a copy would draw what the other copies draw
+        np.random.seed()  # otherwise all copies would draw the same numbers
         before = set(sys.modules)
         code = run.main([request["file"]])
-        with contextlib.suppress(OSError):  # too much for one message, or the server is gone
+        with contextlib.suppress(OSError):  # too long for one message, or the server is gone
             said.send(json.dumps([request.get("component"), list(_imported_since(before))]).encode())
     except BaseException:  # noqa: BLE001 - as the interpreter does at its end
         traceback.print_exc()
@@ -96,7 +96,7 @@ def _work(request: dict[str, Any], events: int, said: socket.socket) -> NoReturn
 
 
 def _imported_since(before: Set[str]) -> Iterator[str]:
-    """The modules of our own and of known libraries that another worker for this component will want."""
+    """Yield imported modules of reidbench and known libraries that the next worker for this component will need."""
     for name in list(sys.modules):
         package, *inner = name.split(".")
         public = len(inner) < 2 and not any(part.startswith("_") for part in inner)
@@ -105,7 +105,7 @@ def _imported_since(before: Set[str]) -> Iterator[str]:
 
 
 def _forget_endings() -> None:
-    """Leave to the server what is to be done at its end, as to remove a temporary folder; keep Python's own endings."""
+    """Drop exit handlers inherited from the server, such as removal of temporary folders; keep Python's own."""
     for finalizer in weakref.finalize._registry.values():  # type: ignore[attr-defined]
         finalizer.atexit = False
     atexit._clear()
@@ -114,9 +114,9 @@ def _forget_endings() -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End as the interpreter ends, but for the tidying up of memory, which would first copy all of it."""
+    """Exit like the interpreter, but without freeing memory, which would first copy all of it."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads other than daemons
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -125,6 +125,6 @@ def _leave(code: int) -> NoReturn:
 
 
 def tell(status: int, **words: Any) -> None:
-    """Say something to the driver."""
+    """Report a status to the driver."""
     with contextlib.suppress(OSError):  # the driver is gone
         os.write(status, json.dumps(words).encode() + b"\n")

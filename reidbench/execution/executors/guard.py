@@ -1,16 +1,16 @@
-"""The process between a driver and its worker on Linux: when either ends, all that the worker started ends too.
+"""Process between a driver and its worker on Linux: when either ends, all processes started by the worker are killed.
 
-`python -I -S guard.py PYTHON MODULE ARGUMENT...` runs `PYTHON -m reidbench.MODULE ARGUMENT...` and ends as that ends,
-by the same exit code or signal. It is the worker's subreaper: a child that detaches itself (setsid, a double fork)
-becomes a child of this process and not of init, whatever its session, and is killed with the others. Standard input is
-a pipe that nobody writes to: when it ends, the driver is gone.
+`python -I -S guard.py PYTHON MODULE ARGUMENT...` runs `PYTHON -m reidbench.MODULE ARGUMENT...` and exits with the same
+exit code or signal. It is the worker's subreaper: a child that detaches itself (setsid, a double fork) becomes a child
+of this process instead of init, in any session, and is killed with the others. Standard input is a pipe that nothing is
+written to: when it closes, the driver has ended.
 
-`guard.py -- PROGRAM ARGUMENT...` guards any program, which reads nothing and writes to standard output alone. On
-standard error the guard says why it could not be started, or how many processes it has left, which are ended.
+`guard.py -- PROGRAM ARGUMENT...` guards any program, which has no input and writes to standard output only. On standard
+error the guard reports why it could not start, or the number of processes left behind, which are killed.
 
-It runs by its path and imports nothing of reidbench, so that it costs about ten milliseconds. Its command line does not
-contain "reidbench.stages.run": a user who looks for workers by that finds the workers alone. A worker that is forked
-(see `server`) has a guard that is forked too, and calls `adopt_orphans` and `attend`.
+It is run by path and imports nothing of reidbench, so it costs about ten milliseconds. Its command line does not
+contain "reidbench.stages.run", so a search for workers by that name finds only workers. A forked worker (see `server`)
+has a forked guard, which calls `adopt_orphans` and `attend`.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ import signal
 import sys
 import time
 
-EASE = 0.2  # seconds for helpers to leave by themselves, like multiprocessing's resource tracker, which tidies up
-KILLING = 10.0  # seconds for killed processes to be gone; one in the kernel's hands may take longer, or never end
+EASE = 0.2  # seconds for helper processes, like multiprocessing's resource tracker, to exit by themselves
+KILLING = 10.0  # seconds for killed processes to disappear; one blocked in the kernel may take longer, or never end
 PAUSE = 0.005
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 ORDERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)  # signals that Python ignores, and other programs do not expect to be
+DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)  # signals that Python ignores and other programs do not
 PROGRAM, NOT_STARTED = "--", 127
 
 
 def main(arguments: list[str]) -> None:
-    """Run a worker, or a program, and end as it ends."""
+    """Run a worker, or a program, and exit like it."""
     adopt_orphans()
     if arguments[0] == PROGRAM:
         leave(run_program(arguments[1:]))
     python, module, *rest = arguments
     command = [python, "-m", f"reidbench.{module}", *rest]
-    # In a group of its own: what a plugin does to its process group does not hit this process.
+    # In a separate group: a plugin that changes its process group does not affect this process.
     worker = os.posix_spawn(python, command, os.environ, setpgroup=0, setsigdef=DEFAULT)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the events' pipe is the worker's
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # only the worker uses the events' pipe
     leave(attend(worker))
 
 
 def run_program(command: list[str]) -> int:
-    """Run a program to its end, end what it leaves, and say so. Its exit code, as `attend` gives it."""
-    # The guard's own standard input tells it that the driver is gone, and its standard error is the driver's to read.
+    """Run a program to its end, kill what it leaves behind, and report it. Returns the exit code, as `attend` does."""
+    # The guard's own standard input shows that the driver is gone, and the driver reads the guard's standard error.
     streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, 1, 2)]
     try:
         program = os.posix_spawnp(command[0], command, os.environ, file_actions=streams, setpgroup=0, setsigdef=DEFAULT)
@@ -62,12 +62,12 @@ def run_program(command: list[str]) -> int:
 
 
 def adopt_orphans() -> None:
-    """Have whatever is orphaned below this process become its child."""
+    """Make orphaned descendants children of this process."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def attend(worker: int) -> int:
-    """Watch until a worker ends, and end what it leaves. Its exit code; 3 where the driver was gone first."""
+    """Watch until a worker ends, and kill what it leaves behind. Returns its exit code; 3 if the driver ended first."""
     code = watch(worker)
     if code is None or not gone_within(EASE):
         clear(KILLING)
@@ -75,7 +75,7 @@ def attend(worker: int) -> int:
 
 
 def watch(worker: int) -> int | None:
-    """The worker's exit code, as subprocess gives it; None when the driver is gone or this process was told to end."""
+    """Return the worker's exit code, like subprocess; None if the driver ended or this process was asked to exit."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -94,7 +94,7 @@ def watch(worker: int) -> int | None:
 
 
 def reap() -> dict[int, int]:
-    """Exit codes by pid of the children that have ended since the last call."""
+    """Return the exit codes, by pid, of the children that ended since the last call."""
     ended: dict[int, int] = {}
     while True:
         try:
@@ -107,7 +107,7 @@ def reap() -> dict[int, int]:
 
 
 def gone_within(seconds: float) -> bool:
-    """Whether no child is left, or none is after so many seconds."""
+    """Return whether all children end within this number of seconds."""
     until = time.monotonic() + seconds
     while True:
         reap()
@@ -119,7 +119,7 @@ def gone_within(seconds: float) -> bool:
 
 
 def has_children() -> bool:
-    """Whether any is left, dead or alive."""
+    """Return whether there are children, dead or alive."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -128,26 +128,26 @@ def has_children() -> bool:
 
 
 def clear(seconds: float) -> None:
-    """Kill the children, and theirs, which become ours as they are orphaned, until none is left."""
+    """Kill the children, and their children, which become ours as orphans, until none are left."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for child in children():
             try:
                 os.kill(child, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # the latter where it has become another user's
+            except (ProcessLookupError, PermissionError):  # the latter if it now belongs to another user
                 continue
         if gone_within(PAUSE):
             return
 
 
 def children() -> list[int]:
-    """The processes whose parent this one is."""
+    """Return the child processes of this process."""
     own, found = str(os.getpid()), []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/stat", errors="replace") as file:  # noqa: PTH123 - pathlib takes as long as all of this
                 fields = file.read().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
             continue
         if fields[1] == own:
             found.append(int(entry))
@@ -155,7 +155,7 @@ def children() -> list[int]:
 
 
 def leave(code: int) -> None:
-    """End by the same exit code, or by the same signal without another core file."""
+    """Exit with the same exit code, or by the same signal without another core file."""
     if code < 0:
         import resource
 

@@ -1,4 +1,4 @@
-"""Stages in this process, one after another: for debugging, and where processes cannot be started."""
+"""Executor in this process, one stage after another: for debugging, and for systems that cannot start processes."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from .surroundings import restored
 
 
 class Inline:
-    """One stage at a time, in this process, which is as before after each of them (see `surroundings`).
+    """Runs one stage at a time in this process, whose state is restored after each (see `surroundings`).
 
-    What a stage starts and leaves running is ended after it (see `leftovers`).
+    Processes that a stage leaves running are killed after it (see `leftovers`).
     """
 
     slots = 1
-    winds_down = False  # the stage that runs is a call of this process, and Ctrl-C ends it
+    winds_down = False  # the running stage is a call in this process, and Ctrl-C ends it
 
     def __init__(self) -> None:
         self._ended: list[OneResult] = []
 
     def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
-        """Run the stage now. Raises KeyboardInterrupt for Ctrl-C; one that a plugin raises is its stage's failure."""
+        """Run the stage now. Raises KeyboardInterrupt for Ctrl-C; one raised by a plugin is its stage's failure."""
         if spec.kind.torch:
-            importlib.import_module("torch")  # before its threads are limited and its settings noted
+            importlib.import_module("torch")  # before its threads are limited and its settings recorded
         with no_leftovers(), restored():
             self._ended.append(_run(spec, on_event))
 
     def wait(self) -> Iterable[OneResult]:
-        """The stages that ended since the last call."""
+        """Return the stages that ended since the last call."""
         ended, self._ended = self._ended, []
         return ended
 
     def wind_down(self) -> None:
-        """Nothing runs between calls."""
+        """Do nothing; no stage runs between calls."""
 
     def stop(self) -> None:
-        """Nothing runs between calls."""
+        """Do nothing; no stage runs between calls."""
 
 
 def _run(spec: StageSpec, on_event: OnEvent) -> OneResult:
@@ -59,7 +59,7 @@ def _run(spec: StageSpec, on_event: OnEvent) -> OneResult:
         return OneResult(key, "busy")
     except DamagedArtifact as error:
         return OneResult(key, "damaged", str(error), damaged=error.key)
-    except BaseException as error:  # whatever a plugin raises costs one cell
+    except BaseException as error:  # any exception of a plugin affects one cell only
         if isinstance(error, KeyboardInterrupt) and interrupted():
             raise
         return OneResult(key, "failed", describe(error), traceback.format_exc())
@@ -67,10 +67,10 @@ def _run(spec: StageSpec, on_event: OnEvent) -> OneResult:
 
 
 def _watch_interrupts() -> Callable[[], bool]:
-    """A function that says whether Ctrl-C has come since; the handler that was there is still called."""
+    """Return a function that returns whether Ctrl-C was pressed since; the previous handler is still called."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        return lambda: False  # here no signal becomes a KeyboardInterrupt
+        return lambda: False  # in this thread no signal becomes a KeyboardInterrupt
     came = False
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -78,5 +78,5 @@ def _watch_interrupts() -> Callable[[], bool]:
         came = True
         before(number, frame)
 
-    signal.signal(signal.SIGINT, note)  # until `restored` puts the other back
+    signal.signal(signal.SIGINT, note)  # until `restored` restores the previous handler
     return lambda: came

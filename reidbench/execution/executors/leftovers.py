@@ -1,4 +1,4 @@
-"""Processes that a stage of this process started and left running: ended after it, as a worker's with the worker."""
+"""Processes that a stage in this process leaves running: killed after the stage, as a worker's are with the worker."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from operator import attrgetter
 from .limits import below, kill, processes
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37  # linux/prctl.h
-ROUNDS = 50  # looks for what is left, and for what that starts while it is being killed
-PAUSE = 0.01  # seconds between them
-# Helpers that Python, or joblib for scikit-learn, keeps for the whole process: (module, where it has the pid).
+ROUNDS = 50  # scans for processes left behind, and for those started while they are being killed
+PAUSE = 0.01  # seconds between scans
+# Helper processes that Python, or joblib for scikit-learn, keeps for the whole process: (module, path of the pid).
 HELPERS = (
     ("multiprocessing.resource_tracker", "_resource_tracker._pid"),
     ("multiprocessing.forkserver", "_forkserver._forkserver_pid"),
@@ -26,11 +26,11 @@ HELPERS = (
 
 @contextmanager
 def no_leftovers() -> Iterator[None]:
-    """End whatever is started below this process while the block runs and is left when it ends, detached or not.
+    """Kill processes started below this process during the block and left when it ends, detached or not.
 
-    On Linux, whatever detaches itself becomes a child of this process meanwhile. Processes of before stay, what they
-    start, and Python's own helpers; what another thread of this process starts meanwhile counts as the block's. Without
-    /proc nothing is ended.
+    On Linux, detached processes become children of this process meanwhile. Earlier processes, their children and
+    Python's helpers survive; processes started by another thread of this process count as the block's. Without /proc
+    nothing is killed.
     """
     before = descendants()
     _ADOPTION.begin()
@@ -42,12 +42,12 @@ def no_leftovers() -> Iterator[None]:
 
 
 def descendants() -> set[int]:
-    """The living processes below this one."""
+    """Return the live descendants of this process."""
     return below({os.getpid()}, list(processes())) if _has_children() else set()
 
 
 def _has_children() -> bool:
-    """Whether there is any, dead or alive; most of the time there is none, and no look at all processes is needed."""
+    """Return whether there are children, dead or alive; usually there are none, which saves a scan of all processes."""
     if sys.platform != "linux":  # nothing adopts orphans there
         return False
     try:
@@ -58,7 +58,7 @@ def _has_children() -> bool:
 
 
 class _Adoption:
-    """Whether this process adopts orphans: from the first block of all threads to the last, then as it was before."""
+    """Adoption of orphans by this process: enabled from the first block of all threads to the last, then restored."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -66,14 +66,14 @@ class _Adoption:
         self._before = 0
 
     def begin(self) -> None:
-        """A block begins."""
+        """Enter a block."""
         with self._lock:
             if not self._blocks:
                 self._before = _adopt(1)
             self._blocks += 1
 
     def end(self) -> None:
-        """A block has ended."""
+        """Leave a block."""
         with self._lock:
             self._blocks -= 1
             if not self._blocks:
@@ -84,9 +84,9 @@ _ADOPTION = _Adoption()
 
 
 def _adopt(whether: int) -> int:
-    """Have orphans below this process become its children, or not. How that was before."""
+    """Make orphaned descendants children of this process, or not. Returns the previous state."""
     before = ctypes.c_int(0)
-    with suppress(OSError, AttributeError):  # where there is no prctl
+    with suppress(OSError, AttributeError):  # without prctl
         prctl = ctypes.CDLL(None).prctl
         prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(before))
         prctl(PR_SET_CHILD_SUBREAPER, whether)
@@ -101,7 +101,7 @@ def _end_all_but(before: set[int]) -> None:
             kill(pid)
         killed |= left
         for pid in killed:
-            with suppress(ChildProcessError):  # not a child of ours, or its starter has waited for it already
+            with suppress(ChildProcessError):  # not a child of ours, or its parent has already waited for it
                 os.waitpid(pid, os.WNOHANG)
         if not left:
             return
@@ -109,7 +109,7 @@ def _end_all_but(before: set[int]) -> None:
 
 
 def _left(before: set[int]) -> set[int]:
-    """The processes below this one that were not there before, and that none of those that were has started."""
+    """Return new descendants of this process, except those of processes in `before`."""
     living, helpers = list(processes()), _helpers()
     return below({os.getpid()}, living) - before - below(before - helpers, living) - helpers
 

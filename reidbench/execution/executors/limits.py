@@ -1,6 +1,6 @@
-"""How long a stage may run and how much memory it may use, and how a worker is ended with all that it started.
+"""Time and memory limits of a stage, and killing a worker with all its processes.
 
-Limits are no part of a stage: they change whether there is a result, never which.
+Limits do not belong to a stage: they affect whether there is a result, never its value.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from reidbench.errors import ReidbenchError
 GIB = 1 << 30
 PROC = Path("/proc")
 GUARD = Path(__file__).with_name("guard.py")
-ROUNDS = 20  # scans for what a worker's children start while they are being killed
+ROUNDS = 20  # scans for processes that a worker's children start while they are being killed
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds and GiB that one stage may take; None is no limit."""
+    """Limits of one stage in seconds and GiB; None means no limit."""
 
     seconds: float | None = None
     gib: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise ReidbenchError for limits that nothing can meet or that this system cannot measure."""
+        """Raise ReidbenchError for impossible limits and for those that this system cannot measure."""
         for name, value in (("time limit", self.seconds), ("memory limit", self.gib)):
             if value is not None and not value > 0:
-                raise ReidbenchError(f"a {name} must be more than 0, got {value:g}")
+                raise ReidbenchError(f"a {name} must be more than 0, not {value:g}")
         if self.gib is not None and not sees_processes():
-            raise ReidbenchError("a memory limit needs /proc, which this system does not have; leave it out")
+            raise ReidbenchError("a memory limit needs /proc, which this system does not have; omit it")
 
     def broken(self, pid: int | None, began: float) -> str:
-        """Why a worker has to end, or "": `began` is when it was asked for, by `time.monotonic`."""
+        """Return why a worker must end, or ""; `began` is when it was submitted, by `time.monotonic`."""
         if self.seconds is not None and time.monotonic() - began > self.seconds:
             return f"ran longer than its limit of {self.seconds:g} s"
         if self.gib is not None and pid is not None and sum(family(pid).values()) > self.gib * GIB:
@@ -49,7 +49,7 @@ class Limits:
 
 
 def sees_processes() -> bool:
-    """Whether the system shows the processes: on Linux, /proc may be missing or be another pid namespace's."""
+    """Return whether the system shows processes: on Linux, /proc may be missing or of another pid namespace."""
     try:
         return sys.platform != "linux" or str((PROC / "self").readlink()) == str(os.getpid())
     except OSError:
@@ -57,10 +57,10 @@ def sees_processes() -> bool:
 
 
 def guarded(module: str, *arguments: str) -> list[str]:
-    """The command that runs `python -m reidbench.MODULE ARGUMENT...` as a worker.
+    """Return the command that runs `python -m reidbench.MODULE ARGUMENT...` as a worker.
 
-    On Linux under a guard (see `guard`), which ends all that the worker started, also what has detached itself; where
-    there is no /proc only the worker's process group ends with it.
+    On Linux it runs under a guard (see `guard`), which also kills detached processes of the worker; without /proc only
+    the worker's process group ends with it.
     """
     if sys.platform == "linux" and sees_processes():
         return [sys.executable, "-I", "-S", str(GUARD), sys.executable, module, *arguments]
@@ -68,9 +68,9 @@ def guarded(module: str, *arguments: str) -> list[str]:
 
 
 def guarded_program(command: list[str]) -> list[str]:
-    """The command that runs any program under a guard, which ends with the process that holds its standard input.
+    """Return the command that runs any program under a guard, which ends when its standard input closes.
 
-    As it is where there is no /proc: then only the program's process group ends with it.
+    Unchanged without /proc: then only the program's process group ends with it.
     """
     if sys.platform == "linux" and sees_processes():
         return [sys.executable, "-I", "-S", str(GUARD), "--", *command]
@@ -79,7 +79,7 @@ def guarded_program(command: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Process:
-    """One that lives: its parent and its session."""
+    """Live process: its parent and its session."""
 
     pid: int
     parent: int
@@ -87,18 +87,18 @@ class Process:
 
 
 def processes() -> Iterator[Process]:
-    """All that live. None where the system shows none (see `sees_processes`)."""
+    """Yield all live processes; none if the system does not show them (see `sees_processes`)."""
     for process in psutil.process_iter() if sees_processes() else ():
-        with contextlib.suppress(psutil.Error, OSError):  # it ended while we looked, or is another user's
+        with contextlib.suppress(psutil.Error, OSError):  # it has just ended, or is another user's
             if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
                 yield Process(process.pid, process.ppid(), os.getsid(process.pid))
 
 
 def family(pid: int) -> dict[int, int]:
-    """Bytes of memory by pid of all that lives in a worker's session or descends from it.
+    """Return the memory in bytes, by pid, of everything in a worker's session and of its descendants.
 
-    `pid` leads the session. Of a page that several processes share each has its part, so that their sum counts it once
-    and what a worker shares with the server that forked it hardly counts. Empty where the system shows no processes.
+    `pid` leads the session. Shared pages are divided among their processes, so the sum counts them once and hardly
+    includes what a worker shares with the server that forked it. Empty if the system does not show processes.
     """
     found = {}
     for member in members(pid):
@@ -108,21 +108,21 @@ def family(pid: int) -> dict[int, int]:
 
 
 def _memory(process: psutil.Process) -> int:
-    """Its part of what is resident; all of that where the system does not tell parts."""
+    """Return a process's share of resident memory; all of it if the system does not report shares."""
     with contextlib.suppress(psutil.AccessDenied, AttributeError):  # another user's; macOS
         return int(process.memory_full_info().pss)
     return int(process.memory_info().rss)
 
 
 def members(pid: int) -> set[int]:
-    """All that lives in the session that `pid` leads or descends from it."""
+    """Return everything in the session that `pid` leads and its descendants."""
     living = list(processes())
     leading = {process.pid for process in living if process.session == pid}
     return leading | below(leading, living)
 
 
 def below(roots: set[int], living: list[Process]) -> set[int]:
-    """The descendants of some processes that are not among them."""
+    """Return the descendants of some processes, without these processes."""
     found = more = set(roots)
     while more:
         more = {process.pid for process in living if process.parent in more} - found
@@ -131,9 +131,9 @@ def below(roots: set[int], living: list[Process]) -> set[int]:
 
 
 def end(pid: int) -> None:
-    """Kill a worker that leads its session, and whatever it started, until nothing of it lives.
+    """Kill a worker that leads its session, and everything it started, until nothing is left.
 
-    The leader is killed last: it may be a guard, whose children the orphans become.
+    The leader is killed last: it may be a guard, which adopts the orphans.
     """
     for _ in range(ROUNDS):
         living = members(pid)
@@ -147,6 +147,6 @@ def end(pid: int) -> None:
 
 
 def kill(pid: int) -> None:
-    """Kill a process, if it is there and may be killed."""
+    """Kill a process, if it exists and may be killed."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""One process a stage: a killed child costs one cell, and its memory goes with it. How it starts: see `starter`."""
+"""Executor with one process per stage: a killed process affects one cell, and its memory is freed. See `starter`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from reidbench.store.artifacts import Store
 from .limits import Limits
 from .starter import Fresh, Handle, Refused, Starter
 
-POLL = 0.2  # seconds that `wait` waits for a result, and between looks at a worker
-LOOK_SHARE = 20  # looks at memory take at most one part in so many of a core
-LINGER = 5.0  # seconds that a worker may take to leave after it has said how it ended
+POLL = 0.2  # seconds that `wait` waits for a result, and between checks of a worker
+LOOK_SHARE = 20  # memory checks use at most this fraction (1/20) of a core
+LINGER = 5.0  # seconds that a worker may take to exit after reporting its result
 ENDINGS = ("done", "busy", "failed", "damaged")
 
 
@@ -33,7 +33,7 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.
 
 @dataclass
 class _Worker:
-    """A stage that runs."""
+    """Running stage."""
 
     spec: StageSpec
     process: Handle
@@ -41,17 +41,17 @@ class _Worker:
     file: Path  # of the spec
     checkpoint: Path
     began: float
-    look_at: float = 0.0  # when its limits are looked at next
-    said_at: float | None = None  # when it said how it ended
-    winding_from: int | None = None  # when its last checkpoint was written as it was asked to end; 0: it had none
+    look_at: float = 0.0  # time of the next check of its limits
+    said_at: float | None = None  # when it reported its result
+    winding_from: int | None = None  # time of its last checkpoint when it was asked to end; 0 without one
 
     @property
     def key(self) -> str:
-        """The stage's."""
+        """Key of the stage."""
         return self.spec.stage.key
 
     def saved(self) -> int:
-        """When its last checkpoint was written, in ns; 0 without one."""
+        """Return the time of its last checkpoint in ns; 0 without one."""
         try:
             return self.checkpoint.stat().st_mtime_ns
         except OSError:
@@ -59,11 +59,11 @@ class _Worker:
 
 
 class Processes:
-    """Up to `slots` stages at a time, each in a worker process that ends with its driver.
+    """Runs up to `slots` stages at a time, each in a worker process that ends with its driver.
 
-    `time_limit` in seconds and `memory_limit` in GiB hold for each stage: one beyond them is killed, with its
-    children, and has failed. Raises ReidbenchError for a memory limit where there is no /proc. A `starter` that is
-    given serves others too, and `stop` does not end it.
+    `time_limit` in seconds and `memory_limit` in GiB apply to each stage: a stage that exceeds one is killed with its
+    children and fails. Raises ReidbenchError for a memory limit without /proc. A `starter` passed in is shared, so
+    `stop` does not end it.
     """
 
     winds_down = True
@@ -80,12 +80,12 @@ class Processes:
         self.starter = starter or Starter()
         self._own_starter = starter is None
         self._stopped = False
-        self._starting = threading.Lock()  # of a process, by a thread, while another stops all
+        self._starting = threading.Lock()  # held by a thread that starts a process, while another stops all
         self._ended: queue.Queue[OneResult] = queue.Queue()
         self._running: dict[str, _Worker] = {}
 
     def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
-        """Start a worker. Raises StoreError when the store cannot take its spec."""
+        """Start a worker. Raises StoreError if its spec cannot be written to the store."""
         self._stopped = False
         key = spec.stage.key
         store = Store(spec.store)
@@ -93,7 +93,7 @@ class Processes:
         try:
             with store.writing():
                 file = store.spec_file(key)
-                file.touch(mode=0o600)  # a spec has what no manifest may keep
+                file.touch(mode=0o600)  # a spec may contain secrets, unlike a manifest
                 file.write_text(json.dumps(spec.dump()))
                 log = store.log(key)
             with log:
@@ -112,7 +112,7 @@ class Processes:
         threading.Thread(target=self._follow, args=(worker, on_event), daemon=True).start()
 
     def _follow(self, worker: _Worker, on_event: OnEvent) -> None:
-        """Pass a worker's events on until it ends, or has to; then say how it ended."""
+        """Forward a worker's events until it ends or must end; then report how it ended."""
         result: OneResult | None = None
         killed: OneResult | None = None
         try:
@@ -127,13 +127,13 @@ class Processes:
                 else:
                     on_event(worker.key, event)
         finally:
-            code = worker.process.bury()  # and its children, which may outlive it
+            code = worker.process.bury()  # with its children, which may outlive it
             os.close(worker.events)
             worker.file.unlink(missing_ok=True)
             self._ended.put(result or killed or OneResult(worker.key, "failed", _death(code), died=_was_ended(code)))
 
     def _await_birth(self, worker: _Worker, on_event: OnEvent) -> OneResult | None:
-        """Wait until a worker runs; where no server forks it, by a process of its own. Its result if it has to end."""
+        """Wait until a worker runs; if no server forks it, start a new process. Returns its result if it must end."""
         killed = None
         try:
             while not killed and not worker.process.born(POLL):
@@ -148,7 +148,7 @@ class Processes:
         return killed
 
     def _start_fresh(self, worker: _Worker) -> OneResult | None:
-        """Have a worker that was not forked start by itself, unless all are being stopped. Its result if it cannot."""
+        """Start a worker as a new process, unless all are being stopped. Returns its result on failure."""
         reading, writing = os.pipe()
         try:
             with self._starting, Store(worker.spec.store).log(worker.key) as log:
@@ -160,14 +160,14 @@ class Processes:
             return _not_started(worker.key, error)
         finally:
             os.close(writing)
-            os.close(reading)  # the one that no worker writes to
+            os.close(reading)  # the pipe that no worker writes to
         return None
 
     def _look(self, worker: _Worker) -> OneResult | None:
-        """Kill a worker that is beyond its limits, or that wrote a checkpoint after it was asked to end."""
+        """Kill a worker that exceeds its limits, or that wrote a checkpoint after it was asked to end."""
         now = time.monotonic()
         if worker.said_at is not None:
-            if now - worker.said_at > LINGER:  # a thread that a plugin left behind keeps it
+            if now - worker.said_at > LINGER:  # a thread that a plugin left running keeps it alive
                 worker.process.end()
             return None
         if worker.winding_from is not None and worker.saved() not in (0, worker.winding_from):
@@ -183,7 +183,7 @@ class Processes:
         return OneResult(worker.key, "failed", reason)
 
     def wait(self) -> Iterable[OneResult]:
-        """The next stage that ends, if one does within a moment."""
+        """Yield the next stage that ends, if one ends soon."""
         try:
             result = self._ended.get(timeout=POLL)
         except queue.Empty:
@@ -192,15 +192,15 @@ class Processes:
         return [result]
 
     def wind_down(self) -> None:
-        """Let running stages go on to their end or to their next checkpoint, whichever is first.
+        """Let running stages continue to their end, or to their next checkpoint if that comes first.
 
-        A stage that was ended at a checkpoint comes back as `stopped`.
+        A stage ended at a checkpoint is returned as `stopped`.
         """
         for worker in self._running.values():
             worker.winding_from = worker.saved()
 
     def stop(self) -> None:
-        """Kill all workers and what they started."""
+        """Kill all workers and everything they started."""
         with self._starting:
             self._stopped = True
         if self._own_starter:
@@ -212,15 +212,15 @@ class Processes:
 
 
 def _events(worker: _Worker) -> Iterator[dict[str, Any] | None]:
-    """What a worker says until it is gone, and None again and again, to look at it.
+    """Yield a worker's events until it has ended, and None repeatedly, for checks in between.
 
-    Its end is not the end of the pipe, which a child of its may hold open, and a killed worker may leave half a line.
+    It has not ended when the pipe closes, which a child may keep open; and a killed worker may leave half a line.
     """
     poll = select.poll()
     poll.register(worker.events, select.POLLIN)
     rest = b""
     while True:
-        gone = worker.process.poll() is not None  # asked first: what it wrote before is read below
+        gone = worker.process.poll() is not None  # checked first: everything it wrote before is read below
         block = None
         if poll.poll(0 if gone else POLL * 1000):
             block = os.read(worker.events, 1 << 16)
@@ -229,7 +229,7 @@ def _events(worker: _Worker) -> Iterator[dict[str, Any] | None]:
             yield from filter(None, map(_event, lines))
         elif gone:
             return
-        elif block == b"":  # it said its last word
+        elif block == b"":  # end of its output
             worker.process.wait(POLL)
         yield None
 
@@ -247,7 +247,7 @@ def _not_started(key: str, error: OSError) -> OneResult:
 
 
 def _was_ended(code: int) -> bool:
-    """Whether a worker was killed from outside, as far as its exit code says: it neither left by itself nor crashed."""
+    """Return whether a worker's exit code shows that it was killed from outside: it neither exited nor crashed."""
     return code < 0 and -code not in CRASHES
 
 
@@ -255,7 +255,7 @@ def _death(code: int) -> str:
     if code < 0:
         try:
             name = signal.Signals(-code).name
-        except ValueError:  # real-time signals have numbers only
+        except ValueError:  # real-time signals have only numbers
             name = f"signal {-code}"
         return f"the worker was killed by {name}"
-    return f"the worker ended with exit code {code} and said nothing"
+    return f"the worker ended with exit code {code} without a result"

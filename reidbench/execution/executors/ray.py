@@ -1,8 +1,8 @@
-"""Stages as Ray tasks, on this machine or on a cluster. A task starts the worker process that `process` would start.
+"""Executor with Ray tasks, on this machine or a cluster. A task starts the same worker process as `process`.
 
-The Ray worker only watches that process, and keeps the server that forks it for its next task. So whatever a plugin
-does costs its own stage, as everywhere; and a Ray worker that vanishes has vanished with its node, and its stage is
-worth another try elsewhere.
+The Ray worker only watches that process, and keeps the server that forks it for its next task. So a plugin affects only
+its own stage, as everywhere; and if a Ray worker disappears, its node has failed, and the stage is worth a retry
+elsewhere.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from .limits import Limits
 from .process import POLL, Processes
 from .starter import Starter
 
-RETRIES = 3  # times that a stage is submitted again after it was lost with its node
-GRACE = 5.0  # seconds that tasks have to end their workers, before Ray ends both
-LOOK = 2.0  # seconds between looks at which nodes are there
+RETRIES = 3  # retries of a stage that was lost with its node
+GRACE = 5.0  # seconds for tasks to end their workers, before Ray ends both
+LOOK = 2.0  # seconds between checks of the nodes
 WIND_DOWN, END = "wind down", "end"  # orders from the driver to its tasks
-_STARTER = Starter()  # of this process: a Ray worker has many tasks, one after another, and what it has started stays
+_STARTER = Starter()  # of this process: a Ray worker runs many tasks, one after another, and keeps what it started
 
 
 @dataclass
 class _Task:
-    """A stage that was given to Ray."""
+    """Stage submitted to Ray."""
 
     key: str
     on_event: OnEvent
@@ -45,14 +45,14 @@ class _Task:
 
 
 class Ray:
-    """Stages on Ray: a local one that listens on loopback only, or the cluster at `address`.
+    """Runs stages on Ray: a local one that listens on loopback only, or the cluster at `address`.
 
-    Ray starts with the first stage, so that nothing starts when nothing is missing. Then every node is held against
-    this one (see `nodes`), and a ReidbenchError names the differences. A Ray that this process has joined before is
-    used as it is, and left running.
+    Ray starts with the first stage, so it does not start if nothing is missing. Then every node is compared with this
+    one (see `nodes`), and a ReidbenchError lists the differences. A Ray that this process joined earlier is used
+    unchanged, and left running.
 
-    `jobs` is how many stages run at a time: by default one on a local Ray, and as many as a cluster holds. Each may
-    take `time_limit` seconds and `memory_limit` GiB.
+    `jobs` is the number of concurrent stages: by default one on a local Ray, and as many as a cluster can hold. Each
+    may use `time_limit` seconds and `memory_limit` GiB.
     """
 
     winds_down = True
@@ -73,7 +73,7 @@ class Ray:
         self._threads = 1
         self._expected: ray_nodes.Expected | None = None
         self._checked: frozenset[str] = frozenset()
-        self._orders: Path | None = None  # the file that tells tasks what they have to do
+        self._orders: Path | None = None  # the file with orders for tasks
         self._room = ray_cluster.Room({})
         self._looked = 0.0
         self._running: dict[Any, _Task] = {}  # by Ray's generator
@@ -89,7 +89,7 @@ class Ray:
         if alone:
             devices = max(asked_for(kind, spec.devices) for kind in SEVERAL_DEVICES)
             ray_cluster.start_local(self._ray, (self._jobs or 1) * self._threads * devices)
-            folders = {}  # the one node is this very machine and environment
+            folders = {}  # the only node is this machine and environment
         elif self._own:
             ray_cluster.join(self._ray, str(self._address))
         self._look_around()
@@ -98,18 +98,18 @@ class Ray:
             ray_cluster.check_nodes(self._ray, self._room, expected)
         self._checked = frozenset(self._room.names)
         self._orders = Store(spec.store).spec_file(f"orders{expected.marker}")
-        self._orders.unlink(missing_ok=True)  # of a driver that was killed, and had our pid
+        self._orders.unlink(missing_ok=True)  # of a killed driver with the same pid
         return expected
 
     def _look_around(self) -> None:
         self._looked = time.monotonic()
         self._room = ray_cluster.look_around(self._ray, self._threads)
-        # At least one: Ray holds a stage back until there is a node for it.
+        # At least one: Ray queues a stage until there is a node for it.
         limit = self._jobs or (self._room.slots if self._address else 1)
         self.slots = max(1, min(self._room.slots, limit))
 
     def submit(self, spec: StageSpec, on_event: OnEvent) -> None:
-        """Give a stage to Ray. Raises ReidbenchError, with the first one, when Ray or a node is not fit for work."""
+        """Submit a stage to Ray. Raises ReidbenchError for the first stage if Ray or a node is not usable."""
         expected = self._expected or self._start(spec)
         key, label = spec.stage.key, spec.stage.label
         cpus, gpus = needs(spec, self._room)
@@ -117,7 +117,7 @@ class Ray:
             num_cpus=cpus,
             num_gpus=gpus,
             num_returns="streaming",
-            max_retries=0,  # another try is for `_again` to decide
+            max_retries=0,  # `_again` decides on retries
             scheduling_strategy="SPREAD",
             name=label,
         )
@@ -125,7 +125,7 @@ class Ray:
         self._running[generator] = _Task(key, on_event)
 
     def wait(self) -> Iterable[OneResult]:
-        """The stages that ended; waits a moment when none has. Raises ReidbenchError for an unfit node that joined."""
+        """Yield the stages that ended; waits briefly if there are none. Raises ReidbenchError for an unusable node."""
         ended, self._ended = self._ended, []
         if not self._running:
             return ended
@@ -138,12 +138,12 @@ class Ray:
         return ended
 
     def _read(self, generator: Any) -> OneResult | None:
-        """Take what a task has said: events to pass on, or its result."""
+        """Read a task's next item: events to forward, or its result."""
         task = self._running[generator]
         try:
             said = self._ray.get(next(generator))
         except self._ray.exceptions.RayTaskError as error:  # in our code around the worker
-            if isinstance(error.cause, ReidbenchError):  # a full disk, or the like
+            if isinstance(error.cause, ReidbenchError):  # a full disk, for example
                 raise ReidbenchError(str(error.cause)) from None
             result = OneResult(task.key, "failed", describe(error.cause), str(error))
         except (self._ray.exceptions.RayError, StopIteration) as error:
@@ -163,31 +163,31 @@ class Ray:
                 continue
             task.node = self._room.names.get(event["node"], event["node"])
             if event["problems"]:
-                raise ReidbenchError(f"no more is run: {ray_cluster.unfit(task.node, event['problems'])}")
+                raise ReidbenchError(f"the run stops: {ray_cluster.unfit(task.node, event['problems'])}")
 
     def _again(self, task: _Task, error: BaseException) -> OneResult:
-        """A stage was lost with its node: have it submitted again, unless that has happened too often."""
+        """Resubmit a stage that was lost with its node, unless that has happened too often."""
         self._lost[task.key] += 1
         reason = f"lost with {f'node {task.node}' if task.node else 'its node'} ({type(error).__name__})"
         self._look_around()
         if self._lost[task.key] > RETRIES:
-            times = f"{reason}, and was lost {self._lost[task.key]} times in all"
+            times = f"{reason}, {self._lost[task.key]} times in all"
             return OneResult(task.key, "failed", times, str(error), died=True)
         task.on_event(task.key, {"event": "note", "text": f"{reason}; it is submitted again"})
         return OneResult(task.key, "busy")
 
     def wind_down(self) -> None:
-        """Let running stages go on to their end or to their next checkpoint, whichever is first."""
+        """Let running stages continue to their end, or to their next checkpoint if that comes first."""
         self._order(WIND_DOWN)
 
     def _order(self, order: str) -> None:
-        # Not by Ray's cancel: a task that ends while it is cancelled by force can take the whole driver with it.
+        # Not with Ray's cancel: a task that ends while it is cancelled by force can crash the driver.
         if self._orders is not None:
             with contextlib.suppress(OSError):  # a full disk; then tasks end with Ray
                 self._orders.write_text(order)
 
     def stop(self) -> None:
-        """End all tasks with their workers, and Ray too where it was started or joined here."""
+        """End all tasks with their workers, and also Ray if it was started or joined here."""
         if not self._ray.is_initialized():
             return
         left = [generator.completed() for generator in self._running]
@@ -198,15 +198,15 @@ class Ray:
         if self._expected is not None:
             ray_nodes.forget(self._expected)
         if self._own:
-            ray_cluster.leave(self._ray)  # which ends the tasks that have not ended
+            ray_cluster.leave(self._ray)  # which ends the remaining tasks
         if self._orders is not None and (self._own or not left):
             self._orders.unlink(missing_ok=True)
 
 
 def needs(spec: StageSpec, room: ray_cluster.Room) -> tuple[int, int]:
-    """CPUs and GPUs of a stage: the benchmark's threads for each device, and its devices where nodes have GPUs.
+    """Return CPUs and GPUs of a stage: the benchmark's threads per device, and its devices if nodes have GPUs.
 
-    `data` and `evaluate` use no device. No stage asks for more than one node has, or it would wait for ever.
+    `data` and `evaluate` use no device. No stage requests more than one node has, since it would wait forever.
     """
     devices = asked_for(spec.stage.kind, spec.devices)
     gpus = min(devices, room.gpus) if spec.kind.torch else 0
@@ -216,7 +216,7 @@ def needs(spec: StageSpec, room: ray_cluster.Room) -> tuple[int, int]:
 def _stage(
     spec: StageSpec, expected: ray_nodes.Expected, checked: frozenset[str], limits: Limits, orders: Path
 ) -> Iterator[list[dict[str, Any]] | OneResult]:
-    """On a node: run one worker; yields lists of its events, then its result. A node that joined late is checked."""
+    """Run one worker on a node; yields lists of its events, then its result. A node that joined late is checked."""
     ray_nodes.adopt(expected)
     node = ray_cluster.this_node()
     problems = [] if node in checked else ray_nodes.problems(expected, node)
@@ -237,7 +237,7 @@ def _stage(
             before, order = order, _read_order(orders)
             if order == WIND_DOWN != before:
                 worker.wind_down()
-        if results:  # `yield from` would not do: Ray sends into its generators, which a list does not take
+        if results:  # `yield from` does not work: Ray sends into its generators, which lists do not support
             yield results[0]
     finally:
         worker.stop()
@@ -246,5 +246,5 @@ def _stage(
 def _read_order(file: Path) -> str:
     try:
         return file.read_text()
-    except OSError:  # most of the time there is none
+    except OSError:  # usually there are none
         return ""

@@ -1,4 +1,4 @@
-"""Ray itself: started here or joined, what its nodes have, and whether they are fit for work."""
+"""Ray clusters: starting and joining them, their resources, and checks of their nodes."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from reidbench.registry import plugins
 
 from . import ray_nodes
 
-ANSWER = 20.0 + ray_nodes.ANSWER  # seconds for a Ray worker to start and its node to say what it has
-REACH = 10.0  # seconds that a cluster's head has to accept a connection
-SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # the first frame of both sides of HTTP/2 (RFC 9113, 3.4), here an empty one
-STARTS = 2  # times that a local Ray is started: it gives up after 30 s, which a loaded machine may need
-OBJECT_STORE = 100 * 2**20  # bytes; stages exchange artifacts through the store, and only words through Ray
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # its "0", the default of those systems, means: nodes are 127.0.0.1
+ANSWER = 20.0 + ray_nodes.ANSWER  # seconds for a Ray worker to start and its node to answer
+REACH = 10.0  # seconds for a cluster's head to accept a connection
+SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # the first frame of both sides of HTTP/2 (RFC 9113, 3.4), here empty
+STARTS = 2  # attempts to start a local Ray: it gives up after 30 s, too early on a loaded machine
+OBJECT_STORE = 100 * 2**20  # bytes; stages exchange artifacts through the store, and only messages through Ray
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0", the default of those systems, makes nodes use 127.0.0.1
 
 
 @dataclass(frozen=True)
 class Room:
-    """What the living nodes have."""
+    """Resources of the live nodes."""
 
-    names: Mapping[str, str]  # node id -> what to call it
-    slots: int = 1  # stages of the benchmark's threads that all of them hold together
-    cpus: int = 1  # of the largest
-    gpus: int = 0  # of the one with most
+    names: Mapping[str, str]  # node ID -> printed name
+    slots: int = 1  # number of stages with the benchmark's threads that all nodes can hold
+    cpus: int = 1  # of the largest node
+    gpus: int = 0  # of the node with the most
 
 
 def on_loopback(address: str | None) -> bool:
-    """Whether a Ray is of this machine alone: one to be started (None), or one whose head is at 127.0.0.1 or ::1."""
+    """Return whether a Ray uses this machine only: one to start (None), or one with its head at 127.0.0.1 or ::1."""
     if address is None:
         return True
     try:
@@ -45,19 +45,19 @@ def on_loopback(address: str | None) -> bool:
 
 
 def library(*, loopback: bool) -> Any:
-    """Ray, as a module; with `loopback` one whose local nodes no other machine can reach.
+    """Import Ray; with `loopback`, its local nodes are not reachable from other machines.
 
-    Raises ReidbenchError where it is not installed.
+    Raises ReidbenchError if it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave GPUs visible, and do not warn of it
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave GPUs visible, without a warning
     before = os.environ.get(LOOPBACK)
     if loopback:
         os.environ[LOOPBACK] = "0"  # read when Ray is imported
     try:
         return importlib.import_module("ray")
     except ModuleNotFoundError:
-        raise ReidbenchError("--executor ray needs Ray: pip install 'reidbench[ray]'") from None
+        raise ReidbenchError("--executor ray needs Ray: run pip install 'reidbench[ray]'") from None
     finally:
         if before is None:
             os.environ.pop(LOOPBACK, None)
@@ -66,9 +66,9 @@ def library(*, loopback: bool) -> Any:
 
 
 def _hush(silent: bool) -> None:
-    """Keep what Ray says of lost workers off standard output, which is the table's; its own logs hold it."""
+    """Keep Ray's messages about lost workers off standard output, which is for the table; they are in Ray's logs."""
     inside: Any = importlib.import_module("ray._private.worker")
-    inside._worker_logs_enabled = not silent  # `log_to_driver` does not reach these words
+    inside._worker_logs_enabled = not silent  # `log_to_driver` does not affect these messages
 
 
 def leave(ray: Any) -> None:
@@ -78,12 +78,12 @@ def leave(ray: Any) -> None:
 
 
 def start_local(ray: Any, cpus: int) -> None:
-    """Start a Ray of this machine alone, reachable from this machine alone. Raises ReidbenchError."""
+    """Start a Ray on this machine, reachable only from it. Raises ReidbenchError."""
     for left in range(STARTS - 1, -1, -1):
         _hush(True)
         try:
             ray.init(
-                address="local",  # and not some cluster of this machine that Ray would find by itself
+                address="local",  # otherwise Ray might join an existing cluster of this machine
                 num_cpus=cpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE,
@@ -91,18 +91,20 @@ def start_local(ray: Any, cpus: int) -> None:
                 logging_level=logging.ERROR,
             )
             break
-        except Exception as error:  # Ray raises all kinds, and bare ones
+        except Exception as error:  # Ray raises many types, including bare exceptions
             leave(ray)
             if not left:
                 raise ReidbenchError(f"Ray cannot be started: {_first_line(error)}") from None
     for node in ray.nodes():
         if not ipaddress.ip_address(node["NodeManagerAddress"]).is_loopback:
             leave(ray)
-            raise ReidbenchError("Ray was imported before its executor was made: it would listen beyond this machine")
+            raise ReidbenchError(
+                "Ray was imported before its executor was created: it would listen beyond this machine"
+            )
 
 
 def join(ray: Any, address: str) -> None:
-    """Join the cluster whose head is at HOST:PORT; `auto` is the one of this machine. Raises ReidbenchError."""
+    """Join the cluster with its head at HOST:PORT; `auto` is the cluster of this machine. Raises ReidbenchError."""
     if address != "auto":
         host, _, port = address.rpartition(":")
         if not port.isdigit() or not host or "/" in host:
@@ -115,16 +117,16 @@ def join(ray: Any, address: str) -> None:
     _hush(True)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises all kinds, and bare ones
+    except Exception as error:  # Ray raises many types, including bare exceptions
         leave(ray)
         text = f"the Ray cluster at {address} cannot be joined from this machine: {_first_line(error)}"
         raise ReidbenchError(text) from None
 
 
 def _greet(connection: socket.socket) -> None:
-    """Raise OSError unless HTTP/2 is spoken there, as Ray's head does: Ray waits minutes for a word from others."""
+    """Raise OSError unless a server speaks HTTP/2, like Ray's head: with other servers Ray waits for minutes."""
     if os.environ.get("RAY_USE_TLS", "0") != "0":
-        return  # it hears no plain word
+        return  # it uses TLS
     connection.settimeout(REACH)
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS)
     answer = b""
@@ -134,11 +136,11 @@ def _greet(connection: socket.socket) -> None:
             break
         answer += part
     if answer[3:4] != SETTINGS[3:4]:  # a frame: its length in three bytes, then its type
-        raise OSError("what listens there is no head of a cluster")
+        raise OSError("the server at that address is not the head of a cluster")
 
 
 def look_around(ray: Any, threads: int) -> Room:
-    """The nodes that are there, and how many stages of so many threads they hold."""
+    """Return the nodes of the cluster, and the number of stages with this number of threads that they can hold."""
     alive = [node for node in ray.nodes() if node["Alive"]]
     cpus = [int(node["Resources"].get("CPU", 0)) for node in alive]
     largest = max([1, *cpus])
@@ -151,7 +153,7 @@ def look_around(ray: Any, threads: int) -> Room:
 
 
 def check_nodes(ray: Any, room: Room, expected: ray_nodes.Expected) -> None:
-    """Hold every node against this one. Raises ReidbenchError that names the nodes and their differences."""
+    """Compare every node with this one. Raises ReidbenchError that lists the nodes and their differences."""
     strategy = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     task = ray.remote(num_cpus=0, max_calls=1)(look)
     answers = {
@@ -162,7 +164,7 @@ def check_nodes(ray: Any, room: Room, expected: ray_nodes.Expected) -> None:
         try:
             found = ray.get(answer, timeout=ANSWER)
         except ray.exceptions.RayError as error:
-            found = [f"it cannot say what it has: {plugins.one_line(str(error) or type(error).__name__)}"]
+            found = [f"it cannot report its environment: {plugins.one_line(str(error) or type(error).__name__)}"]
         if found:
             wrong.append(unfit(room.names[node], found))
     if wrong:
@@ -170,21 +172,21 @@ def check_nodes(ray: Any, room: Room, expected: ray_nodes.Expected) -> None:
 
 
 def look(expected: ray_nodes.Expected) -> list[str]:
-    """On a node: why it may not work; empty when it may."""
+    """Return, on a node, why it is not usable; empty if it is."""
     ray_nodes.adopt(expected)
     return ray_nodes.problems(expected, this_node())
 
 
 def this_node() -> str:
-    """On a node: its id."""
+    """Return, on a node, its ID."""
     import ray
 
     return str(ray.get_runtime_context().get_node_id())
 
 
 def unfit(node: str, found: list[str]) -> str:
-    """A node and why it may not work, in words."""
-    return f"node {node} is not fit: {', '.join(found)}"
+    """Return a message about a node and why it is not usable."""
+    return f"node {node} is not usable: {', '.join(found)}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What a node must have before it may work: the driver's code, and sight of its folders. Nothing of Ray here."""
+"""Requirements on a node: the driver's code, and access to its folders. Independent of Ray."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.registry import plugins
 from reidbench.stages import worker
 
-# Whose versions may change a number; plugins and our own code are compared by their sources as well.
+# Packages whose versions may change results; plugins and reidbench are also compared by source.
 PACKAGES = (
     "torch",
     "torchvision",
@@ -30,24 +30,24 @@ PACKAGES = (
     "faiss-gpu",
     "pillow",
 )
-ANSWER = 100.0  # seconds that a node has to say what it has
-PREFIX = "REIDBENCH_"  # variables that travel from the driver to its nodes
+ANSWER = 100.0  # seconds for a node to answer
+PREFIX = "REIDBENCH_"  # variables passed from the driver to its nodes
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the driver is and sees, for a node to be held against."""
+    """State of the driver that nodes are compared with."""
 
-    facts: Mapping[str, str]  # name -> version, with a hash of the code where it is ours or a plugin's
+    facts: Mapping[str, str]  # name -> version, with a code hash for reidbench and plugins
     without: frozenset[str]
-    folders: Mapping[str, str]  # what it is -> absolute path; each must be seen and written by all nodes
-    marker: str  # name of the file that the driver has put into each folder
+    folders: Mapping[str, str]  # description -> absolute path; each must be readable and writable for all nodes
+    marker: str  # name of the file that the driver wrote to each folder
     paths: tuple[str, ...]  # import path
     variables: Mapping[str, str]
 
 
 def facts(without: frozenset[str]) -> dict[str, str]:
-    """Versions of Python and packages, and versions and source hashes of reidbench and each plugin, here."""
+    """Return local versions of Python and packages, and versions and source hashes of reidbench and each plugin."""
     registry = plugins.load(without)
     package = Path(__file__).parents[2]
     sources = ((path.relative_to(package).as_posix(), fingerprint_content(path)) for path in package.rglob("*.py"))
@@ -70,20 +70,20 @@ def _version(distribution: str) -> str:
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """What is another there than here, in words; empty when nothing is."""
+    """Return the differences between two environments in words; empty if there are none."""
     found = []
     for name in sorted({*here, *there}):
         if name not in there:
             found.append(f"it has no {name}")
         elif name not in here:
-            found.append(f"it has also {name}")
+            found.append(f"it also has {name}")
         elif here[name] != there[name]:
             found.append(f"{name} is {there[name]} instead of {here[name]}")
     return [plugins.printable(text) for text in found]
 
 
 def expect(without: frozenset[str], folders: Mapping[str, Path]) -> Expected:
-    """What nodes are to be held against. Leaves a marker in each folder. Raises ReidbenchError where it cannot."""
+    """Return the state to compare nodes with. Writes a marker to each folder. Raises ReidbenchError on failure."""
     marker = f".seen-by-{platform.node()}-{os.getpid()}"
     found = facts(without)
     for what, folder in folders.items():
@@ -103,15 +103,15 @@ def expect(without: frozenset[str], folders: Mapping[str, Path]) -> Expected:
 
 
 def forget(expected: Expected) -> None:
-    """Take the markers away."""
+    """Remove the markers."""
     for folder in expected.folders.values():
         (Path(folder) / expected.marker).unlink(missing_ok=True)
 
 
 def adopt(expected: Expected) -> None:
-    """Give this process, and workers that it starts, the driver's variables, and its import path as far as it is here.
+    """Set the driver's variables and its import path, as far as it exists here, for this process and its workers.
 
-    The node's own import path comes after: it serves where the driver's does not lie on a path that all nodes share.
+    The node's own import path comes after it, for a driver whose import path is not on a shared file system.
     """
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
@@ -120,13 +120,13 @@ def adopt(expected: Expected) -> None:
 
 
 def problems(expected: Expected, name: str) -> list[str]:
-    """Why the node of this process may not work, in words; empty when it may. `name` tells it from other nodes."""
+    """Return why the node of this process is not usable; empty if it is. `name` distinguishes it from other nodes."""
     found = [_sight(Path(folder), what, expected.marker, name) for what, folder in expected.folders.items()]
     return [*filter(None, found), *_compared(expected)]
 
 
 def _compared(expected: Expected) -> list[str]:
-    """What differs here, as a worker would find it: asked of a new process, which has loaded nothing before."""
+    """Return the differences found by a new process, like a worker, that has not imported anything yet."""
     environment = worker.environment(1, 0)
     del environment[worker.EVENTS]
     command = [sys.executable, "-m", __name__, *sorted(expected.without)]
@@ -134,15 +134,15 @@ def _compared(expected: Expected) -> list[str]:
         asked = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=ANSWER, check=True)  # noqa: S603 - our own interpreter and module
         return differences(expected.facts, json.loads(asked.stdout.splitlines()[-1]))
     except subprocess.CalledProcessError as error:
-        return [f"it cannot say what it has: {plugins.one_line(error.stderr)}"]
+        return [f"it cannot report its environment: {plugins.one_line(error.stderr)}"]
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
-        return [f"it cannot say what it has: {plugins.one_line(str(error))}"]
+        return [f"it cannot report its environment: {plugins.one_line(str(error))}"]
 
 
 def _sight(folder: Path, what: str, marker: str, name: str) -> str:
-    """Why this node cannot work in a folder of the driver, or nothing."""
+    """Return why this node cannot use a folder of the driver, or ""."""
     if not (folder / marker).exists():
-        return f"it does not see {what} {folder}, which must lie on a path that all nodes share"
+        return f"it does not see {what} {folder}, which must be on a path that all nodes share"
     own = folder / f"{marker}-{name}"
     try:
         own.touch()

@@ -1,14 +1,14 @@
-"""The process that forks workers: it imports once what stages need, and each worker is a copy of it.
+"""Process that forks workers: it imports everything stages need once, and each worker is a copy.
 
-`python -m reidbench.execution.executors.server FD` takes requests from the socket FD until that ends. A request is the
-file of a stage's spec and the benchmark's threads; with it come four descriptors: the log, the events' pipe, the pipe
-on which the worker's guard says how the worker fares, and the pipe whose end tells that the driver is gone.
+`python -m reidbench.execution.executors.server FD` reads requests from the socket FD until it closes. A request is the
+file of a stage's spec and the benchmark's threads, with four descriptors: the log, the events' pipe, the pipe for
+status reports of the worker's guard, and a pipe that closes when the driver ends.
 
-For each the server forks a guard (see `guard`), which forks the worker, so that a worker may die alone; neither needs
-the server any more. The worker does what `python -m reidbench.stages.run` does, and what it changes ends with it. A
-fork copies one thread only, so the server never has another: its numeric libraries have one thread each, and it refuses
-to fork when something that was imported has started one. It imports reidbench, the built-in plugins and the libraries
-that they use. Other plugins are imported by workers, so that what they do then costs their own rows.
+For each request the server forks a guard (see `guard`), which forks the worker, so that a worker can die alone; neither
+depends on the server afterwards. The worker does the same as `python -m reidbench.stages.run`, and its changes end with
+it. A fork copies one thread only, so the server never has another: its numeric libraries have one thread each, and it
+refuses to fork if an imported module has started one. It imports reidbench, the built-in plugins and their libraries.
+Workers import other plugins themselves, so that failures then affect only their own rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from . import forked, titles
 
 LARGEST = 1 << 16  # bytes of a request
 DESCRIPTORS = 4
-# What stages import at some point of their work.
+# Modules that stages import at some point.
 ALL = (
     "email.parser",  # of importlib.metadata
     "numpy.ma",  # of numpy.unique
@@ -60,15 +60,15 @@ class Server:
 
     def __init__(self, asked: socket.socket) -> None:
         self.asked = asked
-        self.guards: dict[int, int] = {}  # pid by the descriptor that tells its end
-        self.stamps = _stamps()  # of the code that was imported
-        self.heard, self.said = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # what workers had to import
+        self.guards: dict[int, int] = {}  # pid by the descriptor that shows its end
+        self.stamps = _stamps()  # of the imported code
+        self.heard, self.said = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # imports reported by workers
         self.heard.setblocking(False)
         self.said.setblocking(False)
-        self.late: dict[str, list[str]] = {}  # modules that this process imports before it forks, by component
+        self.late: dict[str, list[str]] = {}  # modules to import before a fork, by component
 
     def serve(self) -> None:
-        """Until the socket ends, or the code on disk is no longer what was imported."""
+        """Serve until the socket closes or the code on disk changes."""
         poll = select.poll()
         poll.register(self.asked, select.POLLIN)
         while True:
@@ -87,17 +87,17 @@ class Server:
                     poll.register(watched, select.POLLIN)
 
     def _answer(self, request: dict[str, Any], given: list[int]) -> int | None:
-        """The descriptor that tells the end of a new guard; -1 when none could be, None when the code has changed."""
+        """Return the descriptor that shows the end of a new guard; -1 on failure, None if the code has changed."""
         status = given[2]
         try:
-            with contextlib.suppress(Exception, SystemExit):  # the worker finds the same, and says it
+            with contextlib.suppress(Exception, SystemExit):  # the worker meets the same error and reports it
                 request["component"] = self._prepare(Path(request["file"]))
             if self._outdated():
                 return None
             if threads := _threads():
-                forked.tell(status, refused=f"something that was imported has started threads ({threads})")
+                forked.tell(status, refused=f"an imported module has started threads ({threads})")
                 return -1
-            gc.freeze()  # collections in the workers would touch, and so copy, all that they share with this process
+            gc.freeze()  # garbage collection in workers would touch, and so copy, all memory shared with this process
             pid = os.fork()
             if pid == 0:
                 forked.guarded(request, given, [self.asked.fileno(), self.heard.fileno(), *self.guards], self.said)
@@ -116,7 +116,7 @@ class Server:
         os.close(watched)
 
     def _prepare(self, file: Path) -> str:
-        """Import what the stage of a spec needs and no other plugin offers. The name of its component."""
+        """Import what the stage of a spec needs, except other plugins. Returns the name of its component."""
         self._hear()
         spec = StageSpec.model_validate(json.loads(file.read_text()))
         for module in _needed(spec, plugins.load(frozenset(spec.without), others=False)):
@@ -124,19 +124,19 @@ class Server:
         installed()  # once for all workers
         component = f"{spec.stage.kind} {spec.stage.use}"
         for module in self.late.pop(component, ()):
-            with contextlib.suppress(ImportError):  # some are there only after others
+            with contextlib.suppress(ImportError):  # some exist only after others are imported
                 importlib.import_module(module)
         return component
 
     def _hear(self) -> None:
-        """Take note of what workers had to import."""
+        """Record the imports reported by workers."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 component, modules = json.loads(self.heard.recv(LARGEST))
                 self.late.setdefault(component, []).extend(modules)
 
     def _outdated(self) -> bool:
-        """Whether a file of our own code has changed since it was imported."""
+        """Return whether a file of reidbench has changed since it was imported."""
         now = _stamps()
         changed = any(now.get(file) != stamp for file, stamp in self.stamps.items())
         self.stamps = now
@@ -144,7 +144,7 @@ class Server:
 
 
 def _stamps() -> dict[str, tuple[int, int] | None]:
-    """Time and size of the files of reidbench and of built-in plugins that are imported; None for one that is gone."""
+    """Return time and size of the imported files of reidbench and built-in plugins; None for a missing one."""
     found: dict[str, tuple[int, int] | None] = {}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in forked.OURS and (file := getattr(module, "__file__", None)):
@@ -157,16 +157,16 @@ def _stamps() -> dict[str, tuple[int, int] | None]:
 
 
 def _threads() -> str:
-    """The names of the threads of this process, or nothing where it has one, as it must before a fork."""
+    """Return the names of this process's threads, or "" if there is one only, as a fork requires."""
     tasks = list(Path("/proc/self/task").iterdir())
     return ", ".join(sorted((task / "comm").read_text().strip() for task in tasks)) if len(tasks) > 1 else ""
 
 
 def _needed(spec: StageSpec, registry: Registry) -> Iterator[str]:
-    """The modules that the stage's process would import for what is built in, the libraries first."""
+    """Yield the built-in modules that the stage's process would import, libraries first."""
     kind = spec.kind
     if asked_for(spec.stage.kind, spec.devices) > 1:
-        return  # they run in processes of their own, and this one computes nothing
+        return  # each rank is a separate process; this one computes nothing
     yield from ALL
     if kind.torch:
         yield from TORCH
@@ -179,7 +179,7 @@ def _needed(spec: StageSpec, registry: Registry) -> Iterator[str]:
 
 
 def _backbones(spec: StageSpec) -> Iterator[str]:
-    """The names of the networks that a stage starts from."""
+    """Yield the names of the networks that a stage starts from."""
     if spec.stage.backbone:
         yield spec.stage.backbone["use"]
     store = Store(spec.store)
@@ -190,7 +190,7 @@ def _backbones(spec: StageSpec) -> Iterator[str]:
 
 
 def _uses(described: Any) -> Iterator[str]:
-    """The backbones in a saved network's description, however deep."""
+    """Yield the backbones in a saved network's description, at any depth."""
     if isinstance(described, dict):
         if isinstance(described.get("use"), str):
             yield described["use"]
@@ -200,7 +200,7 @@ def _uses(described: Any) -> Iterator[str]:
 
 # ---------------------------------------------------------------------- the server's own process
 def main(arguments: list[str]) -> NoReturn:
-    """Serve until the driver closes the socket, or is gone."""
+    """Serve until the driver closes the socket, or ends."""
     _end_with_the_starter()
     with contextlib.suppress(OSError):
         titles.retitle([sys.executable, "-m", "reidbench.execution.executors.server"])
@@ -209,10 +209,10 @@ def main(arguments: list[str]) -> NoReturn:
 
 
 def _end_with_the_starter() -> None:
-    """Have the kernel end this process when standard input ends, a pipe that nobody writes to: also in an import."""
+    """Let the kernel end this process when standard input, an unused pipe, closes: also during an import."""
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([0], [], [], 0)[0]:  # it ended before
+    if select.select([0], [], [], 0)[0]:  # it has already closed
         os._exit(3)
 
 

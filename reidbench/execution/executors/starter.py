@@ -1,7 +1,7 @@
-"""How a worker's process starts: forked by a server that has imported what it needs, or as a fresh one.
+"""Start of worker processes: forked by a server that has imported what it needs, or as new processes.
 
-On Linux a server is started with the first stage (see `server`). Elsewhere, where there is no /proc, and for stages
-that compute on a GPU, each is a fresh `python -m reidbench.stages.run`: the driver of a GPU does not survive a fork.
+On Linux a server starts with the first stage (see `server`). On other systems, without /proc, and for stages that
+compute on a GPU, each is a new `python -m reidbench.stages.run`: a GPU driver does not survive a fork.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from reidbench.stages.worker import EVENTS, environment
 from .limits import end, guarded, sees_processes
 from .titles import ROOM
 
-END = 1.0  # seconds between looks at a process that has been killed
-DEATHS = 3  # servers in a row that end before they have forked a worker, before no more is started
+END = 1.0  # seconds between checks of a killed process
+DEATHS = 3  # servers in a row that end before forking a worker, after which none is started
 
 
 class Refused(Exception):
-    """A server has not forked. The text says why it never will; it is empty where the server is gone."""
+    """Raised when a server did not fork. The text is the reason why it never will, or empty if the server is gone."""
 
 
 class Handle(Protocol):
-    """A worker's process. Its guard, where it has one, leads a session that is its own."""
+    """Worker process. Its guard, if it has one, leads its session."""
 
     @property
     def pid(self) -> int | None:
-        """The leader of its session, once it runs."""
+        """Leader of its session, once it runs."""
 
     def born(self, seconds: float) -> bool:
-        """Whether it runs or has run; waits so many seconds for that. Raises Refused, and OSError as a fork does."""
+        """Return whether it runs or has run, after at most these seconds. Raises Refused, and OSError like a fork."""
 
     def poll(self) -> int | None:
-        """Its exit code, as subprocess gives it, once it has ended."""
+        """Return its exit code, like subprocess, once it has ended."""
 
     def wait(self, seconds: float) -> int | None:
-        """Its exit code, if it ends within so many seconds."""
+        """Return its exit code if it ends within this number of seconds."""
 
     def end(self) -> None:
-        """Kill it and whatever it started."""
+        """Kill it and everything it started."""
 
     def bury(self) -> int:
-        """Kill what is left of it, let go of it, and give its exit code."""
+        """Kill what is left of it, release it, and return its exit code."""
 
 
 class Fresh:
-    """A process that was started for one stage."""
+    """Process started for one stage."""
 
     def __init__(self, file: Path, log: BinaryIO, events: int, threads: int) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -73,25 +73,25 @@ class Fresh:
         self.pid = self._process.pid
 
     def born(self, seconds: float) -> bool:
-        """It is."""
+        """Return True; it runs at once."""
         return True
 
     def poll(self) -> int | None:
-        """Its exit code, once it has ended."""
+        """Return its exit code, once it has ended."""
         return self._process.poll()
 
     def wait(self, seconds: float) -> int | None:
-        """Its exit code, if it ends within so many seconds."""
+        """Return its exit code if it ends within this number of seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return self._process.returncode
 
     def end(self) -> None:
-        """Kill it and whatever it started."""
+        """Kill it and everything it started."""
         end(self.pid)
 
     def bury(self) -> int:
-        """Kill what is left of it, let go of it, and give its exit code."""
+        """Kill what is left of it, release it, and return its exit code."""
         end(self.pid)
         code = self._process.wait()
         assert self._process.stdin is not None
@@ -100,7 +100,7 @@ class Fresh:
 
 
 class Forked:
-    """A process that a server forks. Its guard, from which all that is known of it comes, needs the server no more."""
+    """Process forked by a server. Its guard reports on it and does not depend on the server."""
 
     def __init__(self, server: Server, status: int, lifeline: int) -> None:
         self.pid: int | None = None  # of the guard
@@ -109,12 +109,12 @@ class Forked:
         self._lifeline = lifeline
         self._rest = b""
         self._code: int | None = None
-        self._cleared = False  # by its guard, of all that it has started
+        self._cleared = False  # by its guard, of everything it started
         self._unborn: Exception | None = None
         self._lock = threading.Lock()
 
     def _listen(self, seconds: float) -> None:
-        """Take note of what the guard or the server says within so many seconds."""
+        """Read reports of the guard or the server for at most this number of seconds."""
         with self._lock:
             poll = select.poll()
             poll.register(self._status, select.POLLIN)
@@ -126,7 +126,7 @@ class Forked:
                 self._note(json.loads(line))
             self._cleared = self._code is not None
             if not self._cleared and (not block or self._unborn):
-                self._code = -signal.SIGKILL  # nothing else ends a guard that has not said how its worker ended
+                self._code = -signal.SIGKILL  # nothing else ends a guard that has not reported its worker's end
                 if self.pid is None:
                     self._unborn = self._unborn or Refused()
 
@@ -139,7 +139,7 @@ class Forked:
             self._unborn = OSError(0, said["failed"])
 
     def born(self, seconds: float) -> bool:
-        """Whether its guard has said that it runs. Raises Refused or OSError."""
+        """Return whether its guard has reported that it runs. Raises Refused or OSError."""
         if self.pid is None:
             self._listen(seconds)
         if self._unborn:
@@ -147,30 +147,30 @@ class Forked:
         return self.pid is not None
 
     def poll(self) -> int | None:
-        """Its exit code, once its guard has said it or was killed."""
+        """Return its exit code, once its guard has reported it or was killed."""
         self._listen(0)
         return self._code
 
     def wait(self, seconds: float) -> int | None:
-        """Its exit code, if that is known within so many seconds."""
+        """Return its exit code if it is known within this number of seconds."""
         until = time.monotonic() + seconds
         while self._code is None and (left := until - time.monotonic()) > 0:
             self._listen(left)
         return self._code
 
     def end(self) -> None:
-        """Kill it and whatever it started; where it does not run yet, the server that has not forked it."""
+        """Kill it and everything it started; if it does not run yet, the server that has not forked it."""
         self._listen(0)
         if self.pid is None and self._code is None:
             self._server.end()
-            self._listen(END)  # which it says, or its guard, as far as that had got
+            self._listen(END)  # the report on its end, by the server or its guard
         if self.pid is not None and self._code is None:
             end(self.pid)
 
     def bury(self) -> int:
-        """Kill what is left of it, let go of it, and give its exit code.
+        """Kill what is left of it, release it, and return its exit code.
 
-        Where its guard has said that it ended nothing is left, and the guard leaves as it is let go of.
+        If its guard reported that it killed everything, nothing is left, and the guard exits when released.
         """
         self.end()
         while (code := self.wait(END)) is None:
@@ -183,7 +183,7 @@ class Forked:
 
 
 class Server:
-    """The process that forks workers, seen from the driver. It ends with the driver."""
+    """Driver's view of the process that forks workers, which ends with the driver."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         self._asked, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -202,11 +202,11 @@ class Server:
 
     @property
     def lives(self) -> bool:
-        """Whether it can be asked."""
+        """Return whether it accepts requests."""
         return self._process.poll() is None
 
     def fork(self, file: Path, log: BinaryIO, events: int, threads: int) -> Forked:
-        """Ask for a worker. Raises OSError where the server is gone."""
+        """Request a worker. Raises OSError if the server is gone."""
         reading, status = os.pipe()
         theirs, lifeline = os.pipe()
         try:
@@ -222,7 +222,7 @@ class Server:
         return Forked(self, reading, lifeline)
 
     def end(self) -> None:
-        """Kill it. Workers that it has forked go on."""
+        """Kill it. Workers that it forked continue."""
         self._process.kill()
         self._process.wait()
         assert self._process.stdin is not None
@@ -231,7 +231,7 @@ class Server:
 
 
 class Starter:
-    """Starts workers, by a server where that can be; `forks=False` has each a fresh process."""
+    """Starts workers, through a server if possible; with `forks=False` each in a new process."""
 
     def __init__(self, forks: bool = True) -> None:
         self._forks = forks and sys.platform == "linux" and sees_processes()
@@ -240,14 +240,14 @@ class Starter:
         self._deaths = 0
 
     def start(self, spec: StageSpec, file: Path, log: BinaryIO, events: int) -> Handle:
-        """A worker for a spec, which is in `file`; `events` is the descriptor for its words. Raises OSError."""
+        """Start a worker for the spec in `file`; `events` is the descriptor for its events. Raises OSError."""
         if self._forks and not (spec.kind.torch and sees_gpus()):
             with contextlib.suppress(OSError):
                 return self._living().fork(file, log, events, spec.threads)
         return Fresh(file, log, events, spec.threads)
 
     def _living(self) -> Server:
-        """The server; another one where it is gone, or where this process's environment is no longer what it was."""
+        """Return the server; a new one if it is gone, or if this process's environment has changed."""
         variables = environment(1, -1)
         del variables[EVENTS]
         now = variables, os.getcwd()  # noqa: PTH109
@@ -257,17 +257,17 @@ class Starter:
         return self._server
 
     def succeeded(self) -> None:
-        """A worker was born."""
+        """Record that a worker started."""
         self._deaths = 0
 
     def refused(self, why: str) -> str:
-        """A worker was not forked. What to tell the user where none will be, else nothing."""
+        """Record that a worker was not forked. Returns a message for the user if none will be, otherwise ""."""
         self._deaths += 1
-        why = why or (f"the process that forks workers was gone {DEATHS} times" if self._deaths >= DEATHS else "")
+        why = why or (f"the process that forks workers ended {DEATHS} times" if self._deaths >= DEATHS else "")
         if not why or not self._forks:
             return ""
         self._forks = False
-        return f"each stage is run by a process that imports all it needs by itself, which takes longer: {why}"
+        return f"each stage runs in a new process that imports everything itself, which takes longer: {why}"
 
     def end(self) -> None:
         """End the server."""

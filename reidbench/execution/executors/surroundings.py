@@ -1,4 +1,4 @@
-"""What a stage may leave changed in its process, put back afterwards: the next stage must not differ by it."""
+"""Process state that a stage may change, restored afterwards so that it does not affect the next stage."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Undo = Callable[[], object]
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Whatever the block does to them, these are as before after it.
+    """Restore the state of the process after the block.
 
-    Working directory, environment, umask, signal handlers and mask, timers, standard streams, recursion limit, numpy's
-    error handling, random states, and of torch (where it is imported): default dtype and device, grad mode, threads,
+    Covers working directory, environment, umask, signal handlers and mask, timers, standard streams, recursion limit,
+    numpy's error handling, random states, and of torch (if imported): default dtype and device, grad mode, threads,
     deterministic and matrix-product settings.
     """
     undo = [*_process(), *_streams(), *_numbers(), *_signals()]
@@ -33,7 +33,7 @@ def restored() -> Iterator[None]:
 
 
 def _process() -> Iterator[Undo]:
-    with suppress(FileNotFoundError):  # of a folder that is gone there is nothing to go back to
+    with suppress(FileNotFoundError):  # a removed folder cannot be restored
         place = os.getcwd()  # noqa: PTH109
         yield lambda: _go_back(place)
     variables = dict(os.environ)
@@ -44,7 +44,7 @@ def _process() -> Iterator[Undo]:
 
 
 def _go_back(place: str) -> None:
-    with suppress(OSError):  # the stage has removed it, and every path that is used from here on is absolute
+    with suppress(OSError):  # the stage has removed it; all paths used from here on are absolute
         os.chdir(place)
 
 
@@ -65,7 +65,7 @@ def _streams() -> Iterator[Undo]:
 
 
 def _signals() -> Iterator[Undo]:
-    """Only the main thread may set handlers; one that C code has set cannot be put back."""
+    """Yield the signal handlers to restore. Only the main thread may set them; those of C code cannot be restored."""
     if threading.current_thread() is not threading.main_thread():
         return
     timer = signal.getitimer(signal.ITIMER_REAL)
@@ -126,7 +126,7 @@ def _set_device(device: Any) -> None:
 
 
 def _fresh_torch() -> None:
-    """Where the block itself imported torch: how torch begins."""
+    """Reset torch to its initial state if the block imported it."""
     if "torch" not in sys.modules:
         return
     import torch

@@ -24,16 +24,16 @@ def modality_numbers(
     known = embedder.modalities
     if not known:
         return None
-    takes = f"{type(embedder).__name__} requires each image's modality ({' or '.join(known)})"
+    takes = f"{type(embedder).__name__} takes each image's modality ({' or '.join(known)})"
     if words is None:
-        raise ReidbenchError(f"{takes}, but the {where} have none{cure and f': {cure}'}")
+        raise ReidbenchError(f"{takes}, and the {where} have none{cure and f': {cure}'}")
     places = {word: place for place, word in enumerate(known)}
     numbers = np.array([places.get(word, -1) for word in words], dtype=np.int64)
     strange = np.flatnonzero(numbers < 0)
     if len(strange):
         word = words[strange[0]]
         of_first = f"the first is {shown(word)}" if word else "that of the first is unknown"
-        raise ReidbenchError(f"{takes}, but {len(strange)} of {len(words)} {where} have another: {of_first}")
+        raise ReidbenchError(f"{takes}, and {len(strange)} of {len(words)} {where} have another: {of_first}")
     return numbers
 
 

@@ -22,7 +22,7 @@ Vectors = list[torch.Tensor]
 def labelled_source(ctx: FinetuneContext[Params] | AdaptContext[Params], name: str, kind: str = "source") -> Split:
     """Source of the component `name`. Raises DataError if it has fewer than two identities."""
     if ctx.source is None or ctx.source.num_pids < 2:
-        raise DataError(f"{name} requires a {kind} with at least two identities")
+        raise DataError(f"{name} needs a {kind} with at least two identities")
     return ctx.source
 
 

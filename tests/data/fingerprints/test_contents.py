@@ -134,7 +134,7 @@ def test_a_change_between_two_hashes_starts_the_minute_again(
         found += hashes(folder, "a")
     right = [hashlib.sha256(data * 10).hexdigest() for data in (b"1", b"2", b"3", b"3")]
     assert found[:4] == right
-    assert found[4] == right[3]  # numbers equal for more than a minute: no clock stands still for so long
+    assert found[4] == right[3]  # equal numbers for more than a minute: no clock stops for that long
 
 
 @pytest.mark.usefixtures("settled")

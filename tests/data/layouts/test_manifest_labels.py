@@ -19,7 +19,7 @@ def read(folder: Path, *rows: str, header: str = HEADER) -> Dataset:
 
 
 def mistakes(folder: Path, *rows: str) -> list[str]:
-    """What is wrong, without the file's name."""
+    """The mistakes, without the file's name."""
     with pytest.raises(DataErrors) as caught:
         read(folder, *rows)
     return [problem.removeprefix(f"{folder / 'data.csv'}:") for problem in caught.value.problems]

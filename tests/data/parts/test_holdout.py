@@ -64,20 +64,20 @@ CASES = {  # cameras of the images of one person -> how many queries can be had
     "one image": ([0], 0),
     "one camera": ([0, 0, 0], 0),
     "two cameras, an image each: the other is its match": ([0, 1], 1),
-    "one image beside several": ([0, 1, 1], 1),
-    "several beside several": ([0, 0, 1, 1], 2),
+    "one image and several": ([0, 1, 1], 1),
+    "several and several": ([0, 0, 1, 1], 2),
     "two single images and a camera with several": ([0, 1, 2, 2], 2),
     "three single images": ([0, 1, 2], 2),
     "no cameras": ([-1, -1, -1], 1),
     "no camera, one image": ([-1], 0),
-    "a known camera beside an unknown one": ([-1, 0], 1),
+    "a known camera and an unknown one": ([-1, 0], 1),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("seed", range(4))
 def test_every_query_has_a_match_from_another_camera(case: str, seed: int) -> None:
-    """And each person has as many queries as the table says, whatever the draw."""
+    """Each person has as many queries as in the table, for any draw."""
     camids, count = CASES[case]
     sure = [(pid, camid) for pid in (1, 2, 3, 4) for camid in (0, 1, 0, 1)]
     given = dataset(*sure, *[(5, camid) for camid in camids], *[(6, camid) for camid in camids])

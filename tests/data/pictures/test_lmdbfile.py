@@ -1,4 +1,4 @@
-"""Pictures in an lmdb, whatever its keys are."""
+"""Images in an lmdb with any keys."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_pool_in_an_lmdb(subdir: bool, tmp_path: Path) -> None:
     assert is_lmdb(root)
     dataset = pools.open_folder(PoolParams(), root, tmp_path)
     assert len(dataset.train) == len(KEYS)
-    assert dataset.notes == ("1 entries of the lmdb are no pictures and were left out: __keys__",)
+    assert dataset.notes == ("1 entries of the lmdb are not images and were left out: __keys__",)
     assert sorted(int(dataset.train.image(i)[0, 0, 0]) for i in range(len(KEYS))) == list(range(len(KEYS)))
     assert set(dataset.train.camids) == {-1}
     hidden = HiddenSplit.merge([dataset.train.hide(), dataset.train.hide()])  # absolute paths, below the lmdb
@@ -79,5 +79,5 @@ def test_luperson_as_folders(tmp_path: Path) -> None:
     assert dataset.notes == ()  # 3 images are not 4,180,243, but that number is unverified
     assert pools.open_luperson(CheckedParams(check="strict"), tmp_path, tmp_path).notes == ()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no picture in it"):
+    with pytest.raises(DataError, match="contains no images"):
         pools.open_folder(PoolParams(), tmp_path / "empty", tmp_path)

@@ -1,4 +1,4 @@
-"""Pictures stand as a viewer shows them, whatever decodes them."""
+"""Images are oriented as in a viewer, by every decoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Decoder = Callable[[bytes, str], np.ndarray]
 
 
 def stored(turn: int) -> np.ndarray:
-    """What a camera writes for SHOWN: read from the side of the first row, starting at that of the first column."""
+    """Pixels that a camera stores for SHOWN, from the side of the first row and the side of the first column."""
     row, column = SIDES[turn].split()
     picture = SHOWN.swapaxes(0, 1) if row in ("left", "right") else SHOWN
     picture = picture[::-1] if row in ("bottom", "right") else picture

@@ -89,14 +89,14 @@ def test_it_ends_by_the_same_code_or_signal(tmp_path: Path, ending: str, code: i
     assert process_start(int(out)) is None
 
 
-@pytest.mark.parametrize("how", ["the driver is gone", "it is told to end"])
+@pytest.mark.parametrize("how", ["the driver is gone", "it is asked to end"])
 def test_all_ends_with_the_driver_and_when_it_is_told_to(tmp_path: Path, how: str) -> None:
     with guarded(tmp_path, "detach()\ndetach()\nprint(os.getpid(), flush=True)\ntime.sleep(3600)\n") as guard:
         assert guard.stdin is not None
         assert guard.stdout is not None
         pids = [int(guard.stdout.readline()) for _ in range(3)]
         assert all(process_start(pid) is not None for pid in pids)
-        if how == "it is told to end":
+        if how == "it is asked to end":
             guard.terminate()
         else:
             guard.stdin.close()
@@ -106,7 +106,7 @@ def test_all_ends_with_the_driver_and_when_it_is_told_to(tmp_path: Path, how: st
 
 
 def test_an_orphan_that_ends_is_no_zombie(tmp_path: Path) -> None:
-    """The worker goes on; what it detached and what has ended is put away meanwhile."""
+    """The worker continues; detached and ended processes are reaped meanwhile."""
     code = "detach()\nsys.stdin.readline()\n"
     with guarded(tmp_path, code.replace("sys.stdin.readline()", "time.sleep(3600)")) as guard:
         assert guard.stdout is not None

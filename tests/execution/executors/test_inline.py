@@ -1,4 +1,4 @@
-"""What a stage leaves changed in its process, and whether the next one sees it."""
+"""Changes that a stage makes to its process, and whether the next one sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process adopts while its stages run: tests/faults/test_detached.py and test_inline.py try the rest."""
+"""Adoption of processes while stages run; tests/faults/test_detached.py and test_inline.py test the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stages on Ray: the same table as in this process, whatever dies; and no work on a node that differs."""
+"""Stages on Ray: the same table as in this process after any failure; no work on a node that differs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Nodes:
 
 @contextlib.contextmanager
 def started(cpus: int, first: Path) -> Iterator[Nodes]:
-    """A cluster whose head has so many CPUs."""
+    """A cluster whose head has this number of CPUs."""
     try:
         ray_cluster.library(loopback=True)
     except ReidbenchError:
@@ -95,7 +95,7 @@ def started(cpus: int, first: Path) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the nodes of the session's cluster look for modules first; empty but for one test."""
+    """First folder on the import path of the nodes of the session's cluster; empty except for one test."""
     return tmp_path_factory.mktemp("nodes")
 
 
@@ -120,7 +120,7 @@ def run(text: str, folder: Path, executor: Executor) -> report.Leaderboard:
 
 
 def drive(matrix: Path, store: Path, *options: str, **variables: str) -> subprocess.Popen[str]:
-    """A driver of its own, as on a command line."""
+    """A separate driver, as on a command line."""
     command = [sys.executable, "-m", "reidbench", "run", str(matrix), "--store", str(store), "--executor", "ray"]
     return subprocess.Popen(
         [*command, *options],
@@ -195,7 +195,7 @@ def working(store: Path) -> dict[str, int]:
 
 
 def training(store: Path) -> int:
-    """The process of a stage that has a checkpoint folder, which tells that its method has been called; 0 without."""
+    """The process of a stage that has a checkpoint folder, so its method has been called; 0 without."""
     found = [pid for key, pid in working(store).items() if (store / "scratch" / key).exists()]
     return found[0] if found else 0
 
@@ -225,14 +225,14 @@ def test_nothing_imports_ray_before_it_is_asked_for(matrix: Callable[..., Path],
 
 def test_without_ray_a_sentence_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ReidbenchError, match=r"needs Ray: pip install 'reidbench\[ray\]'"):
+    with pytest.raises(ReidbenchError, match=r"needs Ray: run pip install 'reidbench\[ray\]'"):
         executors.make("ray")
 
 
 def test_options_that_do_not_go_together() -> None:
-    with pytest.raises(ReidbenchError, match="goes with --executor ray"):
+    with pytest.raises(ReidbenchError, match="needs --executor ray"):
         executors.make("process", 1, "127.0.0.1:6379")
-    with pytest.raises(ReidbenchError, match="limits of a stage need a process of its own"):
+    with pytest.raises(ReidbenchError, match="limits of a stage need a separate process"):
         executors.make("inline", time_limit=1.0)
 
 
@@ -316,7 +316,7 @@ def misbehaving(market: Path, *modes: str) -> str:
 
 
 class Unlucky(ray_executor.Ray):
-    """Kills the Ray worker that watches a stage's own process when that stage progresses, so many times."""
+    """Kills the Ray worker that watches a stage's own process when that stage progresses, this number of times."""
 
     def __init__(self, store: Path, times: int, address: str) -> None:
         super().__init__(address=address)
@@ -366,7 +366,7 @@ def test_a_stage_that_is_lost_again_and_again_has_failed(
     (result,) = board.results
     assert result.status == "blocked"
     assert "finetune toy (seconds=0.4) [tiny, seed 0]: lost with node " in result.error
-    assert "and was lost 2 times in all" in result.error
+    assert ", 2 times in all" in result.error
 
 
 def test_nodes_that_differ_are_named_and_nothing_is_run(
@@ -386,7 +386,7 @@ def test_nodes_that_differ_are_named_and_nothing_is_run(
     assert out == ""
     sentence = said.splitlines()[-1]
     assert sentence.startswith(f"reidbench: nothing was run: node {socket.gethostname()} (127.0.0.1, ")
-    assert sentence.endswith("is not fit: it has also plugin reidbench-other-plugin:other_plugin")
+    assert sentence.endswith("is not usable: it also has plugin reidbench-other-plugin:other_plugin")
     assert Store(tmp_path / "store").keys() == set()
 
 
@@ -407,7 +407,7 @@ def test_a_node_that_does_not_see_the_store_is_named(
             tmp_path,
             executors.make("ray", 1, one.address),
         )
-    assert f"it does not see the store {tmp_path / 'store'}, which must lie on a path" in str(caught.value)
+    assert f"it does not see the store {tmp_path / 'store'}, which must be on a path" in str(caught.value)
     assert Store(tmp_path / "store").keys() == set()
 
 
@@ -450,7 +450,7 @@ def test_a_local_ray_hears_this_machine_only(tmp_path: Path, market: Path, site:
         ray_cluster.library(loopback=True)
     pytest.importorskip("ray")
     matrix = tmp_path / "matrix.yaml"
-    toy = "{finetune: {use: toy, epochs: 1, seconds: 20}}"  # the second of two waits for a server of its own to start
+    toy = "{finetune: {use: toy, epochs: 1, seconds: 20}}"  # the second of two waits for its server to start
     matrix.write_text(MATRIX.format(root=market, methods=f"{{toy: {toy}}}"))
     driver = drive(matrix, tmp_path / "store", "--jobs", "2")
     wait_for(lambda: len(working(tmp_path / "store")) == 2, driver)
@@ -488,7 +488,7 @@ def test_ctrl_c_waits_for_a_checkpoint_and_ctrl_c_twice_does_not(
 
 # ---------------------------------------------------------------------- nodes that go and come
 def check_a_lost_node(text: str, folder: Path, artifacts: int) -> None:
-    """Two nodes of one CPU; the second is killed in the middle of a training, when so many artifacts are there."""
+    """Two nodes of one CPU; the second is killed during a training, once this number of artifacts exists."""
     (folder / "inline").mkdir()
     table = report.write(run_matrix(text, folder / "inline"), "csv")
     matrix, store = folder / "matrix.yaml", Store(folder / "store")
@@ -545,6 +545,6 @@ def test_a_node_that_joins_later_and_differs_ends_the_run(
         _, said = driver.communicate(timeout=SLOW_LIMIT)
     assert driver.returncode == 2, said
     sentence = said.splitlines()[-1]
-    assert sentence.startswith(f"reidbench: no more is run: node {socket.gethostname()} (127.0.0.1, ")
-    assert sentence.endswith("is not fit: it has also plugin reidbench-other-plugin:other_plugin")
+    assert sentence.startswith(f"reidbench: the run stops: node {socket.gethostname()} (127.0.0.1, ")
+    assert sentence.endswith("is not usable: it also has plugin reidbench-other-plugin:other_plugin")
     assert not working(tmp_path / "store")

@@ -1,4 +1,4 @@
-"""What a node is held against: versions, sources, folders, the driver's variables."""
+"""Comparison of nodes: versions, sources, folders, the driver's variables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_differences_are_named() -> None:
     assert ray_nodes.differences(here, {"torch": "2.12.0", "plugin a": "1.0 (code 34)", "plugin c\x1b": "1"}) == [
         "plugin a is 1.0 (code 34) instead of 1.0 (code 12)",
         "it has no plugin b",
-        "it has also plugin c\\x1b",
+        "it also has plugin c\\x1b",
         "torch is 2.12.0 instead of 2.13.0",
     ]
 
@@ -49,7 +49,7 @@ def test_folders_must_be_seen_and_written(tmp_path: Path) -> None:
     (mark,) = cache.iterdir()
     mark.unlink()  # as on a node where another folder has that path
     (problem,) = ray_nodes.problems(expected, "n1")
-    assert problem == f"it does not see the cache {cache}, which must lie on a path that all nodes share"
+    assert problem == f"it does not see the cache {cache}, which must be on a path that all nodes share"
     ray_nodes.forget(expected)
     assert not any(store.iterdir())
 
@@ -92,4 +92,6 @@ def test_a_node_that_cannot_answer_says_why(site: Path, monkeypatch: pytest.Monk
     expected = ray_nodes.expect(frozenset(), {})
     (site / "reidbench").mkdir()
     (site / "reidbench" / "__init__.py").write_text("raise ImportError('built for another system')")
-    assert ray_nodes.problems(expected, "n1") == ["it cannot say what it has: ImportError: built for another system"]
+    assert ray_nodes.problems(expected, "n1") == [
+        "it cannot report its environment: ImportError: built for another system"
+    ]

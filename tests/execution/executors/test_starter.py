@@ -125,7 +125,7 @@ def wait_with_a_child(params):
     time.sleep(3600)
 
 def wait(params):
-    """Until somebody takes the file away."""
+    """Until the file is removed."""
     Path(params.file).write_text(str(os.getpid()))
     while Path(params.file).exists():
         time.sleep(0.01)
@@ -248,7 +248,7 @@ def test_a_stage_finds_what_it_finds_in_a_fresh_process(
                 executor.submit(StageSpec.of(the_plan, parts[part], store), lambda key, event: None)
                 endings += ended(executor).values()
             starts.end()
-        assert endings == [("done", ""), ("failed", "the worker ended with exit code 9 and said nothing"), ("done", "")]
+        assert endings == [("done", ""), ("failed", "the worker ended with exit code 9 without a result"), ("done", "")]
         found[name] = json.loads((store.path(parts["look"].key) / "seen.json").read_text())
     assert found["forked"]["torch"][0] == threads
     for variable in ("PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR"):  # torch and Fabric set them
@@ -308,7 +308,7 @@ def processes(**given: Any) -> Iterator[executors.Processes]:
 
 
 def ended(executor: executors.Processes, number: int = 1) -> dict[str, tuple[str, str]]:
-    """(status, error) by key of so many stages."""
+    """(status, error) by key of this number of stages."""
     found: dict[str, tuple[str, str]] = {}
 
     def more() -> bool:
@@ -358,7 +358,7 @@ def test_a_server_that_is_killed_before_it_forks_costs_no_stage(
             executor.submit(spec, lambda key, event: notes.append(event))
             assert ended(executor) == {spec.stage.key: ("done", "")}
     (note,) = (event["text"] for event in notes if event["event"] == "note")
-    assert note.endswith("the process that forks workers was gone 3 times")
+    assert note.endswith("the process that forks workers ended 3 times")
 
 
 def test_a_guard_that_is_killed_costs_its_stage_and_leaves_nothing(stages: Stages, tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_code_of_others_is_imported_by_its_own_stages_alone(stages: Stages) -> N
         executor.submit(sudden, lambda key, event: None)
         executor.submit(good, lambda key, event: None)
         assert ended(executor, 2) == {
-            sudden.stage.key: ("failed", "the worker ended with exit code 5 and said nothing"),
+            sudden.stage.key: ("failed", "the worker ended with exit code 5 without a result"),
             good.stage.key: ("done", ""),
         }
         assert len(servers()) == 1
@@ -400,7 +400,7 @@ def test_a_server_with_a_thread_refuses_and_stages_run_all_the_same(stages: Stag
             executor.submit(spec, lambda key, event: notes.append(event))
             assert ended(executor) == {spec.stage.key: ("done", "")}
         (note,) = (event["text"] for event in notes if event["event"] == "note")
-        assert "something that was imported has started threads (python, python)" in note
+        assert "an imported module has started threads (python, python)" in note
 
 
 def test_a_server_that_hangs_ends_with_its_stage_and_with_its_driver(stages: Stages, probe: Path) -> None:

@@ -1,4 +1,4 @@
-"""What may go wrong in a plugin, one function each."""
+"""Errors of plugins, one function each."""
 
 import contextlib
 import os

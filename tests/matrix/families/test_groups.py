@@ -1,4 +1,4 @@
-"""Which numbers tables derive from the tasks of a family."""
+"""Summaries that tables derive from the tasks of a family."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_each_step_goes_on_from_the_one_before_and_sees_its_own_set_only(
     assert line(plan, "life: a->a") == steps[:1]
     for target in ("a", "b", "c"):
         assert line(plan, f"life: a>b->{target}") == steps
-    assert sum(stage.kind == "finetune" for stage in plan.stages.values()) == 2  # whatever is tested
+    assert sum(stage.kind == "finetune" for stage in plan.stages.values()) == 2  # for any tested set
     labels = [stage.label for stage in plan.stages.values() if stage.kind == "finetune"]
     assert labels == ["finetune bot [a, seed 0]", "finetune bot [a>b, seed 0]"]
 

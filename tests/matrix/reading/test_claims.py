@@ -35,7 +35,7 @@ def evaluate(ctx):
 
 @pytest.fixture
 def claiming(matrix: Callable[..., Path], market: Path, registry: Registry) -> Callable[..., Benchmark]:
-    """What is read of a file with these claims (YAML)."""
+    """Claims read from a file with this YAML."""
     data = f"{{tiny: {{use: market-folder, root: {market}}}, twin: {{use: market-folder, root: {market}}}}}"
 
     def read(claims: str, rule: str = "", tasks: str = TASKS, **parts: str) -> Benchmark:

@@ -40,7 +40,7 @@ def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def expecting(matrix: Callable[..., Path], market_root: Path, known: Registry) -> Callable[..., tuple[Expected, ...]]:
-    """What is read of a file whose `expect:` is this YAML."""
+    """Expected rows read from a file with this `expect:` YAML."""
     sets = {
         "real": f'use: market1501, root: {market_root}, check: "off"',
         "crowd": f'use: market1501, root: {market_root}, check: "off", distractors: true',
@@ -92,7 +92,7 @@ def test_components_that_are_nested_or_earlier_count(expecting: Callable[..., tu
 
 
 def test_data_sets_must_be_the_same_but_for_their_parameters(expecting: Callable[..., tuple[Expected, ...]]) -> None:
-    """Other parameters are told with the difference, where no row is published for these."""
+    """Other parameters are reported as a difference, if no row is published for these."""
     for task in ("few", "all", "crowd"):
         (found,) = expecting(f"{{made: {{{task}: baseline}}}}")
         assert found.numbers[0].task == "market1501"
@@ -124,7 +124,7 @@ WRONG = {
     "{made: {real: across}}": ["'across' is published for market-folder->market1501; this cell is market1501"],
     "{made: {across: baseline}}": ["'baseline' is published for market1501; this cell is market-folder->market1501"],
     "{made: {drawn: baseline}}": ["'baseline' is published for market1501; this cell is synthetic"],
-    "{made: {drawn: any}}": ["nothing of this method is published for synthetic, only for market1501, "],
+    "{made: {drawn: any}}": ["this method has no published numbers for synthetic, only for market1501, "],
     "{bot: {real: baseline}}": ["no component of this method has published numbers"],
     '{made: {real: "256x128, full"}}': ["several rows match", f"{FULL}'paper, Table 1', ", f"; {FULL}'README', "],
     '{made: {real: {row: "old rule", source: README}}}': [f"'old rule': no row matches; available: {OLD}"],

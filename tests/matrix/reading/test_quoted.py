@@ -32,7 +32,7 @@ def market_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quoting(matrix: Callable[..., Path], market_root: Path, known: Registry) -> Callable[..., tuple[Published, ...]]:
-    """What is read of a file whose `published:` is this YAML, from line 8 on."""
+    """Numbers read from a file with this `published:` YAML, from line 8 on."""
     data = f'{{real: {{use: market1501, root: {market_root}, check: "off"}}, drawn: {{use: synthetic, world: plaza}}}}'
     tasks = "{real: {source: real, target: real}, across: {source: drawn, target: real}, alone: {target: real}}"
 
@@ -105,7 +105,7 @@ def test_every_mistake_is_named_with_its_line(quoting: Callable[..., tuple[Publi
 
 def test_a_misspelt_ranking_rule_has_a_guess(quoting: Callable[..., object]) -> None:
     (found,) = problems(quoting, [entry(rules="[across modality]")])
-    assert found.startswith("9: published.0.rules: 'across modality' is not a word that is known here; did you mean ")
+    assert found.startswith("9: published.0.rules: 'across modality' is not a known word; did you mean ")
     assert "did you mean 'across modalities'?" in found
 
 

@@ -105,7 +105,7 @@ MALFORMED = {
         1,
         "aliases expand to more than",
     ),
-    "a key that is no word": ("title: t\nno: x\n", 2, "put it in quotes"),
+    "a key that is not a word": ("title: t\nno: x\n", 2, "put it in quotes"),
     "a name that is a number": ("data:\n  2: {use: synthetic}\n", 2, "the key '2' is read as 2; put it in quotes"),
     "a number twice": (
         "evaluate:\n  use: cosine\n  skip_cameras:\n    2: [1]\n    '2': [0]\n",
@@ -157,7 +157,7 @@ def test_what_is_wrong_with_all_parameters_together_ends_in_its_own_sentence(
     (tmp_path / "w.pth").touch()
     (tmp_path / "w.json").write_text("[1]")
     (found,) = problems(matrix(methods="{m: {pretrain: {use: weights, file: w.pth}, finetune: none}}"), registry)
-    assert found.endswith("w.json, which stands beside the weights, must be an object with mean and std")
+    assert found.endswith("w.json, next to the weights, must be an object with mean and std")
 
 
 @pytest.mark.parametrize(

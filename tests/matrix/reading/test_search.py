@@ -119,7 +119,7 @@ LR = "search: {finetune.lr: [1, 2]}"
         ("search: {lr: {uniform: [0.1, yes]}}", r"must be two numbers, \[LOW, HIGH\], not \[0.1, yes \(which YAML"),
         ("search: {epochs: {int: [1, 2.5]}}", r"must be two whole numbers, \[LOW, HIGH\], not \[1, 2.5\]"),
         ("search: {}", "search: must name a parameter"),
-        ("search: {lr: {uniform: [-1e308, 1e308]}}", "must have a finite difference"),
+        ("search: {lr: {uniform: [-1e308, 1e308]}}", "must be numbers with a finite difference"),
         (f"search: {{lr: {list(range(1, 1002))}}}", "must have at most 1000 choices, not 1001"),
         ("search: [lr]", "search: must be a map"),
         ("search: {lr: {log: [1e-3, 1]}}", "search: needs `trials:` next to it, the number of trials to draw"),
@@ -188,7 +188,7 @@ def test_each_value_is_held_against_its_component_at_its_own_line(
 
 
 def test_a_value_may_need_another_one_that_is_searched_too(matrix: Matrix, registry: Registry) -> None:
-    """bot looks at every second epoch only where it has patience: alone that is refused, beside it not."""
+    """bot looks at every second epoch only with patience: alone that is refused, together with patience not."""
     problems = refused(
         matrix, registry, "{m: {finetune: {use: bot, search: {validate_every: [1, 2]}, select: oracle}}}"
     )

@@ -48,7 +48,7 @@ def test_a_side_without_any_order_has_no_tau() -> None:
 
 
 def test_only_pairs_that_are_far_enough_apart_count() -> None:
-    """A point is a point, whatever floats make of it: .03 - .02 is .009999999999999998."""
+    """A difference of a point counts despite rounding: .03 - .02 is .009999999999999998."""
     assert [list(part) for part in pairs_apart([0.80, 0.81, 0.83], 0.01)] == [[0, 0, 1], [1, 2, 2]]
     assert [list(part) for part in pairs_apart([0.03, 0.02], 0.01)] == [[0], [1]]
     assert [list(part) for part in pairs_apart([0.80, 0.805, 0.83], 0.01)] == [[0, 1], [2, 2]]

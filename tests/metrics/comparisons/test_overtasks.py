@@ -182,7 +182,7 @@ def test_the_chance_of_a_rank_by_enumeration() -> None:
 
 
 def test_seeds_are_drawn_too() -> None:
-    """A method that wins by one seed of two, by every query alike: another seed may well lose."""
+    """A method that wins with one seed of two, on every query equally: another seed may well lose."""
     a = np.stack([np.full(30, 1.0), np.full(30, -0.5)])
     b = np.zeros((2, 30))
     found = rank_intervals([[a, b]], samples=4000)
@@ -264,9 +264,9 @@ def test_over_queries_it_is_the_percentile_bootstrap_of_scipy() -> None:
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one network for all tasks", "a network a task"])
 def test_equal_methods_are_seldom_set_apart(shared: bool) -> None:
-    """Two methods whose networks differ by their three seeds alone: at most about 5 % of all boards set them apart.
+    """Two methods whose networks differ only by their three seeds: at most about 5 % of all boards find a difference.
 
-    Drawing seeds with replacement sets apart a third of them where networks are shared, and task by task even more.
+    Drawing seeds with replacement finds a difference in a third of them if networks are shared, per task even more.
     """
     rng, apart, covered, boards = np.random.default_rng(6), 0, 0, 200
     for _ in range(boards):
@@ -297,7 +297,7 @@ def test_invalid_queries_do_not_count_and_must_agree() -> None:
         rank_intervals([[first, gaps[1]]])
     with pytest.raises(MetricError, match="at least two"):
         rank_intervals([[first], [second]])
-    with pytest.raises(MetricError, match="need a task"):
+    with pytest.raises(MetricError, match="require at least one task"):
         rank_intervals([])
     with pytest.raises(MetricError, match="infinity"):
         rank_intervals([[first, np.where(second > 1, np.inf, second)]])

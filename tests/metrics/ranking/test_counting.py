@@ -33,7 +33,7 @@ def matching(labels: tuple[Any, ...]) -> Any:
 
 
 def tied_pairs(distances: Any, labels: tuple[Any, ...], camera: str) -> list[int]:
-    """For each query: pairs of a true match and a kept gallery row of somebody else, at equal distances."""
+    """For each query: pairs of a true match and a kept gallery row of another person, at equal distances."""
     found = []
     for row, pid, camid in zip(distances, *labels[:2], strict=True):
         own = [x for x, p, c in zip(row, *labels[2:], strict=True) if p == pid and (camera == "none" or c != camid)]
@@ -164,7 +164,7 @@ def test_nothing_was_ranked() -> None:
 
 @pytest.mark.parametrize(("step", "flat"), [(2.0**-23, True), (2.0**-4, False)])
 def test_directions_that_differ_by_rounding_alone_are_doubted(step: float, flat: bool) -> None:
-    """Ones of float32, some by its last bit larger: float64 finds an order, but it is no ranking of persons."""
+    """Ones of float32, some larger by the last bit: float64 finds an order, but it does not rank persons."""
     rng = np.random.default_rng(0)
     query, gallery = ((1 + step * rng.integers(2, size=(n, 8))).astype(np.float32) for n in (3, 40))
     labels = [7, 8, 9], [1] * 3, np.arange(40), [2] * 40

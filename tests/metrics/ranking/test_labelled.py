@@ -262,7 +262,7 @@ def test_identities_at_equal_distances(ties: Any, place: int) -> None:
 
 
 def test_pid_0_counts_as_one_identity_and_that_is_said() -> None:
-    """Two distractors stand before the true match: one identity, so the match is the second."""
+    """Two distractors come before the true match: one identity, so the match is the second."""
     query, gallery = line([0], [1], [9]), line([1, 2, 3], [0, 0, 1], [0, 0, 0])
     told = "CMC counts gallery pid 0, which marks distractors in some data sets, as one identity, of 2 rows"
     for pool in (None, "mean"):
@@ -322,7 +322,7 @@ def shot_gallery() -> tuple[Labelled, Labelled]:
 
 
 def places_of(seed: int, draws: int) -> list[int]:
-    """Where the true match stands in each draw: first if its image at 1 has the smaller number of the draw."""
+    """Rank of the true match in each draw: first if its image at 1 has the smaller number of the draw."""
     chance = [np.random.Generator(np.random.PCG64([seed, draw])).random(5) for draw in range(draws)]
     return [1 if numbers[0] < numbers[1] else 2 for numbers in chance]
 
@@ -450,7 +450,7 @@ def test_distractors_are_drawn_as_one_identity() -> None:
 def test_doubts_look_at_all_parts_and_draws() -> None:
     """All vectors equal. The query "a" meets pids 1 and 2, the query "b" its own pid 2 alone.
 
-    Drawn is one of the two images of pid 2: that of modality "b", or that of "a", beside which nobody is left.
+    One of the two images of pid 2 is drawn: that of modality "b", or that of "a", with which no other person is left.
     """
     query = line([1, 1], [1, 2], [0, 0], modality=["a", "b"])
     gallery = line([1, 1, 1], [1, 2, 2], [1, 1, 1], modality=["b", "b", "a"])

@@ -1,4 +1,4 @@
-"""What is left out and why, and what is said about arrays that cannot be ranked."""
+"""Rows left out, with reasons, and errors for arrays that cannot be ranked."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_errors_of_empty_arrays_and_distances() -> None:
 
 
 def test_unknown_cameras_are_never_the_same() -> None:
-    """Camera -1: nothing is removed for it, whatever the other side has; known cameras follow their rule."""
+    """Camera -1: nothing is removed, for any camera of the other side; known cameras follow their rule."""
     features = np.eye(4, 6, dtype=np.float32)
     pids, camids = np.array([1, 1, 2, 2]), np.array([-1, -1, 3, 3])
     gallery = Labels.check(pids[:1], camids[:1], pids, camids)

@@ -18,7 +18,7 @@ from reidbench.metrics.ranking import counting
 
 
 def walk(hits: list[int], **rules: Any) -> Ranking:
-    """Rank one query whose true matches stand at these places."""
+    """Rank one query whose true matches are at these positions."""
     pids = np.zeros(max(hits), np.int64)
     pids[np.array(hits) - 1] = 7
     distances = np.arange(len(pids), dtype=float)[None]
@@ -223,11 +223,11 @@ def test_euclidean_features_match_brute_force(labels: tuple[Any, ...], rules: Ru
 @settings(deadline=None, max_examples=200)
 @given(labels=labelled(), rules=st.sampled_from(ALL_RULES), heap=st.booleans(), data=st.data())
 def test_cosine_features_match_brute_force(labels: tuple[Any, ...], rules: Rules, heap: bool, data: Any) -> None:
-    """Gallery rows are copies of a few vectors, at several lengths: ties in every row, whatever float32 makes of it."""
+    """Gallery rows are copies of a few vectors, at several lengths: ties in every row despite float32 rounding."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     kinds = rng.normal(size=(data.draw(st.integers(1, 5)), 8))
     if heap:
-        kinds = 1.0 + 1e-9 * kinds  # all alike to float32
+        kinds = 1.0 + 1e-9 * kinds  # all equal in float32
     which = rng.integers(len(kinds), size=len(labels[2]))
     gallery = kinds[which] * rng.choice([0.5, 1.0, 3.0, 7.0], size=(len(which), 1))
     query = rng.normal(size=(len(labels[0]), 8))

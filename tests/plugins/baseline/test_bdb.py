@@ -28,7 +28,7 @@ def bdb(network: Backbone) -> BdbEmbedder:
 
 @pytest.mark.parametrize(("rows", "columns", "dropped"), [(24, 8, 8), (16, 8, 5), (8, 4, 3)])
 def test_one_block_is_dropped_from_a_whole_batch(rows: int, columns: int, dropped: int) -> None:
-    """round(.33 x 24) = 8 rows of full width, alike for all images and channels; nothing in evaluation."""
+    """round(.33 x 24) = 8 rows of full width, equal for all images and channels; nothing in evaluation."""
     drop = BatchDrop(0.33, 1.0)
     drop.generator = stream(0, "drop")
     maps = torch.rand(5, 7, rows, columns) + 1
@@ -48,7 +48,7 @@ def test_one_block_is_dropped_from_a_whole_batch(rows: int, columns: int, droppe
 
 
 def test_bdb_feature_is_both_branches() -> None:
-    """512 + 1024 by default; GAP, 1x1 convolution and ReLU, beside a bottleneck, a drop and max pooling."""
+    """512 + 1024 by default; GAP, 1x1 convolution and ReLU, then a bottleneck, a drop and max pooling."""
     embedder = bdb(tiny())
     assert BdbParams().global_dim + BdbParams().drop_dim == 1536
     images = torch.randn(4, 3, 64, 32)

@@ -1,4 +1,4 @@
-"""BoT: losses, steps and defaults by hand and by the released code; what its tables keep."""
+"""BoT: losses, steps and defaults by hand and by the released code; keys of older results."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ methods:
 
 
 def test_the_default_pooling_is_no_part_of_the_key() -> None:
-    """Results from before there was the parameter keep their keys."""
+    """Results from before this parameter keep their keys."""
     component = plugins.load().get("finetuner", "bot")
     assert "pool" not in Choice("finetuner", component, BotParams()).identity["params"]
     assert Choice("finetuner", component, BotParams(pool="gem")).identity["params"]["pool"] == "gem"

@@ -1,4 +1,4 @@
-"""Evaluators on stored features: definitions by hand, and that a new one retrains nothing."""
+"""Evaluators on stored features: definitions by hand, and no training for a new evaluator."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_gallery_expansion_adds_k_others() -> None:
 
 
 def test_expansion_among_all_is_fast_reids() -> None:
-    """Twice: the mean of the five most similar of all, itself among them, times similarity^3, of features as given."""
+    """Twice: the mean of the five most similar of all, including itself, times similarity^3, not normalised."""
     ctx = context(ExpansionParams(among="all", k=4, times=2))
     features = np.concatenate([ctx.query.features, ctx.gallery.features]).astype(float)
     for _ in range(2):
@@ -132,7 +132,7 @@ def test_an_own_picture_is_not_added_among_all() -> None:
 
 
 def test_expansion_from_the_gallery_again() -> None:
-    """A second time starts from the expanded queries; the gallery stays, unless it is expanded, too."""
+    """A second pass starts from the expanded queries; the gallery stays unless it is expanded, too."""
     ctx = context(ExpansionParams(k=3, times=2))
     gallery = unit(ctx.gallery.features)
     query = unit(ctx.query.features)
@@ -142,7 +142,7 @@ def test_expansion_from_the_gallery_again() -> None:
         query = unit(query + kept @ gallery)
     answer = evaluators.query_expansion(ctx).values
     assert answer == pytest.approx(rank_distances(1 - query @ gallery.T, *labels(ctx)).metrics(), abs=1e-6)
-    with pytest.raises(ValueError, match="leave gallery_too out"):
+    with pytest.raises(ValueError, match="remove gallery_too"):
         ExpansionParams(among="all", gallery_too=True)
 
 
@@ -171,7 +171,7 @@ EVERY = [
 
 @pytest.mark.parametrize(("evaluate", "params"), EVERY)
 def test_no_query_finds_its_own_picture(evaluate: Any, params: Any) -> None:
-    """Query 0 is put into the gallery, under a camera of its own and beside junk: nothing is gained."""
+    """Query 0 is added to the gallery with another camera, together with junk: no metric improves."""
     ctx = context(params, junk=3)
     query, gallery = ctx.query, ctx.gallery
     more = Embedded(
@@ -250,7 +250,7 @@ def test_a_gallery_of_one_person_is_noted() -> None:
 
 @pytest.mark.parametrize(("rule", "words"), [("drop", "left out of all means"), ("zero", "counted as 0 in all means")])
 def test_queries_without_a_true_match_are_noted(rule: Any, words: str) -> None:
-    """Of four queries the second is not in the gallery, the third only from its own camera, the fourth is junk."""
+    """The second of four queries is not in the gallery, the third only from its own camera, the fourth is junk."""
     features = np.eye(4, dtype=np.float32)
     query = Embedded(features, np.array([1, 2, 3, -1]), np.zeros(4, dtype=np.int64))
     gallery = Embedded(features + 0.1, np.array([1, 4, 3, 5]), np.array([1, 1, 0, 1]))

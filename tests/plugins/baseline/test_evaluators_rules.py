@@ -59,7 +59,7 @@ ALL_RULES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("rules", ALL_RULES)
 @pytest.mark.parametrize("kind", ["cosine", "euclidean", "k_reciprocal", "query_expansion"])
 def test_answers_can_be_kept_and_read(kind: str, rules: dict[str, Any]) -> None:
-    """One entry for each query image, and arrays whose means are the metrics, as tables compare rows by them."""
+    """One entry per query image, and arrays whose means are the metrics, since tables compare rows by them."""
     query, gallery = film()
     params = {"k_reciprocal": ReciprocalParams, "query_expansion": ExpansionParams}.get(kind, RankingParams)(**rules)
     ctx = evaluation(params, query, gallery)
@@ -77,7 +77,7 @@ def test_answers_can_be_kept_and_read(kind: str, rules: dict[str, Any]) -> None:
         assert (found is None) is left_out, name
         assert ("in_some_draws" in answer.per_query) is left_out
         if found is None:
-            assert "some of the drawn galleries only" in why_unknown(name, answer.per_query)
+            assert "only some of the drawn galleries" in why_unknown(name, answer.per_query)
         else:
             assert np.nanmean(found) == pytest.approx(answer.values[name], abs=1e-9)
 
@@ -91,7 +91,7 @@ def test_a_drawn_gallery_leaves_no_single_place() -> None:
 
 @pytest.mark.parametrize("more", [{}, {"pool": "mean"}, {"gallery_cameras": (0, 2)}])
 def test_all_evaluators_draw_the_same_galleries_whatever_the_junk(more: dict[str, Any]) -> None:
-    """Re-ranking that gives the original distance all the weight, and expansion that adds nothing, change nothing."""
+    """Re-ranking with full weight on the original distance, and expansion without neighbours, change nothing."""
     query, gallery = film()
     assert np.count_nonzero(gallery.pids[:-1] == -1)
     rules: dict[str, Any] = {"shots": 1, "repeats": 4, "invalid": "zero", **more}
@@ -103,7 +103,7 @@ def test_all_evaluators_draw_the_same_galleries_whatever_the_junk(more: dict[str
 
 
 def test_re_ranking_is_that_of_the_part_that_queries_meet() -> None:
-    """Across modalities: infrared queries are re-ranked with visible images alone, and the other way about."""
+    """Across modalities: infrared queries are re-ranked with visible images only, and vice versa."""
     query, gallery = film()
     assert query.modality is not None
     assert gallery.modality is not None
@@ -121,7 +121,7 @@ def test_re_ranking_is_that_of_the_part_that_queries_meet() -> None:
 
 
 def test_query_expansion_takes_neighbours_from_what_a_query_meets() -> None:
-    """The nearest gallery image is of the query's own modality: it is not added, so that nothing changes."""
+    """The nearest gallery image has the query's modality: it is not added, so nothing changes."""
     query = Embedded(np.array([[1.0, 0]]), np.array([1]), np.array([0]), None, None, np.array(["infrared"]))
     features = np.array([[0.9, 0.1], [0.1, 0.9], [0.2, -0.9]])
     gallery = Embedded(features, np.array([2, 1, 3]), np.array([0, 1, 1]), None, None,
@@ -138,7 +138,7 @@ def test_query_expansion_of_pooled_queries_refuses_shared_pictures() -> None:
         Embedded(side.features, side.pids, side.camids, np.arange(len(side.pids)), tracklets=side.tracklets)
         for side in (query, gallery)
     ]
-    with pytest.raises(MetricError, match="leave pool and multi_query out, or use cosine"):
+    with pytest.raises(MetricError, match="remove pool and multi_query, or use cosine"):
         evaluators.query_expansion(evaluation(ExpansionParams(pool="mean"), *sides))
     assert evaluators.query_expansion(evaluation(ExpansionParams(), *sides)).values["mAP"] > 0
 
@@ -189,7 +189,7 @@ def manifest(folder: Path) -> Path:
 
 
 def test_rules_in_a_matrix(tmp_path: Path, market: Path) -> None:
-    """Each rule is in the protocol column, notes are beside the rows, and a set without the labels is left out."""
+    """Each rule is in the protocol column, notes accompany the rows, and a data set without the labels is excluded."""
     file = manifest(tmp_path / "set")
     board = run_matrix(
         f"""

@@ -1,4 +1,4 @@
-"""MGN and BDB against their equations, written here with plain tensors in float64: vectors, loss, one gradient norm."""
+"""MGN and BDB compared with their equations in float64, on plain tensors: vectors, loss, one gradient norm."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tiny() -> Backbone:
 
 
 def by_formula(network: nn.Module) -> nn.Module:
-    """Weights by a formula: sines of a growing phase, of a size that keeps numbers near 1; norms around 1."""
+    """Weights from a formula: sines of a growing phase, scaled to keep numbers near 1; norms around 1."""
     for number, parameter in enumerate(network.parameters()):
         waves = torch.sin(0.7 * torch.arange(parameter.numel(), dtype=torch.float64) + number).view(parameter.shape)
         with torch.no_grad():
@@ -69,7 +69,7 @@ def cross_entropy(x: torch.Tensor, head: nn.Module, smoothing: float) -> torch.T
 
 
 def triplet(x: torch.Tensor, margin: float | None) -> torch.Tensor:
-    """For each image the farthest of its own identity against the nearest of another."""
+    """For each image the farthest of the same identity and the nearest of another."""
     rows = []
     for own, label in zip(x, LABELS, strict=True):
         distance = ((own - x) ** 2).sum(1).clamp_min(1e-12).sqrt()
@@ -143,7 +143,7 @@ def test_mgn_as_its_paper_has_it() -> None:
 
 
 def test_bdb() -> None:
-    """Global average, and maxima of what the dropped rows leave; the sum of two cross-entropies and two triplets."""
+    """Global average, and maxima over the remaining rows; the sum of two cross-entropies and two triplets."""
     params = BdbParams(global_dim=6, drop_dim=10)
     built = BdbEmbedder(tiny(), Preprocess((96, 32)), 6, 10, params.drop_height, params.drop_width)
     embedder, losses = by_formula(built.double().train()), by_formula(BdbLosses(params, 4).double())

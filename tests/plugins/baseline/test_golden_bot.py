@@ -1,4 +1,4 @@
-"""BoT against its equations, written here in float64: three steps of the loss, the BNNeck, Adam and the centres."""
+"""BoT compared with its equations in float64: three steps of the loss, the BNNeck, Adam and the centres."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Training(NamedTuple):
-    """What `finetune` gives its loop over batches."""
+    """Arguments of `finetune`'s loop over batches."""
 
     loop: Loop
     vectors: Callable[..., list[torch.Tensor]]
@@ -40,7 +40,7 @@ class Training(NamedTuple):
 def finetune(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[Training], None], **params: Any
 ) -> tuple[BackboneEmbedder, list[dict[str, float]]]:
-    """The stage with `run` in place of the loop over its batches; its lines of the log."""
+    """Runs the stage with `run` instead of the loop over its batches; returns its log lines."""
 
     def fit(loop: Loop, batches: Any, labels: Any, vectors: Any, losses: Any, **others: Any) -> None:
         run(Training(loop, vectors, losses, others["before_step"]))
@@ -56,7 +56,7 @@ def finetune(
 
 
 def cross_entropy(logits: torch.Tensor) -> torch.Tensor:
-    """Against .9 for the image's class and .1 spread over all classes."""
+    """With target .9 for the image's class and .1 spread over all classes."""
     shares = logits.exp() / logits.exp().sum(1, keepdim=True)
     target = torch.full_like(shares, 0.1 / CLASSES)
     target[range(len(LABELS)), LABELS] += 0.9
@@ -103,7 +103,7 @@ def adam(known: Tensors, moments: dict[str, Tensors], step: int, rate: float) ->
 
 
 def by_formula(training: Training) -> Tensors:
-    """All trained weights in float64, with numbers of a formula."""
+    """All trained weights in float64, with numbers from a formula."""
     networks = [training.loop.networks[name].double() for name in ("embedder", "losses")]
     weights = {name: weight for network in networks for name, weight in network.named_parameters()}
     weights.pop("neck.norm.bias")  # held at 0

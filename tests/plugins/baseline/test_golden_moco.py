@@ -1,4 +1,4 @@
-"""MoCo v2 against its equations, written here in float64: three steps of both encoders, the queue and split batch norm.
+"""MoCo v2 compared with its equations in float64: three steps of both encoders, the queue and split batch norm.
 
 He et al. (CVPR 2020), equations 1 and 2; Chen et al. (arXiv 2003.04297) for the head and the rates.
 """
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE, CHANNELS, DIM, BATCH, QUEUE, STEPS = (8, 4), 6, 4, 6, 14, 3
 PIXELS = 3 * 8 * 4
 RATE, DECAY, MOMENTUM, KEPT = 0.03 * BATCH / 256, 1e-4, 0.9, 0.999
-SINGLE = 1e-5  # projections are turned to single precision
+SINGLE = 1e-5  # projections are converted to single precision
 Tensors = dict[str, torch.Tensor]
 Overlapping = tuple[Views, torch.Tensor]
 
@@ -54,7 +54,7 @@ class Encoder:
         return values @ self.known[f"{name}.weight"].t() + self.known[f"{name}.bias"]
 
     def before_norms(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What each batch norm is given."""
+        """Inputs of each batch norm."""
         vectors = images.flatten(1) @ self.known["backbone.weight"].t()
         return vectors, self.linear(self.normed(vectors, "head.0"), self.layers[0])
 
@@ -93,7 +93,7 @@ class Paper:
         return Encoder(weights, self.params.head_norm, self.params.splits)
 
     def step(self, views: Views, rate: float) -> tuple[torch.Tensor, Tensors]:
-        """The loss of one batch, and the gradients that it stepped by."""
+        """The loss of one batch, and the gradients of its step."""
         query = {name: weight.requires_grad_() for name, weight in self.query.items()}
         queries = self.encoder(query)(views.first)
         self.key = {name: KEPT * self.key[name] + (1 - KEPT) * query[name].detach() for name in query}

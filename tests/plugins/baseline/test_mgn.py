@@ -1,4 +1,4 @@
-"""MGN: branches, stripes and losses, as in the paper and its released code; what BoT, BDB and MGN share."""
+"""MGN: branches, stripes and losses, as in the paper and its released code; parts shared by BoT, BDB and MGN."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def mgn(network: Backbone, **params: Any) -> MgnEmbedder:
 
 # ---------------------------------------------------------------------- MGN
 def test_branches_are_equal_copies_that_are_not_tied() -> None:
-    """p1, p2, p3 have equal parameters at step 0, in storage of their own; strides 2, 1, 1."""
+    """p1, p2, p3 have equal parameters at step 0, in separate storage; strides 2, 1, 1."""
     embedder = mgn(tiny())
     first, second, third = (list(branch.parameters()) for branch in embedder.branches)
     for a, b, c in zip(first, second, third, strict=True):
@@ -158,7 +158,7 @@ def test_extra_norm_is_on_each_branch() -> None:
 
 
 def test_an_adapter_gets_the_trained_backbone() -> None:
-    """What starts from MGN must not start from random weights: shared part and second branch, as one network."""
+    """Steps after MGN continue from its weights: shared part and second branch, as one network."""
     embedder = mgn(tiny())
     with torch.no_grad():
         for parameter in embedder.branches[1].parameters():
@@ -186,7 +186,7 @@ def test_embedders_are_rebuilt_from_disk(make: Any, tmp_path: Path) -> None:
     "method", ["{use: bdb, global_dim: 32, drop_dim: 32, lr: 3.0e-3}", "{use: mgn, dim: 16, lr: 3.0e-3}"]
 )
 def test_they_learn_stripes(method: str, tmp_path: Path, market: Path) -> None:
-    """Trained on coloured stripes of four identities, they find four unseen ones better than untrained features."""
+    """Trained on coloured stripes of four identities, they find four unseen ones better than untrained features do."""
     recipe = method.replace("}", ", epochs: 30, identities: 4, images: 2}")
     board = run_matrix(
         f"""

@@ -1,4 +1,4 @@
-"""mgn-luperson against its equations in float64, its schedule by hand, and what its first epochs leave alone."""
+"""mgn-luperson compared with its equations in float64, its schedule by hand, and the part frozen at first."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_rates_are_the_published_ones() -> None:
 
 
 def test_the_first_epochs_train_the_heads_alone(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 4 epochs the first 2: weights and statistics of shared part and branches stay to the last bit; heads move."""
+    """In the first 2 of 4 epochs weights and statistics of shared part and branches are bit-identical; heads change."""
     params = MgnLupersonParams(epochs=4, identities=2, images=2, dim=8, frozen=0.5, pad=1, warmup=0.0)
     source = read_market_folder(market).train
     states: list[dict[str, torch.Tensor]] = []
@@ -219,7 +219,7 @@ def test_an_embedder_is_rebuilt_from_disk(tmp_path: Path) -> None:
 def test_killed_and_resumed_is_uninterrupted(
     after: int, tmp_path: Path, market: Path, registry: plugins.Registry
 ) -> None:
-    """Killed while the heads train alone, and once the rest does."""
+    """Killed while only the heads train, and later."""
     params = MgnLupersonParams(epochs=4, identities=2, images=2, dim=8, frozen=0.5, pad=1)
     source = read_market_folder(market).train
 

@@ -1,4 +1,4 @@
-"""Presets and workloads of this plugin and of upreid, against numbers copied by hand from the papers and their code."""
+"""Presets and workloads of this plugin and of upreid, compared with numbers copied by hand from papers and code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MARKET = Amount(12_936, 751, 6)
 LUPERSON = Amount(4_180_243)
 WHOLE, TALL, SQUARE = (256, 128), (384, 128), (224, 224)
 
-# (kind, component, preset): what the source says, and the settings of its step.
+# (kind, component, preset): values from the source, and the settings of its step.
 PUBLISHED: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ("pretrainer", "moco-v2", "imagenet"): (
         {
@@ -96,7 +96,7 @@ PUBLISHED: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
         {"epochs": 60, "extra_norm": False}, {"image_size": TALL, "resize": "bicubic"},
     ),
 }  # fmt: skip
-# Epochs at which something happens, by the fraction that says it.
+# Epochs of events, by the fraction in the preset.
 EPOCHS: dict[tuple[str, str], dict[str, list[int]]] = {
     ("bot", "paper"): {"warmup": [10], "milestones": [40, 70]},
     ("bdb", "code"): {"warmup": [50], "milestones": [200, 300]},
@@ -137,7 +137,7 @@ def test_fractions_are_the_published_epochs(registry: plugins.Registry, name: st
 
 
 def test_every_trainable_component_has_its_presets(registry: plugins.Registry) -> None:
-    """So a preset that no test here names is found."""
+    """Finds a preset that no test here names."""
     named = {(kind, name, preset) for kind, name, preset in PUBLISHED}
     for kind, name in {(kind, name) for kind, name, _ in named}:
         assert {(kind, name, preset) for preset in registry.get(kind, name).presets} - named <= {
@@ -156,7 +156,7 @@ def test_steps_at_full_scale(registry: plugins.Registry, kind: str, name: str, p
 
 @pytest.mark.parametrize("seed", range(3))
 def test_bots_steps_are_those_of_its_sampler_to_a_tenth(registry: plugins.Registry, seed: int) -> None:
-    """751 identities with 2 to 40 images each, as Market-1501 has them more or less."""
+    """751 identities with 2 to 40 images each, similar to Market-1501."""
     labels = np.repeat(np.arange(751), np.random.default_rng(seed).integers(2, 41, 751))
     drawn = len(list(IdentitySampler(labels, 16, 4, torch.Generator().manual_seed(seed))))
     component = registry.get("finetuner", "bot")
@@ -169,7 +169,7 @@ def test_bots_steps_are_those_of_its_sampler_to_a_tenth(registry: plugins.Regist
 
 def test_steps_that_depend_on_identities_need_their_number(registry: plugins.Registry) -> None:
     component = registry.get("finetuner", "mgn")
-    with pytest.raises(DataError, match="an epoch of mgn has each identity once, and how many identities"):
+    with pytest.raises(DataError, match="an epoch of mgn has each identity once, but its source's number"):
         work(component, component.params(), {"source": Amount(12_936)})
 
 

@@ -1,4 +1,4 @@
-"""Named protocols against what the published scripts do, written again from their definitions.
+"""Named protocols compared with the published scripts, reimplemented from their definitions.
 
 The scripts themselves (CAL's and Ye's, commits as in the presets) give the same numbers to 1e-15 on such features, and
 Ye's CMC, which is float32, to 2e-8.
@@ -90,7 +90,7 @@ def only(side: Embedded, cameras: set[int]) -> Embedded:
     ],
 )
 def test_sysu_mm01(preset: str, cameras: set[int], shots: int) -> None:
-    """eval_sysu: queries of camera 3 never meet camera 2; CMC over identities; ten drawn galleries."""
+    """eval_sysu: queries of camera 3 are never compared with camera 2; CMC over identities; ten drawn galleries."""
     query, gallery = images(60, [2, 5], 1), images(700, [0, 1, 3, 4], 2)
     visible = np.where(gallery.camids == 1)[0]
     curves = [
@@ -107,7 +107,7 @@ def test_sysu_mm01(preset: str, cameras: set[int], shots: int) -> None:
 
 
 def test_sysu_mm01_leaves_out_infrared_galleries_and_visible_queries() -> None:
-    """Sets that hold all images on both sides give what the script's lists give."""
+    """Sets with all images on both sides give the same result as the script's lists."""
     query, gallery = images(60, [2, 5], 1), images(300, [0, 1, 3, 4], 2)
     both = Embedded(
         *(np.concatenate([a, b]) for a, b in ((query.features, gallery.features), (query.pids, gallery.pids))),
@@ -146,7 +146,7 @@ def test_prcc_with_drawn_galleries(preset: str) -> None:
     ],
 )
 def test_cameras_of_clothes_protocols(preset: str, queries: set[int], gallery_cameras: set[int]) -> None:
-    """CAL's `evaluate` on the images of these cameras: own pid under its own camera left out, others kept."""
+    """CAL's `evaluate` on the images of these cameras: the same pid in the same camera is excluded, others kept."""
     query, gallery = images(60, [0, 1, 2, 3], 5), images(200, [0, 1, 2, 3], 6)
     mine, theirs = only(query, queries), only(gallery, gallery_cameras)
     other = walked(
@@ -178,7 +178,7 @@ def test_ltcc_cloth_changing(mode: str) -> None:
 
 
 def test_regdb() -> None:
-    """eval_regdb gives both sides camera numbers of their own, so that nothing is left out."""
+    """eval_regdb gives the sides different camera numbers, so that nothing is excluded."""
     query, gallery = images(60, [0], 7), images(100, [2], 8)
     same_camera = Embedded(gallery.features, gallery.pids, np.zeros(100, int), None, None, gallery.modality)
     expected = walked(query, gallery, lambda q, g: True, list(range(100)))
@@ -187,7 +187,7 @@ def test_regdb() -> None:
 
 
 def matlab_ap(flags: list[str]) -> float:
-    """compute_AP.m: the area under the curve by trapezoids from precision 1 at recall 0; junk moves nothing."""
+    """compute_AP.m: the area under the curve by trapezoids from precision 1 at recall 0; junk has no effect."""
     good, found, place = flags.count("good"), 0, 0
     area, recall, precision = 0.0, 0.0, 1.0
     for flag in flags:
@@ -236,7 +236,7 @@ def test_mars(preset: str) -> None:
 
 
 def test_each_protocol_has_a_source_and_says_its_rules() -> None:
-    """Protocols that differ in what they do differ in the protocol column."""
+    """Protocols with different rules have different words in the protocol column."""
     words: dict[frozenset[str], list[str]] = {}
     for name, preset in PROTOCOLS.items():
         said = RankingParams(**preset).protocol()

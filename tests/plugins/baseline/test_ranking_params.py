@@ -1,4 +1,4 @@
-"""Rules of the evaluators: what is refused, what labels they need, and what the protocol column says."""
+"""Rules of the evaluators: refused values, required labels, and words of the protocol column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, Re
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"exclude": ["same-clothes", "different-clothes"]}, "both leave no known match"),
+        ({"exclude": ["same-clothes", "different-clothes"]}, "both together leave no known match"),
         ({"exclude": ["same-clothes", "same-clothes"]}, "give same-clothes or different-clothes, once"),
         ({"exclude": ["clothes"]}, "Input should be 'same-clothes' or 'different-clothes'"),
         ({"cross": "camera"}, "Input should be 'modality'"),
@@ -31,9 +31,9 @@ from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, Re
         ({"gallery_cameras": [-1]}, "greater than or equal to 0"),
         ({"skip_cameras": {2: []}}, "at least 1 item"),
         ({"skip_cameras": {-2: [1]}}, "greater than or equal to 0"),
-        ({"skip_cameras": {"02": [1], "2": [0]}}, "two keys name one camera of queries: '02', '2'"),
-        ({"skip_cameras": {2: [1], "2": [0]}}, "two keys name one camera of queries: 2, '2'"),
-        ({"skip_cameras": {2: [1, 1]}}, "for queries of camera 2 a camera is named twice"),
+        ({"skip_cameras": {"02": [1], "2": [0]}}, "two keys name the same query camera: '02', '2'"),
+        ({"skip_cameras": {2: [1], "2": [0]}}, "two keys name the same query camera: 2, '2'"),
+        ({"skip_cameras": {2: [1, 1]}}, "query camera 2 skips the same camera twice"),
         ({"skip_cameras": [2]}, "Input should be a valid dictionary"),
     ],
 )
@@ -104,4 +104,4 @@ def test_each_rule_is_a_word_of_the_protocol(given: dict[str, Any], words: set[s
     ],
 )
 def test_other_words_are_unknown(word: str) -> None:
-    assert f"protocol {word!r} is not a word that is known here" in complaint("protocol", {word}, "evaluator")
+    assert f"protocol {word!r} is not a known word" in complaint("protocol", {word}, "evaluator")

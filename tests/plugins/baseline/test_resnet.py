@@ -56,7 +56,7 @@ def test_resnet_is_torchvisions_up_to_the_stride() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50-ibn", "se-resnet50"])
 def test_numbers_are_the_same_for_images_of_any_layout(name: str, registry: Registry) -> None:
-    """Maps are channels-last, whatever comes in: an image's numbers do not depend on who made its batch."""
+    """Maps are channels-last for every input layout: an image's numbers do not depend on its batch's layout."""
     component = registry.get("backbone", name)
     torch.manual_seed(0)
     network = component.load()(component.params(), (64, 32)).train()

@@ -1,4 +1,4 @@
-"""Batch norm of two domains: statistics apart, statistics of the target."""
+"""Batch norm of two domains: separate statistics, statistics of the target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three steps of each memory beside the papers' equations in float64 numpy: loss, a gradient, the rows.
+"""Three steps of each memory compared with the papers' equations in float64 numpy: loss, a gradient, the rows.
 
 Weights and inputs come from formulas. The loss is a function of the weights, and its gradient a central difference.
 """
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from reidbench_cluster import memory
 
 STEPS, BATCH, INPUTS, DIM, CLUSTERS, TAU = 3, 8, 6, 5, 3, 0.05
-RATE = 0.05  # of the plain gradient steps between
+RATE = 0.05  # of plain gradient steps
 LABELS = np.array([[0, 0, 0, 1, 1, 2, 2, 0], [2, 1, 2, 1, 0, 2, 2, 2], [1, 1, 1, 1, 0, 2, 1, 0]])
 PLACES = np.array([[0, 1, 2, 4, 7, 3, 2, 5], [8, 8, 1, 1, 0, 6, 3, 2], [7, 4, 2, 5, 1, 0, 8, 6]])  # hybrid memory
 
@@ -104,7 +104,7 @@ def hybrid(features: np.ndarray, rows: np.ndarray, classes: np.ndarray, own: np.
 
 
 def test_spcl_for_three_steps() -> None:
-    """Two source classes, then a cluster of three images, one of two, and two images of their own."""
+    """Two source classes, then a cluster of three images, one of two, and two un-clustered images."""
     classes = np.array([0, 1, 2, 3, 2, 4, 3, 2, 5])
     rows = unit(formula(9, DIM, phase=0.3))
     bank = memory.HybridMemory(torch.from_numpy(rows), temperature=TAU, momentum=0.2)

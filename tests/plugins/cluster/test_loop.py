@@ -1,4 +1,4 @@
-"""Clustering methods as loops: where they start, batches, whole runs, kills."""
+"""Clustering methods as loops: starting points, batches, whole runs, kills."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tiny_embedder(width: int = 4) -> BackboneEmbedder:
 
 # ---------------------------------------------------------------------- loops
 def test_the_source_neck_is_dropped_or_kept() -> None:
-    """Adaptation starts from the source's backbone; its BNNeck goes, unless it is to be kept."""
+    """Adaptation starts from the source's backbone; its BNNeck is dropped unless it is to be kept."""
     start = tiny_embedder()
     with torch.no_grad():
         start.neck.norm.weight.fill_(7)  # type: ignore[union-attr]
@@ -115,7 +115,7 @@ def test_batches_come_however_few_clusters_there_are(market: Path, clusters: int
 
 
 def test_spcl_has_64_images_in_every_step_and_every_class_once_in_a_pass(market: Path) -> None:
-    """An early round: few clusters, most images alone. The official batch is 64 whatever the clusters are."""
+    """An early round: few clusters, most images alone. The official batch is 64 for any clusters."""
     split = read_market_folder(market).train.hide()
     labels = np.concatenate([np.zeros(3, int), np.ones(2, int), np.arange(len(split) - 5) + 2])
     batches = loop.PseudoLabelBatches(split, Preprocess((32, 16)), SpCLParams(iterations=7), 0)
@@ -128,7 +128,7 @@ def test_spcl_has_64_images_in_every_step_and_every_class_once_in_a_pass(market:
 
 
 def test_source_and_target_have_passes_of_their_own(market: Path, tmp_path: Path) -> None:
-    """A target of 5 images and a source of 16: each step has 8 of both, however long either is."""
+    """A target of 5 images and a source of 16: each step has 8 of both, regardless of their lengths."""
     source = read_market_folder(market).train
     target = source.hide().subset(np.arange(5))
     params = SpCLParams(iterations=6, identities=4, images=2, k1=2, k2=1, min_samples=2)
@@ -186,7 +186,7 @@ def matrix(roots: dict[str, Path], methods: str, task: str = "source: source, ta
 
 
 def manifest(folder: Path, split: dict[str, Split], name: str, *, poison: bool = False) -> Path:
-    """A CSV of a folder's images; poisoned, the train images have each other's identities."""
+    """A CSV of a folder's images; in the poisoned one the train images have swapped identities."""
     rows = ["path,pid,camid,split"]
     for part, images in split.items():
         pids = images.pids[::-1] if poison and part == "train" else images.pids
@@ -217,7 +217,7 @@ def embedders(store: Store, use: str) -> list[bytes]:
 
 
 def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: dict[str, Path]) -> None:
-    """Poisoned target labels give bit-identical weights; a row whose rounds were all skipped says so."""
+    """Poisoned target labels give bit-identical weights; a row whose rounds were all skipped has a note."""
     kinds = ("adabn", "pseudo-label", "cluster-contrast", "spcl")
     boards = {}
     for name, tried in (("target", METHODS), ("poisoned", {kind: METHODS[kind] for kind in kinds})):

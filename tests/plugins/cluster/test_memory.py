@@ -35,7 +35,7 @@ def test_a_row_moves_once_per_step_and_only_in_backward(update: Any) -> None:
     before = bank.rows.clone()
     batch = features[:3].clone().requires_grad_()
     loss = bank(batch, labels[:3])
-    assert torch.equal(bank.rows, before)  # forward alone moves nothing
+    assert torch.equal(bank.rows, before)  # forward alone changes nothing
     loss.backward()
     chosen = features[:3].mean(0) if update == "mean" else features[:3][(features[:3] @ before[0]).argmin()]
     assert torch.allclose(bank.rows[0], F.normalize(0.2 * before[0] + 0.8 * chosen, dim=0), atol=1e-6)

@@ -1,4 +1,4 @@
-"""Recipes of the clustering methods by hand, rehearsals, and steps against those that are really taken."""
+"""Recipes of the clustering methods by hand, rehearsals, and estimated steps compared with the steps taken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.contexts import make_context
 from tests.support.recipes import counted_steps, preset, rehearsed, workload
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-# What the papers, the READMEs and the scripts say.
+# Values from the papers, the READMEs and the scripts.
 BOTH = {
     "rounds": 50, "lr": 3.5e-4, "weight_decay": 5e-4, "lr_step": 20 / 50, "min_samples": 4, "k1": 30, "k2": 6,
     "temperature": 0.05, "flip": 0.5, "erase": 0.5,
@@ -91,7 +91,7 @@ def started() -> BackboneEmbedder:
 
 @pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl"])
 def test_a_rehearsal_takes_the_steps_that_are_foretold(use: str, tmp_path: Path, registry: Registry) -> None:
-    """A handful of pictures of persons, an untrained network: there are clusters to learn from."""
+    """A handful of images of persons and an untrained network give clusters to learn from."""
     component = registry.get("adapter", use)
     train = read_market_folder(write_market_folder(tmp_path / "target", identities=6, images=3)).train
     params: Any = rehearsed(component)
@@ -106,7 +106,7 @@ def test_a_rehearsal_takes_the_steps_that_are_foretold(use: str, tmp_path: Path,
 
 
 def test_adabn_reads_the_batches_that_are_foretold(tmp_path: Path, registry: Registry) -> None:
-    """24 images in batches of 5, 8 and 64: a last, incomplete one is left out, and of fewer all are one."""
+    """24 images in batches of 5, 8 and 64: an incomplete last batch is dropped, a single small one is kept."""
     component = registry.get("adapter", "adabn")
     train = read_market_folder(write_market_folder(tmp_path / "target", identities=6)).train
     for batch, steps in ((5, 2 * 4), (8, 2 * 3), (64, 2 * 1)):

@@ -22,7 +22,7 @@ from reidbench.registry import plugins
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix
 
-# Writes one row for each picture by the standard library alone: how often each byte stands in its file.
+# Writes one row for each image with the standard library: the count of each byte in its file.
 BYTES = """
 import csv, sys
 from pathlib import Path
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 
 class Bench:
-    """Programs, a matrix of them on one small data set, and what was made of it."""
+    """Programs and a matrix of them on one small data set, with its results."""
 
     def __init__(self, folder: Path, data: str) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Bench:
         return next(key for key, stage in stages.items() if stage.kind == "finetune")
 
     def plan(self, **methods: Mapping[str, Any]) -> Plan:
-        """The plan of methods, of which nothing is run."""
+        """The plan of methods, without a run."""
         (self.folder / "matrix.yaml").write_text(self.text(**methods))
         return plan.expand(reader.read(self.folder / "matrix.yaml", plugins.load()))
 
@@ -77,7 +77,7 @@ class Bench:
         return self.plan(**methods).rows
 
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the matrix file that was written."""
+        """Error of the written matrix file."""
         with pytest.raises(ConfigError) as caught:
             reader.read(self.folder / "matrix.yaml", plugins.load())
         return caught.value.problems
@@ -113,13 +113,13 @@ def errors(board: Leaderboard) -> dict[str, str]:
 
 
 def scores(board: Leaderboard) -> dict[str, float]:
-    """mAP of each row that has one, of its first seed."""
+    """mAP of the first seed of each row that has one."""
     return {result.row.method: result.metrics["mAP"] for result in reversed(board.results) if result.status == "ok"}
 
 
 @pytest.fixture
 def bench(tmp_path: Path, market: Path) -> Bench:
-    """On a folder of few pictures."""
+    """On a folder of a few images."""
     return Bench(tmp_path, json.dumps({"use": "market-folder", "root": str(market)}))
 
 

@@ -1,4 +1,4 @@
-"""Whatever a program does costs its own row, in one sentence; the matrix goes on, and nothing of it stays."""
+"""A failing program fails its row, with one sentence; the matrix continues, and no process remains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reidbench_command.output import HEAD, TAIL
 
 from .conftest import Bench, errors
 
-LONGEST = 60.0  # seconds that anything here may take
+LONGEST = 60.0  # time limit of these tests in seconds
 FAULTY = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
@@ -88,18 +88,18 @@ REASONS = {
     "hangs": "extract ran longer than its limit of 3 s; its last line: still here",
     "closes": "extract ran longer than its limit of 3 s; it printed nothing",
     "eats": "extract used more than its limit of 0.5 GiB; it printed nothing",
-    "nan": "extract wrote features that are no finite numbers for 1 of 16 pictures, first ",
-    "huge": "extract wrote features that are no finite numbers for 1 of 16 pictures, first ",
-    "misses": "extract wrote no row for 2 of 16 pictures, first ",
+    "nan": "extract wrote features that are not finite for 1 of 16 images, first ",
+    "huge": "extract wrote features that are not finite for 1 of 16 images, first ",
+    "misses": "extract wrote no row for 2 of 16 images, first ",
     "twice": ".png twice, in rows 1 and 17",
-    "surplus": "extract wrote a row for 'other.png', which is no picture that it was given",
-    "ragged": "extract wrote features.csv, whose line 2 has 31 numbers, and the first row 32",
-    "text": "extract wrote features.csv, whose line 2 is wrong: ",
-    "nothing": "extract must write features.npz or features.csv into {out}, and wrote neither",
-    "both": "extract must write features.npz or features.csv into {out}, and wrote both",
-    "absent": "extract: there is no program ./absent in ",
-    "unknown": "extract: there is no program no-such-program in PATH",
-    "script": "extract: ./script.sh cannot be started: No such file or directory",
+    "surplus": "extract wrote a row for 'other.png', which is not among the given images",
+    "ragged": "extract wrote features.csv: line 2 has 31 numbers, but the first row has 32",
+    "text": "extract wrote features.csv: line 2 is invalid: ",
+    "nothing": "extract must write features.npz or features.csv into {out}, but wrote neither",
+    "both": "extract must write features.npz or features.csv into {out}, but wrote both",
+    "absent": "extract: program ./absent not found in ",
+    "unknown": "extract: program no-such-program not found in PATH",
+    "script": "extract: cannot start ./script.sh: No such file or directory",
 }
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 
@@ -111,7 +111,7 @@ def faulty(fault: str, **more: Any) -> dict[str, Any]:
 
 
 def gone(file: Path) -> bool:
-    """Whether the process that wrote its number there has ended, or does within a moment."""
+    """Return whether the process with the number in that file has ended, or ends within a moment."""
     until = time.monotonic() + LONGEST
     while process_start(int(file.read_text())) is not None:
         if time.monotonic() > until:
@@ -144,7 +144,7 @@ def test_each_fault_is_its_rows_one_sentence(bench: Bench) -> None:
     assert HEAD + TAIL < max(sizes) < HEAD + TAIL + 4096
     (long,) = [file for file in (bench.store / "logs").iterdir() if file.stat().st_size == max(sizes)]
     assert long.read_text().endswith("the end\n")
-    assert f"[... {100_000_000 + 8 - HEAD - TAIL} bytes of its output are left out ...]" in long.read_text()
+    assert f"[... {100_000_000 + 8 - HEAD - TAIL} bytes of its output are omitted ...]" in long.read_text()
     assert not list((bench.store / "scratch").rglob("*.png")), "copies of pictures are left"
 
 
@@ -212,14 +212,14 @@ if fault == "cut":
 def test_arrays_that_are_no_features_of_these_pictures(bench: Bench) -> None:
     bench.program("arrays.py", ARRAYS)
     expected = {
-        "short": "extract wrote features float64 [15, 4] for 16 names, and must write [16, D] numbers",
-        "flat": "extract wrote features float64 [16] for 16 names",
-        "empty": "extract wrote features float64 [16, 0] for 16 names",
-        "complex": "extract wrote features complex128 [16, 4] for 16 names",
-        "objects": "extract wrote a features.npz that cannot be read: Object arrays cannot be loaded",
-        "numbers": "extract wrote names that are no list of texts, but int64 [16]",
+        "short": "extract must write features [16, D] for 16 names, but wrote float64 [15, 4]",
+        "flat": "extract must write features [16, D] for 16 names, but wrote float64 [16]",
+        "empty": "extract must write features [16, D] for 16 names, but wrote float64 [16, 0]",
+        "complex": "extract must write features [16, D] for 16 names, but wrote complex128 [16, 4]",
+        "objects": "extract wrote an unreadable features.npz: Object arrays cannot be loaded",
+        "numbers": "extract must write names as a list of strings, but wrote int64 [16]",
         "unnamed": "extract wrote features.npz without the array names",
-        "cut": "extract wrote a features.npz that cannot be read: ",
+        "cut": "extract wrote an unreadable features.npz: ",
     }
     files = ["arrays.py"]
     rows = {

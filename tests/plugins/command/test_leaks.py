@@ -1,4 +1,4 @@
-"""A program is given no label: neither by names, times, order and links nor by arguments and variables."""
+"""A program receives no labels: not by names, times, order or links, and not by arguments or variables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reidbench.data.pictures.opaque import TIME
 
 from .conftest import Bench, errors
 
-# Keeps all that it is given where the test finds it, and writes features of file sizes.
+# Copies its input to a place known to the test, and writes file sizes as features.
 SPY = """
 import json, os, sys
 from pathlib import Path
@@ -45,14 +45,14 @@ def spied(bench: Bench, name: str) -> dict[str, Any]:
 
 
 def parts(bench: Bench) -> dict[str, Split]:
-    """The lists of the data set, whose paths and labels are to be hidden."""
+    """The lists of the data set, whose paths and labels must be hidden."""
     (folder,) = bench.artifacts("data")
     root = Path(json.loads((folder / "manifest.json").read_text())["root"])
     return {part: Split.load(folder / f"{part}.json", root) for part in ("train", "query", "gallery")}
 
 
 def check_hidden(given: dict[str, Any], folder: str, split: Split) -> list[str]:
-    """Nothing that was given tells a pid or a camera of these pictures, whose bytes are those of the data set."""
+    """Nothing in the input reveals a pid or a camera of these images, whose bytes are those of the data set."""
     files = [row for row in given["seen"] if folder in row[0] and row[2]]
     names = [Path(row[1]).name for row in files]
     assert len(names) == len(set(names)) == len(split)
@@ -64,7 +64,7 @@ def check_hidden(given: dict[str, Any], folder: str, split: Split) -> list[str]:
     words = {Path(path).stem for path in split.paths} | {f"{pid:04d}_" for pid in split.pids} | {str(split.root)}
     texts = json.dumps({**given, "seen": [row[:6] for row in given["seen"]]})
     assert [word for word in words if word in texts] == []
-    assert not [name for name in names if re.search(r"[0-9]", name)], "a pid could stand in a name"
+    assert not [name for name in names if re.search(r"[0-9]", name)], "a pid could be in a name"
     return names
 
 
@@ -76,7 +76,7 @@ def run(bench: Bench, **step: Any) -> None:
 
 @pytest.fixture
 def adapted(rendered: Bench) -> Bench:
-    """Trained on hidden target pictures, then given query and gallery."""
+    """Trained on hidden target images, then run on query and gallery."""
     extract = "python spy.py extract.json {images} {model} {out}"
     run(rendered, train="python spy.py train.json {target} {out}", extract=extract)
     return rendered
@@ -90,7 +90,7 @@ def test_pictures_are_copies_under_names_that_say_nothing(adapted: Bench) -> Non
     names = check_hidden(given, "/images", both)
     assert given["stdin"] == ""
     assert not [name for name in given["variables"] if name.startswith(("REIDBENCH", "PYTHONPATH"))]
-    # Sorted by name, the order is of no help: it puts queries neither first nor together.
+    # The sorted order reveals nothing: queries are neither first nor together.
     query = {(own["query"].root / path).read_bytes() for path in own["query"].paths}
     data = {Path(row[1]).name: bytes.fromhex(row[6]) for row in given["seen"] if row[2]}
     is_query = np.array([data[name] in query for name in sorted(names)])

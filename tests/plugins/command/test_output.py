@@ -1,4 +1,4 @@
-"""The log of a program: its beginning and its end, without secrets, however the output is cut into blocks."""
+"""The log of a program: its beginning and its end, without secrets, for any division of the output into blocks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_middle_of_a_long_output_is_left_out(tmp_path: Path) -> None:
     for start in range(0, len(lines), 65536):
         output.write(lines[start : start + 65536])
     output.close()
-    note = f"\n[... {len(lines) - HEAD - TAIL} bytes of its output are left out ...]\n".encode()
+    note = f"\n[... {len(lines) - HEAD - TAIL} bytes of its output are omitted ...]\n".encode()
     assert (tmp_path / "log").read_bytes() == b"$ program\n" + lines[:HEAD] + note + lines[-TAIL:]
 
 

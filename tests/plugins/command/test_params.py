@@ -1,4 +1,4 @@
-"""A command that cannot be filled is a mistake in the matrix file, with its place and its cure; nothing is run."""
+"""A command that cannot be filled is an error with its line in the matrix file and a fix; nothing runs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ EXTRACT = "e {images} {out}"
         ({"extract": "e {images} {out} {model}", "train": "t {source}"}, "train needs {out}"),
         (
             {"extract": "e {images} {out} {model}", "train": "t {target} {out}"},
-            "write `adapt:` in place of `finetune:`",
+            "write `adapt:` instead of `finetune:`",
         ),
         ({"extract": "e {images} {out} {cameras}"}, "unknown placeholder {cameras}"),
-        ({"extract": EXTRACT, "cameras": True}, "cameras: true gives {cameras}, which no command asks for"),
-        ({"extract": EXTRACT, "uses": ["truth"]}, "uses cannot say 'truth'"),
-        ({"extract": EXTRACT, "env": {"A=B": "c"}}, "env: 'A=B' is no variable"),
+        ({"extract": EXTRACT, "cameras": True}, "cameras: true provides {cameras}, but no command uses it"),
+        ({"extract": EXTRACT, "uses": ["truth"]}, "uses cannot include 'truth'"),
+        ({"extract": EXTRACT, "env": {"A=B": "c"}}, "env: 'A=B' is not a valid variable"),
         ({"extract": EXTRACT, "minutes": 0}, "greater than 0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A program's features are a row like any other: the same numbers, in any executor, keyed by what can change them."""
+"""A program's features are a normal row: equal numbers in every executor, and a key that covers its inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reidbench.data import read_market_folder
 from .conftest import BYTES, Bench, errors, scores
 
 EXTRACT = {"use": "command", "extract": "python extract.py {images} {out}", "files": ["extract.py"]}
-# colour-histogram's definition, by numpy and Pillow alone.
+# The definition of colour-histogram, with only numpy and Pillow.
 HISTOGRAM = """
 import sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_the_same_features_give_the_same_numbers_as_a_plugins_row(rendered: Benc
 
 
 def test_each_row_belongs_to_its_picture(bench: Bench, market: Path) -> None:
-    """Held against the bytes of the files in the data set's own order."""
+    """Compared with the bytes of the files in the data set's order."""
     assert errors(bench.run(mine={"finetune": EXTRACT})) == {}
     found = bench.features()
     data = read_market_folder(market, name="tiny")
@@ -84,7 +84,7 @@ def test_every_executor_prints_the_same_table_and_keeps_the_log(executor: str, b
 
 
 def test_a_program_of_another_environment(bench: Bench) -> None:
-    """A second virtual environment, without any package, in place of conda."""
+    """A second virtual environment, without packages, instead of conda."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bench.folder / "old")], check=True)
     bench.program(
         "say.py", "import sys, extract\nprint('PREFIX', sys.prefix, [p for p in sys.path if 'reidbench' in p])"

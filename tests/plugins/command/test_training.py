@@ -1,4 +1,4 @@
-"""What `train` leaves is what `extract` finds; a program that was ended goes on from its own folder if it says so."""
+"""`extract` finds the output of `train`; an interrupted program resumes from its folder with `resumable`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import BYTES, Bench, errors
 
-# Counts its runs in its own folder, and fails in the first: so it ends well only where the folder was kept.
+# Counts its runs in its folder, and fails in the first, so it succeeds only if the folder is kept.
 STEPS = """
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_what_a_training_must_leave(bench: Bench) -> None:
     bench.program("nothing.py", "")
     bench.program("link.py", "import os, sys; os.symlink('/etc/passwd', sys.argv[1] + '/passwd')")
     found = errors(bench.run(empty=trained("python nothing.py {out}"), link=trained("python link.py {out}")))
-    assert "train ended well and left no file in {out}" in found["empty"]
+    assert "train succeeded but wrote no file into {out}" in found["empty"]
     assert "finetuner command left model/passwd" in found["link"]
     assert "link" in found["link"].partition("model/passwd")[2]
 
@@ -67,7 +67,7 @@ def test_an_adapter_refuses_a_step_that_no_program_can_read(bench: Bench) -> Non
     bench.program("done.py", "import sys; open(sys.argv[1] + '/w', 'w')")
     step = trained("python done.py {out} {target}")["finetune"]
     after = {"finetune": "none", "adapt": step}
-    assert "adapter command starts from nothing: leave out the step before it" in errors(bench.run(m=after))["m"]
+    assert "adapter command cannot continue from another step; remove that step" in errors(bench.run(m=after))["m"]
 
 
 def test_mirror_images_are_refused(bench: Bench) -> None:
@@ -76,7 +76,7 @@ def test_mirror_images_are_refused(bench: Bench) -> None:
 
 
 def test_words_follow_from_placeholders_and_declarations(bench: Bench) -> None:
-    """As planned: nothing is run."""
+    """As planned, without a run."""
     extract = "python extract.py {images} {out}"
     with_model = {"use": "command", "extract": f"{extract} {{model}}"}
     methods: dict[str, dict[str, Any]] = {

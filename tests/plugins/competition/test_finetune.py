@@ -1,4 +1,4 @@
-"""The competition recipe: images that train, losses by hand, branches, resume, workers."""
+"""The competition recipe: training images, losses by hand, branches, resume, workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """Six identities of three noisy one-coloured pictures, and one of a single picture."""
+    """Six identities of three noisy one-coloured images, and one of a single image."""
     folder = tmp_path_factory.mktemp("source")
     rng = np.random.default_rng(0)
     samples = []
@@ -78,7 +78,7 @@ def test_margins_grow_with_the_epochs() -> None:
     params = CompetitionParams(epochs=10)
     assert [params.margin(epoch) for epoch in range(10)] == [0.1] * 5 + [0.3] * 5
     for wrong in ([], [[0.5, 0.3]], [[0, 0.1], [0, 0.2]], [[0, 0.1], [1.0, 0.2]]):
-        with pytest.raises(ValidationError, match="margins must start at 0 and rise below 1"):
+        with pytest.raises(ValidationError, match="margins must start at fraction 0 and rise below 1"):
             CompetitionParams(margins=wrong)  # type: ignore[arg-type]
 
 
@@ -116,7 +116,7 @@ def test_only_global_vectors_have_a_triplet_and_all_have_a_classifier() -> None:
 
 
 def test_the_triplet_before_the_neck_or_after_it() -> None:
-    """A neck that turns the vectors apart: before it they are equal, so the hinge is the margin; after it 0."""
+    """A neck that separates the vectors: before it they are equal, so the hinge is the margin; after it 0."""
     labels = torch.tensor([0, 0, 1, 1])
     equal, apart = torch.ones(4, 2), torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]])
     for triplet_on, expected in (("before", 0.3), ("after", 0.0)):
@@ -160,13 +160,13 @@ def test_rmgl_without_its_parts_is_mgn() -> None:
     assert torch.equal(answers["plain"], answers["mgn"])
     assert torch.equal(answers["apart"][0], answers["mgn"][0])  # the branch without stripes
     assert not torch.equal(answers["apart"], answers["mgn"])
-    assert torch.equal(answers["balanced"][:3], answers["mgn"][:3])  # global vectors know no border
+    assert torch.equal(answers["balanced"][:3], answers["mgn"][:3])  # global vectors do not depend on borders
     assert not torch.equal(answers["balanced"][3:], answers["mgn"][3:])
 
 
 @pytest.mark.parametrize("branches", ["global", "rmgl"])
 def test_killed_and_resumed_is_uninterrupted(branches: str, source: Split, tmp_path: Path) -> None:
-    """Among what comes back is the pool of patches."""
+    """A resumed run also restores the pool of patches."""
 
     def made(out: Path, die_after: int) -> Any:
         return context(source, out, die_after=die_after, branches=branches)
@@ -178,7 +178,7 @@ def test_killed_and_resumed_is_uninterrupted(branches: str, source: Split, tmp_p
 def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(
     source: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures come from the disk, by one thread or two: weights, the pool and what it was given are the same."""
+    """Images are read from disk by one thread or two: weights, the pool and its inputs are the same."""
     patches: list[RandomPatch] = []
 
     class Kept(RandomPatch):
@@ -202,7 +202,7 @@ def test_the_pool_and_all_else_is_the_same_for_one_and_two_workers(
 
 
 def test_without_branches_it_is_a_backbone_under_its_neck(source: Split, tmp_path: Path) -> None:
-    """Adapters go on from both: the trained neck is not thrown away."""
+    """Adapters continue from both: the trained neck is kept."""
     embedder = finetune(context(source, tmp_path, epochs=2, branches="global")[0]).eval()
     assert isinstance(embedder, BackboneEmbedder)
     assert embedder.spec["neck"]
@@ -213,7 +213,7 @@ def test_without_branches_it_is_a_backbone_under_its_neck(source: Split, tmp_pat
 
 @pytest.mark.parametrize("branches", ["mgn", "rmgl", "grid"])
 def test_the_backbone_of_branches_is_the_trained_one(branches: str, source: Split, tmp_path: Path) -> None:
-    """The shared part, and the last stages of the branch with halves, as one network that an adapter can go on with."""
+    """The shared part, and the last stages of the branch with halves, as one network for adapters."""
     embedder = finetune(context(source, tmp_path, epochs=2, branches=branches, apart=False)[0]).eval()
     assert isinstance(embedder, CompetitionEmbedder)
     images = torch.randn(2, 3, 32, 16)
@@ -223,7 +223,7 @@ def test_the_backbone_of_branches_is_the_trained_one(branches: str, source: Spli
 
 
 def test_adapting_branches_goes_on_from_what_they_learnt(tmp_path: Path, market: Path) -> None:
-    """A whole matrix: the row's network, after an adaptation that changes no weight, is not the untrained one."""
+    """A whole matrix: after an adaptation without weight changes the row's network is not the untrained one."""
     tune = "{use: competition, branches: rmgl, epochs: 1, identities: 2, images: 2, dim: 8}"
     adapt = "{use: pseudo-label, rounds: 1, iterations: 1, clustering: circular, threshold: 1.0e-9}"
     text = f"""
@@ -283,8 +283,8 @@ def test_the_loss_falls(source: Split, tmp_path: Path) -> None:
 
 def test_a_source_of_single_images_is_refused(source: Split, tmp_path: Path) -> None:
     ctx, _ = context(None, tmp_path)
-    with pytest.raises(DataError, match="competition needs a source"):
+    with pytest.raises(DataError, match="competition requires a source"):
         finetune(ctx)
     alone = Split(source.root, [sample for sample in source.samples if sample.path.endswith("_0.png")])
-    with pytest.raises(DataError, match="two or more identities with two images each"):
+    with pytest.raises(DataError, match="at least two identities that have two images each"):
         finetune(replace(ctx, source=alone))

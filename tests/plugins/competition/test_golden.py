@@ -1,4 +1,4 @@
-"""The competition system against its equations, written here in float64: loss, margins, steps, joined pseudo labels.
+"""The competition system compared with its equations in float64: loss, margins, steps, joined pseudo labels.
 
 .1 x cross-entropy with label smoothing behind the neck and .9 x batch-hard triplet on cosine distances before it, under
 Adam. No augmentation takes part.
@@ -41,7 +41,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Training(NamedTuple):
-    """What the recipe gives its loop over batches."""
+    """Arguments of the recipe's loop over batches."""
 
     loop: Loop
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]]
@@ -65,7 +65,7 @@ class Listed(Embedder):
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Against .9 for the image's class and .1 spread over all classes."""
+    """With target .9 for the image's class and .1 spread over all classes."""
     shares = logits.exp() / logits.exp().sum(1, keepdim=True)
     target = torch.full_like(shares, 0.1 / shares.shape[1])
     target[range(len(labels)), labels] += 0.9
@@ -90,7 +90,7 @@ def loss(images: torch.Tensor, labels: torch.Tensor, known: Tensors, margin: flo
 
 
 def by_formula(training: Training) -> Tensors:
-    """All trained weights in float64, with numbers of a formula."""
+    """All trained weights in float64, with numbers from a formula."""
     networks = [training.loop.networks[name].double() for name in ("embedder", "losses")]
     weights = {name: weight for network in networks for name, weight in network.named_parameters()}
     weights.pop("necks.0.norm.bias")  # held at 0
@@ -109,7 +109,7 @@ class Adam:
         self.moments: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def way(self, name: str, weight: torch.Tensor, gradient: torch.Tensor, step: int) -> torch.Tensor:
-        """Where the rate 1 would lead at `step`, counted from 1."""
+        """Result of the rate 1 at `step`, counted from 1."""
         gradient = gradient + DECAY * weight
         mean, square = self.moments.get(name, (torch.zeros_like(gradient), torch.zeros_like(gradient)))
         mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient.square()
@@ -118,7 +118,7 @@ class Adam:
 
 
 def four_steps(training: Training, pictures: list[np.ndarray]) -> None:
-    """The first batch of each epoch: its pictures, loss, gradients and step."""
+    """The first batch of each epoch: its images, loss, gradients and step."""
     weights, adam = by_formula(training), Adam()
     mean, std = (torch.tensor(values).double().view(3, 1, 1) for values in (MEAN, STD))
     for epoch in training.loop.epochs():
@@ -162,7 +162,7 @@ def pictures_of(split: Any) -> list[np.ndarray]:
 
 
 def test_four_steps_are_the_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures as they are; the margin grows in the middle; the rate falls after a third and seven twelfths."""
+    """Images without augmentation; the margin grows in the middle; the rate falls after a third and seven twelfths."""
     source = people(tmp_path / "source", 4)
     in_place_of_fit(monkeypatch, lambda training: four_steps(training, pictures_of(source)))
     ctx, lines = make_context(
@@ -191,8 +191,8 @@ def test_the_loss_of_branches() -> None:
 def test_pseudo_labels_join_the_labelled_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Circular search by hand, then four steps of the same loss on both sets.
 
-    Each image names its nearest within 60 degrees: 0 -> 1, 1 <-> 2, 3 <-> 4, 5 -> 4, 7 -> 5, and 6 nobody. Two that
-    name each other are forgotten, which leaves {0, 1} and {4, 5, 7}.
+    Each image selects its nearest within 60 degrees: 0 -> 1, 1 <-> 2, 3 <-> 4, 5 -> 4, 7 -> 5, and 6 none. Two that
+    select each other are dropped, which leaves {0, 1} and {4, 5, 7}.
     """
     source, target = people(tmp_path / "source", 4), people(tmp_path / "target", 2).hide()
     clusters: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Pseudo-labelled images join the labelled set: labels by hand, what a batch holds, the loss, resume, workers."""
+"""Pseudo-labelled images join the labelled set: labels by hand, content of batches, loss, resume, workers."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-# Each far from the others and in the middle of one of 4 x 4 x 4 bins, so that a histogram knows persons by them.
+# Each colour is far from the others and in the middle of one of 4 x 4 x 4 bins, so that a histogram identifies persons.
 COLOURS = [(32 + 64 * red, 32 + 64 * green, 32 + 64 * blue) for red in (0, 3) for green in (0, 3) for blue in (0, 3)]
 
 
 def coloured(folder: Path, first: int, shots: tuple[int, ...]) -> Split:
-    """An identity for each of `shots`, which is how many pictures it has, all of nearly one colour of its own."""
+    """An identity with each number of images in `shots`, all images of almost one colour."""
     rng, samples = np.random.default_rng(first), []
     for number, count in enumerate(shots):
         for shot in range(count):
@@ -56,7 +56,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> HiddenSplit:
-    """Three identities of several pictures, and one picture of nobody else."""
+    """Three identities of several images, and one image of another person."""
     return coloured(tmp_path_factory.mktemp("target"), 4, (3, 3, 2, 1)).hide()
 
 
@@ -83,7 +83,7 @@ def clusters_of(ctx: AdaptContext) -> tuple[AdaptContext, list[np.ndarray]]:
 
 
 def test_labels_of_both_sets_by_hand() -> None:
-    """Two labelled identities, then clusters 0 and 1 as identities 2 and 3; an image alone has none."""
+    """Two labelled identities, then clusters 0 and 1 as identities 2 and 3; an unmatched image has none."""
     joined = joined_labels(np.array([0, 1, 1]), np.array([1, -1, 0, 1]))
     assert joined.tolist() == [0, 1, 1, 3, -1, 2, 3]
 
@@ -100,7 +100,7 @@ def test_images_of_both_sets_stand_one_after_the_other(source: Split, target: Hi
 def test_both_sets_train_together_by_the_systems_loss_and_augmentations(
     source: Split, target: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One batch holds both; each cluster is a class beside the source's; images alone never come."""
+    """One batch contains both; each cluster is an additional class; unmatched images never come."""
     batches: list[np.ndarray] = []
     made: list[tuple[recipe.Pictures, recipe.Losses, int]] = []
     pictures: list[recipe.Pictures] = []
@@ -166,9 +166,9 @@ def test_killed_and_resumed_is_uninterrupted(source: Split, target: HiddenSplit,
 
 
 def test_what_it_needs_is_said(source: Split, target: HiddenSplit, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="competition-joint needs a source of two or more identities"):
+    with pytest.raises(DataError, match="competition-joint needs a source with at least two identities"):
         adapt(context(None, target, tmp_path / "a")[0])
-    with pytest.raises(DataError, match="goes on from a trained embedder"):
+    with pytest.raises(DataError, match="continues from a trained embedder"):
         adapt(replace(context(source, target, tmp_path / "b")[0], start=None))
 
 
@@ -189,4 +189,4 @@ methods:
     found = {result.row.method: result for result in board.results}
     assert (found["joint"].status, found["joint"].error) == ("ok", "")
     assert {"source labels", "target images"} <= set(found["joint"].row.protocol.split(", "))
-    assert "goes on from a trained embedder" in found["alone"].row.reason
+    assert "continues from a trained embedder" in found["alone"].row.reason

@@ -1,4 +1,4 @@
-"""What the notes on the system say, and the steps of its trainings, counted."""
+"""Presets follow the notes on the system; the steps of its trainings are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of two-stream: who is in them, how many there are, and which pictures become grey."""
+"""Batches of two-stream: persons, number of batches, and greyed images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_batch_has_p_persons_with_k_images_of_each_modality_in_blocks() -> Non
 
 
 def test_images_are_drawn_with_replacement_and_all_of_them_come() -> None:
-    """Person 4 has one image of each modality, which fills its blocks; over many epochs every image is drawn."""
+    """Person 4 has one image per modality, which fills its blocks; over many epochs every image is drawn."""
     seen: set[int] = set()
     alone = np.flatnonzero(LABELS == 4)
     for seed in range(40):
@@ -49,7 +49,7 @@ def test_images_are_drawn_with_replacement_and_all_of_them_come() -> None:
 
 @pytest.mark.parametrize(("identities", "images", "batches"), [(3, 4, 2), (2, 2, 4), (5, 10, 1), (64, 1, 3)])
 def test_an_epoch_has_one_batch_more_than_the_larger_modality_fills(identities: int, images: int, batches: int) -> None:
-    """Of 24 images the first modality has 13; of 64 persons that are asked for there are 5."""
+    """The first modality has 13 of 24 images; there are 5 persons although 64 are requested."""
     assert np.bincount(modality_of(LABELS)).tolist() == [13, 11]
     found = sampler(identities, images)
     assert len(found) == len(list(found)) == batches
@@ -59,7 +59,7 @@ def test_it_is_seeded_and_refuses_persons_without_a_modality() -> None:
     first = [batch.tolist() for batch in sampler(3, 4, 1)]
     assert first == [batch.tolist() for batch in sampler(3, 4, 1)]
     assert first != [batch.tolist() for batch in sampler(3, 4, 2)]
-    with pytest.raises(ValueError, match="each identity needs images of each modality"):
+    with pytest.raises(ValueError, match="each identity needs images of every modality"):
         ModalitySampler(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 2, torch.Generator())
 
 
@@ -86,7 +86,7 @@ def test_grey_is_the_luminance_of_pictures_that_may_become_grey() -> None:
 
 
 def test_grey_comes_before_erasing_and_as_often_as_it_should() -> None:
-    """Of 4000 pictures that may, 1000 are expected and 850 to 1150 drawn in more than five standard deviations."""
+    """Of 4000 images that may turn grey, 1000 are expected; 850 to 1150 covers more than five standard deviations."""
     drawn = greyed(0.25, [True]).draw(4000, (8, 4), torch.Generator().manual_seed(0))
     assert 850 < int(drawn.grey.sum()) < 1150
     erased = Greyed(Augment(flip=0, pad=0, erase=1, erase_value=(9, 8, 7)), 1.0, [True], Preprocess((8, 4)))

@@ -1,4 +1,4 @@
-"""Training of two-stream: who is left out, steps and rates, resume and workers, and from a matrix file to a table."""
+"""Training of two-stream: excluded persons, steps and rates, resume and workers, and a run from a file to a table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHOTS = 3  # images of each person in each modality
 
 
 def paint(folder: Path, pid: int, word: str, shot: int) -> str:
-    """A person's four stripes with noise; in infrared their brightness alone, inverted."""
+    """A person's four stripes with noise; in infrared only their brightness, inverted."""
     stripes = np.random.default_rng(pid).integers(30, 226, (4, 3)).astype(float)
     if word != "visible":
         stripes = 255 - stripes.mean(1, keepdims=True).repeat(3, 1)
@@ -114,13 +114,13 @@ def test_whoever_has_all_is_noted_nowhere(source: Split, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("keep", "text"),
     [
-        (lambda one: one._replace(modality=""), "images of two modalities or more: no image has one"),
-        (lambda one: one._replace(modality="visible"), "images of two modalities or more: all are visible"),
+        (lambda one: one._replace(modality=""), "images of at least two modalities, but no image has one"),
+        (lambda one: one._replace(modality="visible"), "images of at least two modalities, but all are visible"),
         (
             lambda one: one._replace(modality="visible") if one.pid > 1 else one,
-            r"who are seen in every modality \(infrared, visible\), and its source has 1",
+            r"seen in every modality \(infrared, visible\), but its source has 1",
         ),
-        (lambda one: one._replace(pid=1), "needs a source of two or more identities"),
+        (lambda one: one._replace(pid=1), "needs a source with at least two identities"),
     ],
 )
 def test_a_source_without_two_modalities_or_persons_is_refused(
@@ -133,13 +133,13 @@ def test_a_source_without_two_modalities_or_persons_is_refused(
 
 def test_grey_needs_visible_images(source: Split, tmp_path: Path) -> None:
     samples = [one._replace(modality=one.modality.replace("visible", "rgb")) for one in source.samples]
-    with pytest.raises(DataError, match="grey is for visible images, and the source has infrared and rgb ones"):
+    with pytest.raises(DataError, match="grey needs visible images, but the source has infrared and rgb images"):
         finetune(context(Split(source.root, samples), tmp_path, grey=0.5)[0])
 
 
 # ---------------------------------------------------------------------- the training
 def test_a_training_goes_on_to_the_same_network(source: Split, tmp_path: Path) -> None:
-    """After a kill, and with two workers where it was cut; all random choices are on."""
+    """After a kill, and with two workers after a resume; all random augmentations are on."""
 
     def made(out: Path, die_after: int) -> tuple[FinetuneContext[TwoStreamParams], Lines]:
         given = context(source, out, die_after=die_after, grey=0.5, erase=0.5, optimiser="sgd", network_rate=0.1)
@@ -188,7 +188,7 @@ def test_it_takes_the_steps_that_it_says(
 
 
 def test_the_preset_is_the_official_recipe(registry: plugins.Registry) -> None:
-    """lr .1, a tenth of it for the network; it climbs by .01 to epoch 10 and falls tenfold at 20 and 50 of 0 to 80."""
+    """lr .1, a tenth of it for the network; it rises by .01 to epoch 10 and falls tenfold at 20 and 50 of 0 to 80."""
     params, settings = settings_of(registry.get("finetuner", "two-stream"), "paper")
     assert settings == {"image_size": (288, 144), "resize": "bilinear"}
     assert (params.identities, params.images, params.pool, params.optimiser) == (8, 4, "gem-fixed", "sgd")
@@ -219,7 +219,7 @@ TWO = "two: {finetune: {use: two-stream, epochs: 2, identities: 4, images: 2}}"
 
 
 def manifest(folder: Path, *, modality: bool = True, test: str = "infrared") -> None:
-    """Four persons to train on; of four others the second camera's images, of modality `test`, are queries."""
+    """Four persons for training; the queries are the second camera's images of four others, with modality `test`."""
     lines = ["path,pid,camid,split" + ",modality" * modality]
     for one in [*persons(folder, range(1, 5)), *persons(folder, range(5, 9), ("visible", test))]:
         part = "train" if one.pid < 5 else "query" if one.camid else "gallery"
@@ -244,7 +244,7 @@ def test_a_matrix_file_becomes_a_table(tmp_path: Path) -> None:
 
 
 def test_features_depend_on_the_modality_that_a_manifest_says(tmp_path: Path) -> None:
-    """The same pictures and networks; one manifest says that its infrared queries are visible."""
+    """The same images and networks; one manifest declares its infrared queries as visible."""
     features = {}
     for name in ("right", "wrong"):
         (folder := tmp_path / name).mkdir()
@@ -281,7 +281,7 @@ def test_steps_that_treat_all_images_alike_cannot_go_on_from_it(tmp_path: Path) 
     before = "finetune: {use: two-stream, epochs: 1, identities: 4, images: 2}"
     methods = f"a: {{{before}, adapt: {{use: adabn, batch: 4}}}}\n  b: {{{before}, adapt: pseudo-label}}"
     first, second = ran(tmp_path, methods).results
-    assert "needs each image's modality (infrared or visible), which the step after it does not give" in first.error
+    assert "needs each image's modality (infrared or visible), but the step after it does not provide it" in first.error
     assert "TwoStreamEmbedder of the previous stage has no backbone to start from" in second.error
     assert {first.status, second.status} == {"blocked"}
 

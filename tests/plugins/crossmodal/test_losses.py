@@ -1,4 +1,4 @@
-"""The losses of two-stream by hand, and by sums that are written out."""
+"""The losses of two-stream by hand, and by explicit sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network of two-stream: what is apart, what is shared, and that it is the plain backbone before any step."""
+"""The network of two-stream: separate and shared layers, and equality with the plain backbone before any step."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_copies_start_equal_so_that_all_images_pass_the_plain_backbone(
 
 @pytest.mark.parametrize("shared_from", [1, 3])
 def test_each_image_passes_the_early_layers_of_its_own_modality(shared_from: int) -> None:
-    """The layers of one modality are changed: only its images have another feature, and these the same among others."""
+    """The layers of one modality change: only its images get other features, the same within any batch."""
     two = embedder(shared_from).eval()
     numbers = torch.tensor([1, 0, 0, 1, 0, 1])
     with torch.no_grad():

@@ -14,7 +14,7 @@ from tests.support.copies import Open
 
 @pytest.fixture
 def read(registry: plugins.Registry, tmp_path: Path) -> Open:
-    """Opens a data set as a run does, and asks for its fingerprint as a plan does."""
+    """Opens a data set as a run does, and computes its fingerprint as a plan does."""
 
     def opened(name: str, root: Path, **params: object) -> Dataset:
         component = registry.get("dataset", name)

@@ -1,4 +1,4 @@
-"""Folders, archives and endings: what all readers of pictures take."""
+"""Folders, archives and file extensions, common to all readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published counts: a whole Market-1501 comes out right, and what is wrong with a copy is said, checked or run."""
+"""Published counts: a complete Market-1501 passes, and faults of a copy are reported by a check and a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(*arguments: object) -> tuple[int, str]:
 
 
 def lay(root: Path, folder: str, pids: list[int], count: int) -> None:
-    """Every file is one picture with its own name behind the end of the JPEG stream, where no decoder looks."""
+    """Every file is one image with its name after the end of the JPEG stream, where no decoder reads."""
     (root / folder).mkdir(exist_ok=True)
     picture = (root / "one.jpg").read_bytes()
     for number in range(len(list((root / folder).iterdir())), count):
@@ -79,12 +79,12 @@ def test_a_whole_market1501_and_one_with_files_missing_and_strange(whole: Path, 
     (whole / "bounding_box_test/9999_c1s1_000000_00.jpg").write_bytes(b"x")
     code, text = check("market1501", whole)
     assert code == 1
-    assert "in all: 5 images missing, 2 files too many" in text
+    assert "total: 5 images missing, 2 unexpected files" in text
     assert "gallery: 19729 images, published: 19732: 3 missing" in text
     assert "query: 1 files that do not belong to the set: query/holiday.jpg" in text
     assert "gallery: 1 files that do not belong to the set: bounding_box_test/9999_c1s1_000000_00.jpg" in text
-    # A whole copy was checked here before, so that the missing ones have names.
-    assert "5 files missing, against the whole copy checked before" in text
+    # A complete copy was checked before, so that missing files can be named.
+    assert "5 files missing, compared with the whole copy checked before" in text
     for file in gone:
         assert f"{file.parent.name}/{file.name}" in text
     warned = market.open_market1501(Market1501Params(), whole, tmp_path)
@@ -131,7 +131,7 @@ def test_a_stricter_check_is_another_key(tmp_path: Path) -> None:
         market.fingerprint(Market1501Params(check=mode), root)  # type: ignore[arg-type]
         for mode in ("warn", "off", "strict")
     )
-    assert warn == off != strict  # what was accepted once must not satisfy a run that would refuse it
+    assert warn == off != strict  # an accepted result must not satisfy a run that would refuse it
 
 
 def test_names_against_another_copy_and_a_list(tmp_path: Path) -> None:
@@ -139,10 +139,12 @@ def test_names_against_another_copy_and_a_list(tmp_path: Path) -> None:
     (two / "query/0003_c2s1_000001_00.jpg").unlink()
     code, text = check("market1501", two, "--against", one)
     assert code == 1
-    assert "1 files missing, against the copy given: query/0003_c2s1_000001_00.jpg" in text
+    assert "1 files missing, compared with the given copy: query/0003_c2s1_000001_00.jpg" in text
     (one / "gt_bbox").mkdir()
     Image.new("RGB", (16, 32)).save(one / "gt_bbox/0003_c1s1_000001_01.jpg")
-    assert "1 files missing, against the copy given" in check("market1501", two, "--against", one)[1]  # not gt_bbox
+    assert (
+        "1 files missing, compared with the given copy" in check("market1501", two, "--against", one)[1]
+    )  # not gt_bbox
     (tmp_path / "list.txt").write_text("query/0003_c1s1_000001_00.jpg\n")
     assert "files strange, against the copy given" in check("market1501", two, "--against", tmp_path / "list.txt")[1]
     assert check("market1501", two, "--against", tmp_path / "none.txt")[0] == 2
@@ -158,7 +160,7 @@ def test_names_against_a_copy_are_those_of_the_part_for_validation_too(
     assert "against the copy given" not in check("prcc", two, "--against", one)[1]
     (two / "rgb/val/003/A_cropped_rgb005.jpg").unlink()
     said = check("prcc", two, "--against", one)[1]
-    assert "problem: 1 files missing, against the copy given: rgb/val/003/A_cropped_rgb005.jpg" in said
+    assert "problem: 1 files missing, compared with the given copy: rgb/val/003/A_cropped_rgb005.jpg" in said
     assert "files strange" not in said
 
 
@@ -169,7 +171,7 @@ def test_full_lists_what_cannot_be_decoded_and_reads_all_again(tmp_path: Path) -
     old = time.time() - 100
     code, text = check("market-folder", root, "--full")
     assert code == 1
-    assert "pictures that cannot be decoded: 1" in text
+    assert "images that cannot be decoded: 1" in text
     assert "query/0003_c1s1_000001_00.jpg: cannot be decoded" in text
     first = re.search(r"fingerprint \(contents\): (\w+)", text)
     Image.new("RGB", (16, 32)).save(bad)
@@ -259,7 +261,7 @@ def test_published_counts_stand_in_the_readme(registry: plugins.Registry) -> Non
 
 
 def test_what_a_check_says_about_persons_and_files(tmp_path: Path) -> None:
-    """A fault of the labels ends the check with 1; what was assumed or left out is a note."""
+    """A fault of the labels ends the check with 1; assumptions and excluded files are notes."""
     root = small_market(tmp_path / "m")
     (root / "query" / "0003_c1s1_000001_00.jpg").rename(root / "query" / "0000_c1s1_000001_00.JPG")
     for name in ("0000_c1s1_000001_00.jpg", "-1_c2s1_000001_00.jpg"):
@@ -295,7 +297,7 @@ def test_names_without_a_camera_name_the_parameter(tmp_path: Path) -> None:
     assert code == 2
     assert text.endswith("names without a camera, like 0002_1.jpg, need `cameras: none`")
     code, _ = check("market-folder", tmp_path / "m", "--set", "cameras=none")
-    assert code == 1  # read now; person 2 is in train and in the test
+    assert code == 1  # names are valid now; person 2 is in train and in the test
     (tmp_path / "m" / "query" / "0002_c1s1_000000_00.jpg").touch()  # a camera somewhere: names are missing theirs
     code, text = check("market-folder", tmp_path / "m")
     assert code == 2

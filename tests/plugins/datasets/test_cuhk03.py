@@ -33,7 +33,7 @@ def test_cuhk03_np_from_pictures_and_configuration(read: Open, tmp_path: Path) -
     dataset = read("cuhk03-np", tmp_path, boxes="labeled", check="off")
     assert dataset.absent == {"gallery": ["images_labeled/1_002_2_06.png"]}
     assert dataset.strays == {"train": ["images_labeled/1_009_1_01.png"]}
-    assert any("1 files left out, the list does not name them: images_labeled/1_009" in note for note in dataset.notes)
+    assert any("1 files left out, not in the list: images_labeled/1_009" in note for note in dataset.notes)
     (tmp_path / "images_labeled" / CUHK[0]).rename(tmp_path / "images_labeled" / CUHK[0].upper())
     train = read("cuhk03-np", tmp_path, boxes="labeled", check="off").train
     assert train.paths == ("images_labeled/1_001_1_01.PNG", "images_labeled/1_001_2_06.png")
@@ -43,7 +43,7 @@ def test_cuhk03_np_from_pictures_and_configuration(read: Open, tmp_path: Path) -
             {"filelist": names, "labels": np.array([[1, 1, 2, 2, 3, 3]]).T, "train_idx": wrong,
              "query_idx": [[3], [6]], "gallery_idx": [[4], [5]]},
         )  # fmt: skip
-        with pytest.raises(DataError, match="numbers that are not whole, or not from 1 to 6"):
+        with pytest.raises(DataError, match="numbers must be whole, from 1 to 6"):
             read("cuhk03-np", tmp_path, boxes="labeled", check="off")
     with pytest.raises(DataError, match="images_detected: no such folder"):
         read("cuhk03-np", tmp_path)
@@ -72,7 +72,7 @@ def test_cuhk03_classic(source: str, read: Open, tmp_path: Path) -> None:
     assert rows(dataset.query) == [(10002, 0), (10002, 1), (50001, 8), (50001, 9)]  # five pairs are ten cameras
     assert rows(dataset.gallery) == rows(dataset.query)
     assert "gallery: single-shot" in dataset.notes[0]
-    with pytest.raises(DataError, match=r"split 7|cannot be read"):
+    with pytest.raises(DataError, match=r"split 7|cannot read the list"):
         read("cuhk03-classic", tmp_path, split=7)
     with pytest.raises(DataError, match=r"images_labeled: no such folder"):
         read("cuhk03-classic", tmp_path, boxes="labeled")

@@ -1,4 +1,4 @@
-"""Whatever a data set is read from is in its fingerprint by content: no other content of the same size passes."""
+"""A fingerprint covers the content of all files that are read: other content of the same size changes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MSMT = {
 
 
 def bitmap(shade: int, corner: int = 0) -> bytes:
-    """Uncompressed, so that all pictures have one size; another `corner` makes another picture of it."""
+    """Uncompressed, so that all images have one size; another `corner` changes the image."""
     stream = io.BytesIO()
     pixels = np.full((8, 4, 3), shade, dtype=np.uint8)
     pixels[0, 0] = corner
@@ -71,7 +71,7 @@ def pool(root: Path) -> Path:
 
 
 def linked(root: Path) -> Path:
-    """A folder that is a link, as where the pictures are on another disk."""
+    """A folder that is a link, as for images on another disk."""
     pool(root.parent / "disk")
     root.mkdir()
     (root / "pictures").symlink_to(root.parent / "disk")
@@ -125,7 +125,7 @@ def test_a_byte_changed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(index, "RACY", -(10**15))  # all that is written here counts as old: only ctime tells
+    monkeypatch.setattr(index, "RACY", -(10**15))  # all files written here count as old: only ctime differs
     root = build(tmp_path / "data" / "set")
     component = registry.get("dataset", name)
     fingerprint: Callable[..., str] = load_attribute(component.fingerprint)

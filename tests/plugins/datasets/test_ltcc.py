@@ -1,4 +1,4 @@
-"""LTCC: outfits in the names, persons from 0, and those who change clothes by the lists."""
+"""LTCC: outfits in the names, persons from 0, and the lists of persons who change clothes."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_those_who_change_clothes_are_the_listed_ones(read: Open, tmp_path: Path
     assert labels(dataset.gallery) == [(95, 9, 14), (95, 9, 1)]
     (root / "info/cloth-change_id_train.txt").write_text("000\n050\n7\n")
     noted = read("ltcc", root, persons="cloth-changing", check="off").notes
-    assert noted == ("info/cloth-change_id_train.txt: 2 persons of the list have no image in train: 7, 50",)
+    assert noted == ("info/cloth-change_id_train.txt: 2 listed persons have no image in train: 7, 50",)
 
 
 @pytest.mark.parametrize("line", ["anna", "152", "-1", "1 2", "１", "1_0"])
 def test_a_line_that_is_no_person_is_named(line: str, read: Open, tmp_path: Path) -> None:
     root = ltcc(tmp_path / "LTCC_ReID")
     (root / "info/cloth-change_id_test.txt").write_text(f"94\n{line}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"id_test\.txt:2: .* is not the number of a person, from 0 to 151"):
+    with pytest.raises(DataError, match=r"id_test\.txt:2: .* is not a person's number, from 0 to 151"):
         read("ltcc", root, persons="cloth-changing")
     assert len(read("ltcc", root, check="off").train) == 3  # which reads no list
 
@@ -66,7 +66,7 @@ def test_a_line_that_is_no_person_is_named(line: str, read: Open, tmp_path: Path
 def test_a_list_that_is_not_there_is_needed_by_one_setting_only(read: Open, tmp_path: Path) -> None:
     root = ltcc(tmp_path / "LTCC_ReID")
     (root / "info/cloth-change_id_train.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"cloth-change_id_train\.txt: an empty list of persons"):
+    with pytest.raises(DataError, match=r"cloth-change_id_train\.txt: the list of persons is empty"):
         read("ltcc", root, persons="cloth-changing")
     (root / "info/cloth-change_id_train.txt").unlink()
     with pytest.raises(DataError, match=r"cloth-change_id_train\.txt: no such file; .* persons: all needs no list"):
@@ -77,7 +77,7 @@ def test_a_list_that_is_not_there_is_needed_by_one_setting_only(read: Open, tmp_
 def test_a_list_of_others_is_one_sentence(read: Open, tmp_path: Path) -> None:
     root = ltcc(tmp_path / "LTCC_ReID")
     (root / "info/cloth-change_id_train.txt").write_text("7\n")
-    with pytest.raises(DataError, match=r"no image of the persons that info/cloth-change_id_train\.txt and .* name"):
+    with pytest.raises(DataError, match=r"no image of the persons in info/cloth-change_id_train\.txt and "):
         read("ltcc", root, persons="cloth-changing")
 
 

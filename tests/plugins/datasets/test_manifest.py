@@ -1,4 +1,4 @@
-"""csv-manifest: a file has the labels beyond identity that some image has, and a task on another lacks them."""
+"""csv-manifest: a file offers the labels beyond identity that any image has; tasks on other labels lack them."""
 
 from __future__ import annotations
 

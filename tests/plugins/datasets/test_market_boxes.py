@@ -39,7 +39,7 @@ def test_the_boxes_of_a_query_are_one_tracklet(read: Open, tmp_path: Path) -> No
     assert dataset.query.pids.tolist() == [3, 3, 3, 5, 5, 5, 7]
     assert dataset.query.camids.tolist() == [0, 0, 1, 1, 1, 1, 5]
     assert dataset.notes == (
-        "queries: multi: 6 boxes of gt_bbox for 4 queries, a tracklet for each person and camera: evaluate with "
+        "queries: multi: 6 boxes of gt_bbox for 4 queries, one tracklet per person and camera: evaluate with "
         "multi_query: true",
         "query: 1 images without a box of their person and camera in gt_bbox: query/0007_c6s1_000009_00.jpg",
     )

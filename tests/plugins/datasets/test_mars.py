@@ -67,7 +67,7 @@ def test_tracklets_of_train_query_and_gallery(read: Open, tmp_path: Path) -> Non
     assert dataset.gallery.paths[:2] == (
         "bbox_test/00-1/00-1C1T0001F001.jpg", "bbox_test/0000/0000C3T0002F001.jpg"
     )  # fmt: skip
-    assert "the query tracklets are not in the gallery" in dataset.notes[0]
+    assert "the gallery excludes the query tracklets" in dataset.notes[0]
     whole = read("mars", tmp_path, check="off")
     assert whole.name == "mars:all"
     assert tracklets(whole.gallery) == [0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 5, 5, 6]
@@ -126,7 +126,7 @@ def test_names_that_disagree_with_the_tracklets_are_a_fault(read: Open, tmp_path
     save(root, "tracks_train_info.mat", "track_train_info", table)
     dataset = read("mars", root, check="off")
     assert dataset.faults == (
-        "3 images whose names have another person or camera than info/tracks_train_info.mat, which counts: "
+        "3 images have another person or camera in their names than in info/tracks_train_info.mat, which is used: "
         "0001C2T0002F001.jpg, 0001C2T0002F002.jpg, 0001C2T0002F003.jpg",
     )
     assert rows(dataset.train)[2] == (1, 3)
@@ -139,23 +139,23 @@ def changed(at: tuple[int, int], value: float) -> np.ndarray:
 
 
 WRONG = [
-    ("tracks_test_info.mat", "tracks", ranges(TEST), r"no numbers called track_test_info in it, only tracks"),
+    ("tracks_test_info.mat", "tracks", ranges(TEST), r"has no numbers called track_test_info, only tracks"),
     ("tracks_test_info.mat", "track_test_info", "text", r"no numbers called track_test_info"),
-    ("tracks_test_info.mat", "track_test_info", ranges(TEST)[:, :3], r"of shape \[7, 3\], expected a row for each"),
-    ("tracks_test_info.mat", "track_test_info", changed((2, 2), 1.5), "has numbers that are not whole"),
-    ("tracks_test_info.mat", "track_test_info", changed((2, 2), np.nan), "has numbers that are not whole"),
-    ("tracks_test_info.mat", "track_test_info", changed((2, 2), 1e300), "has numbers that are not whole"),
+    ("tracks_test_info.mat", "track_test_info", ranges(TEST)[:, :3], r"has shape \[7, 3\], but needs a row per"),
+    ("tracks_test_info.mat", "track_test_info", changed((2, 2), 1.5), "contains numbers that are not whole"),
+    ("tracks_test_info.mat", "track_test_info", changed((2, 2), np.nan), "contains numbers that are not whole"),
+    ("tracks_test_info.mat", "track_test_info", changed((2, 2), 1e300), "contains numbers that are not whole"),
     ("tracks_test_info.mat", "track_test_info", changed((2, 2), -2), r"row 3 of .*, \[4, 6, -2, 1\], has a person bel"),
-    ("tracks_test_info.mat", "track_test_info", changed((3, 3), 7), r"row 4 of .* has a camera that is not 1 to 6"),
+    ("tracks_test_info.mat", "track_test_info", changed((3, 3), 7), r"row 4 of .* has a camera outside 1 to 6"),
     ("tracks_test_info.mat", "track_test_info", changed((2, 1), 3), r"row 3 of .* has a last image before the first"),
-    ("tracks_test_info.mat", "track_test_info", changed((2, 0), 5), r"row 3 of .* that does not follow on the"),
-    ("tracks_test_info.mat", "track_test_info", ranges(TEST)[:-1], r"test_name\.txt: 14 names, but .* have 13 images"),
-    ("query_IDX.mat", "query_IDX", [3, 8], r"must have numbers of test tracklets, 1 to 7, 8 is not one"),
+    ("tracks_test_info.mat", "track_test_info", changed((2, 0), 5), r"row 3 of .* that does not follow the"),
+    ("tracks_test_info.mat", "track_test_info", ranges(TEST)[:-1], r"test_name\.txt: has 14 names, but .* have 13 images"),
+    ("query_IDX.mat", "query_IDX", [3, 8], r"must contain numbers of test tracklets, 1 to 7, 8 is not one"),
     ("query_IDX.mat", "query_IDX", [0, 3], r"1 to 7, 0 is not one"),
-    ("query_IDX.mat", "query_IDX", np.zeros((0, 0)), r"must have numbers of test tracklets, 1 to 7$"),
-    ("query_IDX.mat", "query_IDX", [3, 3], "names a tracklet twice"),
-    ("query_IDX.mat", "query_IDX", [1, 3], r"asks for tracklet 1, which has no person \(pid -1\)"),
-    ("query_IDX.mat", "query_IDX", [2, 3], r"asks for tracklet 2, which has no person \(pid 0\)"),
+    ("query_IDX.mat", "query_IDX", np.zeros((0, 0)), r"must contain numbers of test tracklets, 1 to 7$"),
+    ("query_IDX.mat", "query_IDX", [3, 3], "lists a tracklet twice"),
+    ("query_IDX.mat", "query_IDX", [1, 3], r"lists tracklet 1, which has no person \(pid -1\)"),
+    ("query_IDX.mat", "query_IDX", [2, 3], r"lists tracklet 2, which has no person \(pid 0\)"),
 ]  # fmt: skip
 
 
@@ -172,7 +172,9 @@ def test_wrong_info(file: str, name: str, values: Any, said: str, read: Open, tm
 def test_files_that_are_no_mat_files(data: bytes, read: Open, tmp_path: Path) -> None:
     root = copy(tmp_path / "m")
     (root / "info/query_IDX.mat").write_bytes(data)
-    with pytest.raises(DataError, match=r"info/query_IDX\.mat: cannot be read: it is not of level 5; save it with -v7"):
+    with pytest.raises(
+        DataError, match=r"info/query_IDX\.mat: cannot be read: it is not a level 5 file; save it with -v7"
+    ):
         read("mars", root)
 
 
@@ -182,10 +184,10 @@ def test_files_that_are_no_mat_files(data: bytes, read: Open, tmp_path: Path) ->
         (lambda lines: ["x.jpg", *lines[1:]], r"test_name\.txt:1: 'x\.jpg' is not a name like 0001C1T0001F001\.jpg"),
         (lambda lines: [*lines[:4], "", *lines[4:]], r"test_name\.txt:5: '' is not a name like"),
         (lambda lines: [*lines[:4], "../../C1T0001F001.jpg", *lines[5:]], r"test_name\.txt:5: "),
-        (lambda lines: [*lines[:4], lines[3], *lines[5:]], r"test_name\.txt:5: .* is named twice, first in line 4"),
+        (lambda lines: [*lines[:4], lines[3], *lines[5:]], r"test_name\.txt:5: duplicate name .*, first in line 4"),
         (
             lambda lines: lines[:-1],
-            r"test_name\.txt: 13 names, but the tracklets of info/tracks_test_info\.mat have 14",
+            r"test_name\.txt: has 13 names, but the tracklets of info/tracks_test_info\.mat have 14",
         ),
     ],
 )

@@ -46,9 +46,9 @@ def test_msmt17(name: str, folders: tuple[str, str], read: Open, tmp_path: Path)
 
 def test_msmt17_versions_are_never_mistaken(read: Open, tmp_path: Path) -> None:
     root = msmt(tmp_path / "m", "mask_train_v2", "mask_test_v2")
-    with pytest.raises(DataError, match="this is msmt17-v2: say use: msmt17-v2"):
+    with pytest.raises(DataError, match="this is msmt17-v2: set use: msmt17-v2"):
         read("msmt17-v1", root)
-    with pytest.raises(DataError, match="this is msmt17-v1: say use: msmt17-v1"):
+    with pytest.raises(DataError, match="this is msmt17-v1: set use: msmt17-v1"):
         read("msmt17-v2", msmt(tmp_path / "n", "train", "test"))
 
 
@@ -59,7 +59,7 @@ def test_msmt17_lists(read: Open, tmp_path: Path) -> None:
     dataset = read("msmt17-v1", root, check="off")
     assert dataset.absent == {"gallery": ["test/0000/0000_001_10_0303morning_0001_0.jpg"]}
     assert dataset.strays == {"train": ["train/0000/stranger.jpg"]}
-    assert "1 images of the list are not there" in dataset.notes[0]
+    assert "1 listed images are missing" in dataset.notes[0]
     with pytest.raises(DataError, match="1 images named in the lists are missing: test/0000"):
         read("msmt17-v1", root, check="strict")
     (root / "list_train.txt").write_text("0000/0000_045_12_0303morning_0006_2.jpg\n")
@@ -70,7 +70,7 @@ def test_msmt17_lists(read: Open, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"list_train\.txt:1: .* is not a line like"):
             read("msmt17-v1", root)
     (root / "list_train.txt").write_text("0000/0000_045_12_0303morning_0006_2.jpg 1041\n")  # would be test person 0
-    with pytest.raises(DataError, match=r"list_train\.txt:1: person 1041, but persons of train are 0 to 1040"):
+    with pytest.raises(DataError, match=r"list_train\.txt:1: person 1041 is outside the train persons 0 to 1040"):
         read("msmt17-v1", root)
     (root / "list_val.txt").unlink()
     with pytest.raises(DataError, match=r"list_val\.txt missing: the lists come with the release"):

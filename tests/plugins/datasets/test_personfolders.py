@@ -1,4 +1,4 @@
-"""Folders for each person, as prepare.py of Person_reID_baseline_pytorch leaves them."""
+"""Folders for each person, as written by prepare.py of Person_reID_baseline_pytorch."""
 
 from __future__ import annotations
 
@@ -66,11 +66,12 @@ def test_what_does_not_belong_is_left_out_and_named(pytorch: Path, read: Open) -
     dataset = read("person-folders", pytorch)
     assert rows(dataset.train) == [(2, 0), (2, 1), (7, 2)]
     assert dataset.notes == (
-        "train: 1 files left out, their names tell another person than their folders: "
+        "train: 1 files left out, their names have another person than their folders: "
         "train_all/0002/0007_c1s1_000001_01.jpg",
         "train: 1 files left out, their names do not match: train_all/0002/x.jpg",
-        "train: 1 files left out, they are in no folder whose name is a person's number: train_all/anna/",
-        "query: 1 files left out, they are in no folder whose name is a person's number: query/0001_c2s1_000001_00.jpg",
+        "train: 1 files left out, they are not in a folder whose name is a person's number: train_all/anna/",
+        "query: 1 files left out, they are not in a folder whose name is a person's number: "
+        "query/0001_c2s1_000001_00.jpg",
     )
     assert dataset.strays["query"] == ["query/0001_c2s1_000001_00.jpg"]
     with pytest.raises(DataError, match="another person than their folders"):
@@ -80,16 +81,16 @@ def test_what_does_not_belong_is_left_out_and_named(pytorch: Path, read: Open) -
 def test_the_other_folder_of_training_is_named_where_one_is_missing(pytorch: Path, read: Open) -> None:
     shutil.rmtree(pytorch / "train_all")
     for look in (lambda: read("person-folders", pytorch), lambda: fingerprint(PersonFoldersParams(), pytorch)):
-        with pytest.raises(DataError, match=r"train_all: no such folder; say train: train$"):
+        with pytest.raises(DataError, match=r"train_all: no such folder; set train: train$"):
             look()
     shutil.rmtree(pytorch / "train")
-    with pytest.raises(DataError, match="train_all: no such folder; `reidbench data manifest` makes a CSV of pictures"):
+    with pytest.raises(DataError, match="train_all: no such folder; `reidbench data manifest` makes a CSV of images"):
         read("person-folders", pytorch)
 
 
 def test_a_check_of_a_whole_copy_and_of_one_that_should_be_market1501(pytorch: Path) -> None:
     done = CliRunner().invoke(app, ["data", "check", "person-folders", str(pytorch)])
-    assert (done.exit_code, "person-folders: nothing wrong found" in done.output) == (0, True), done.output
+    assert (done.exit_code, "person-folders: no problems found" in done.output) == (0, True), done.output
     done = CliRunner().invoke(app, ["data", "check", "person-folders", str(pytorch), "--set", "published=market1501"])
     assert done.exit_code == 1
     assert "problem: query: 1 images, published: 3368: 3367 missing" in done.output

@@ -1,4 +1,4 @@
-"""The readers as components: fingerprints, strictness, images that are not there."""
+"""The readers as components: fingerprints, strictness, missing images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reidbench_datasets.params import MarketFolderParams
 def test_strict_refuses_strays(tmp_path: Path) -> None:
     root = write_market_folder(tmp_path / "m")
     (root / "bounding_box_train" / ".hidden.png").write_bytes(b"")
-    assert len(market_reader.open_folder(FolderParams(strict=True), root, tmp_path).notes) == 1  # a note is no stray
+    assert len(market_reader.open_folder(FolderParams(strict=True), root, tmp_path).notes) == 1  # a note is not a stray
     (root / "query" / "stray.png").write_bytes(b"")
     assert market_reader.open_folder(FolderParams(), root, tmp_path).notes
     with pytest.raises(DataError, match=r"query: 1 files left out, their names do not match: stray\.png"):
@@ -53,11 +53,11 @@ def test_manifest_with_images_elsewhere(tmp_path: Path) -> None:
     rows = [f"{path.relative_to(root)},{int(path.name[:4])},0,train" for path in sorted((root / "query").iterdir())]
     file = tmp_path / "data.csv"
     file.write_text("path,pid,camid,split\n" + "\n".join(rows) + "\n")
-    with pytest.raises(DataError, match=r"8 of 8 images are not there, first query/0005_c1s1_000000_00\.png"):
+    with pytest.raises(DataError, match=r"8 of 8 images are missing, first query/0005_c1s1_000000_00\.png"):
         manifest_reader.open_manifest(ManifestParams(), file, tmp_path)
     windows = tmp_path / "windows.csv"
     windows.write_text(file.read_text().replace("query/", "query\\"))
-    with pytest.raises(DataError, match=r"are not there, first .*; write paths with /, not"):
+    with pytest.raises(DataError, match=r"are missing, first .*; write paths with /, not"):
         manifest_reader.open_manifest(ManifestParams(images="m"), windows, tmp_path)
     dataset = manifest_reader.open_manifest(ManifestParams(images="m"), file, tmp_path)
     assert dataset.train.image(0).shape == (32, 16, 3)

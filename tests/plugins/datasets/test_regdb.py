@@ -87,7 +87,7 @@ WRONG = [
     ("Thermal/1/a.bmp 1", "is not a line like"),
     ("../Visible/1/a.bmp 1", "is not a line like"),
     ("Visible/one/a.bmp 1", "is not a line like"),
-    (f"{path('Visible', 4, 0)} 0\n{path('Visible', 4, 0)} 0", r":2: .* is named twice, first at .*_1\.txt:1"),
+    (f"{path('Visible', 4, 0)} 0\n{path('Visible', 4, 0)} 0", r":2: duplicate name .*, first at .*_1\.txt:1"),
     (
         f"{path('Visible', 4, 0)} 0\n{path('Visible', 2, 0)} 0",
         r":2: label 0 for the folder of person 2, but an earlier line of train gives label 0 to the folder of person 4",
@@ -121,7 +121,7 @@ def test_an_image_of_train_and_test_and_a_person_of_both(read: Open, tmp_path: P
     test.write_text(f"{path('Visible', 4, 9)} 7\n")
     assert "1 persons are in train and in the test: pid 4" in read("regdb", root, check="off").faults[0]
     test.write_text(f"{path('Visible', 4, 0)} 7\n")
-    with pytest.raises(DataError, match=r"test_visible_1\.txt:1: .* is named twice, first at .*train_visible_1\.txt:1"):
+    with pytest.raises(DataError, match=r"test_visible_1\.txt:1: duplicate name .*, first at .*train_visible_1\.txt:1"):
         read("regdb", root)
 
 
@@ -129,8 +129,8 @@ def test_a_missing_folder_or_list(read: Open, tmp_path: Path) -> None:
     root = copy(tmp_path / "RegDB")
     with pytest.raises(DataError, match=rf"Visible: no such folder; did you mean {root} as root\?"):
         read("regdb", root / "Thermal")
-    with pytest.raises(DataError, match=r"idx/train_visible_2\.txt, .* missing: the lists of split 2 name the persons"):
+    with pytest.raises(DataError, match=r"idx/train_visible_2\.txt, .* missing: the lists of split 2 give the persons"):
         read("regdb", root, split=2)
     (root / "idx/test_thermal_1.txt").write_text("")
-    with pytest.raises(DataError, match="gallery: none of the images that the lists name is there"):
+    with pytest.raises(DataError, match="gallery: all listed images are missing"):
         read("regdb", root)

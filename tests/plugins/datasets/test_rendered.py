@@ -25,10 +25,10 @@ def test_randperson(read: Open, tmp_path: Path) -> None:
     names = ["000000_s00_c00_f000001.jpg", "000000_s00_c01_f000001.jpg", "000007_c03_s10_f000001.jpg", "x.jpg"]
     touch(tmp_path, [f"randperson_subset/{name}" for name in names])
     dataset = read("randperson", tmp_path, check="off")
-    assert rows(dataset.train) == [(1, 0), (1, 1), (8, 18)]  # offsets of the scenes; person 0 is no distractor
+    assert rows(dataset.train) == [(1, 0), (1, 1), (8, 18)]  # offsets of the scenes; person 0 is not a distractor
     assert dataset.query is None
     touch(tmp_path, ["randperson_subset/000007_s01_c00_f000001.jpg", "randperson_subset/000007_s00_c02_f000001.jpg"])
-    with pytest.raises(DataError, match="two cameras would become one"):
+    with pytest.raises(DataError, match="would merge two cameras"):
         read("randperson", tmp_path)
 
 

@@ -20,7 +20,7 @@ def test_viper(read: Open, tmp_path: Path) -> None:
     assert (len(dataset.train), len(dataset.query), len(dataset.gallery)) == (632, 316, 316)  # type: ignore[arg-type]
     assert set(dataset.query.camids) == {0}  # type: ignore[union-attr]
     assert not set(dataset.train.pids) & set(dataset.query.pids)  # type: ignore[union-attr]
-    assert dataset.train.pids.min() >= 1  # person 000 is no distractor
+    assert dataset.train.pids.min() >= 1  # person 000 is not a distractor
     assert sorted({*dataset.train.pids, *dataset.query.pids}) == list(range(1, 633))  # type: ignore[union-attr]
     back = read("viper", tmp_path, split=3, direction="b-to-a")
     assert back.query.paths == dataset.gallery.paths  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Stand-ins: each is read by its reader, in the released layout, and no number from it passes for the data set's."""
+"""Stand-ins: each is read by its reader, in the released layout, and its numbers are never mistaken for real ones."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def folders(train: str, name: str) -> tuple[str, str, str]:
     return f"{train}/\\d{{4}}/{name}", f"query/\\d{{4}}/{name}", f"gallery/\\d{{4}}/{name}"
 
 
-# name, params, the root below the folder, (images, identities, cameras) of each split, and what its names look like;
-# identities count all distractors as one, and unknown cameras are none.
+# name, params, the root below the folder, (images, identities, cameras) of each split, and patterns of its names;
+# identities count all distractors as one, and unknown cameras are not counted.
 Counts = tuple[int, int, int]
 CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]] = [
     ("market1501", {}, "Market-1501-v15.09.15", ((144, 12, 6), (6, 6, 6), (76, 7, 6)),
@@ -238,7 +238,7 @@ def test_other_clothes_are_drawn_on_the_same_person() -> None:
         for person, outfit in ((5, 1), (5, 2), (6, 1))
     )
     first = [int(np.flatnonzero((one != image).any(axis=(1, 2)))[0]) for image in (two, other)]
-    assert first[0] > first[1]  # the head, which is above the clothes, is the person's own
+    assert first[0] > first[1]  # the head, which clothes do not cover, identifies the person
 
 
 def test_luperson_has_its_keys_in_three_videos(registry: plugins.Registry, read: Open, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_manifest_whose_pictures_would_lie_elsewhere_has_no_stand_in(
     registry: plugins.Registry, tmp_path: Path
 ) -> None:
     for images in ("../pictures", str(tmp_path)):
-        with pytest.raises(DataError, match=r"csv-manifest: no stand-in for images: .*, which leads out of"):
+        with pytest.raises(DataError, match=r"csv-manifest: no stand-in for images: .*, which is outside"):
             make(registry, "csv-manifest", tmp_path / "a", images=images)
     assert list(tmp_path.iterdir()) == []
 

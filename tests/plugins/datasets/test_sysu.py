@@ -40,7 +40,7 @@ def test_persons_cameras_and_modalities(read: Open, tmp_path: Path) -> None:
     assert set(dataset.query.modality or ()) == {"infrared"}
     assert rows(dataset.gallery) == [(7, 0), (7, 1), (9, 1), (7, 3), (7, 4)]
     assert set(dataset.gallery.modality or ()) == {"visible"}
-    assert dataset.notes == ("3 images of 2 persons left out, whom no list in exp names",)
+    assert dataset.notes == ("3 images of 2 persons left out, who are in no list of exp",)
     assert (dict(dataset.strays), dataset.faults, dataset.one_numbering) == ({}, (), True)
     alone = read("sysu-mm01", tmp_path, check="off", train="train")
     assert set(alone.train.pids) == {1, 2}
@@ -77,17 +77,17 @@ def test_what_does_not_belong_is_named(read: Open, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        (("1;2", "3", "7"), r"train_id\.txt:1: '1;2' is not a person's number: the list is like 1,2,4"),
+        (("1;2", "3", "7"), r"train_id\.txt:1: '1;2' is not a person's number; the list is like 1,2,4"),
         (("1", "3\n4,x", "7"), r"val_id\.txt:2: 'x' is not a person's number"),
         (("1", "3", "7,0"), r"test_id\.txt:1: '0' is not a person's number"),
         (("1", "3", "7,10000"), r"test_id\.txt:1: '10000' is not"),
         (("1", "3", "7,１"), r"test_id\.txt:1: '１' is not"),
-        ((" \n", "3", "7"), r"train_id\.txt: no person in it"),
-        (("1,2", "3", "2,7"), r"exp/test_id\.txt: person 2 in exp/train_id\.txt too: a person is for one part only"),
+        ((" \n", "3", "7"), r"train_id\.txt: contains no person"),
+        (("1,2", "3", "2,7"), r"exp/test_id\.txt: person 2 in exp/train_id\.txt too; a person may be in one part only"),
         (("1", "3,7,8", "7,8"), r"exp/test_id\.txt: 2 persons \(7, 8\) in exp/val_id\.txt too"),
         (("20", "21", "7"), r"no image of a person of training"),
-        (("1", "3", "9"), r"no image of a test person by an infrared camera"),
-        (("1", "3", "8"), r"no image of a test person by a visible camera"),
+        (("1", "3", "9"), r"no image of a test person in an infrared camera"),
+        (("1", "3", "8"), r"no image of a test person in a visible camera"),
     ],
 )
 def test_wrong_lists(texts: tuple[str, str, str], said: str, read: Open, tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_person_without_a_picture_is_a_fault(read: Open, tmp_path: Path) -> No
     lists(root, "1,2,30", "3", "7,8,9,40,41,42,43,44,45")
     dataset = read("sysu-mm01", root, check="off")
     assert dataset.faults == (
-        "exp/train_id.txt: person 30 without a picture",
-        "exp/test_id.txt: 6 persons (40, 41, 42, 43, 44, ...) without a picture",
+        "exp/train_id.txt: person 30 without an image",
+        "exp/test_id.txt: 6 persons (40, 41, 42, 43, 44, ...) without an image",
     )
 
 

@@ -40,14 +40,14 @@ def test_labels_are_as_in_the_names(read: Open, tmp_path: Path) -> None:
 
 
 def test_numbers_that_contradict_the_paper_are_noted(read: Open, tmp_path: Path) -> None:
-    """As where outfits are numbered within a camera: then all of a person have number 1, or no two cameras agree."""
+    """As if outfits were numbered within a camera: then all of a person have number 1, or no two cameras agree."""
     root = vc_clothes(tmp_path / "VC-Clothes")
     touch(root, ["gallery/0301-02-01-01.jpg", "gallery/0301-03-02-01.jpg", "query/0300-04-01-02.jpg"])
     assert read("vc-clothes", root, check="off").notes == (
-        "1 persons have no outfit in common before cameras 2 and 3, where the paper says the same clothes (pid 301 is "
-        "the first): what depends on clothes may be wrong",
-        "1 persons have an outfit in common before cameras 3 and 4, where the paper says different clothes (pid 300 is "
-        "the first): what depends on clothes may be wrong",
+        "1 persons have no outfit in common in cameras 2 and 3, but the paper says the same clothes (first: pid 301): "
+        "results that depend on clothes may be wrong",
+        "1 persons have an outfit in common in cameras 3 and 4, but the paper says different clothes (first: pid 300): "
+        "results that depend on clothes may be wrong",
     )
 
 

@@ -1,4 +1,4 @@
-"""A wrong root, a missing list, one version for another: `plan` says so with the line of the file, before any run."""
+"""A wrong root, a missing list, the wrong version: `plan` reports the line of the file and the cause before any run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reidbench.data import fingerprint_folder
 from reidbench.registry import plugins
 from tests.support.copies import touch
 
-Damage = Callable[[Path], Path]  # of a whole stand-in: does it, and gives the root that the file then names
+Damage = Callable[[Path], Path]  # damages a complete stand-in, and returns the root for the matrix file
 
 
 def planned(folder: Path, entries: list[str]) -> tuple[int, list[str]]:
@@ -36,7 +36,7 @@ def planned(folder: Path, entries: list[str]) -> tuple[int, list[str]]:
 
 @pytest.fixture
 def made(registry: plugins.Registry, tmp_path: Path) -> Callable[..., Path]:
-    """The root of a stand-in below a folder of its own."""
+    """The root of a stand-in in a new folder."""
 
     def make(name: str, folder: str, **params: object) -> Path:
         component = registry.get("dataset", name)
@@ -54,7 +54,7 @@ def without(root: Path, *names: str) -> Path:
 
 
 def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Path) -> None:
-    """Also from the folder above, where the reader looks for the release in it."""
+    """Also from the parent folder, in which the reader looks for the release."""
     own = {"accept_withdrawal": True}
     roots = {
         "market1501": made("market1501", "a"),
@@ -93,37 +93,38 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
     prcc, half_prcc = made("prcc", "prcc"), without(made("prcc", "half-prcc"), "rgb/test/B")
     ltcc = without(made("ltcc", "ltcc"), "info/cloth-change_id_test.txt")
     (tmp_path / "empty").mkdir()
-    fours = [  # name, entry, the place that is named, what is said of it
+    fours = [  # name, entry, place in the message, text of the message
         ("high", f"use: market1501, root: {market.parent}", market.parent / "bounding_box_train",
          f"no such folder; did you mean {market} as root?"),
         ("low", f"use: market1501, root: {market}/query", market / "query/bounding_box_train",
          f"no such folder; did you mean {market} as root?"),
         ("more", f"use: market1501, root: {market}, distractors: true", market / "images", "no such folder"),
-        ("half", f"use: market1501, root: {half}", half / "query", "an empty folder"),
+        ("half", f"use: market1501, root: {half}", half / "query", "the folder is empty"),
         ("lists", f"use: msmt17-v1, root: {gone}", gone,
-         "list_train.txt, list_gallery.txt missing: the lists come with the release and tell the persons"),
+         "list_train.txt, list_gallery.txt missing: the lists come with the release and give the persons"),
         ("old", f"use: msmt17-v2, root: {v1}", v1 / "mask_train_v2",
-         "no such folder; this is msmt17-v1: say use: msmt17-v1"),
+         "no such folder; this is msmt17-v1: set use: msmt17-v1"),
         ("new", f"use: msmt17-v1, root: {v2.parent}", v2.parent / "train",
-         "no such folder; this is msmt17-v2: say use: msmt17-v2"),
+         "no such folder; this is msmt17-v2: set use: msmt17-v2"),
         ("inside", f"use: msmt17-v1, root: {v1}/train", v1 / "train/train",
          f"no such folder; did you mean {v1} as root?"),
         ("boxes", f"use: cuhk03-np, root: {labeled}", labeled / "images_detected",
-         "no such folder; these are the labeled boxes: say boxes: labeled"),
+         "no such folder; the copy has the labeled boxes: set boxes: labeled"),
         ("index", f"use: cuhk03-np, root: {no_index}", no_index / "cuhk03_new_protocol_config_detected.mat",
-         "no such file; it comes with the protocol and tells train, query and gallery"),
-        ("lmdb", f"use: luperson, root: {lmdb}", lmdb, "an lmdb without its data.mdb"),
-        ("pool", f"use: luperson, root: {tmp_path}/empty", tmp_path / "empty", "no picture in it"),
+         "no such file; it comes with the protocol and defines train, query and gallery"),
+        ("lmdb", f"use: luperson, root: {lmdb}", lmdb, "lmdb without data.mdb"),
+        ("pool", f"use: luperson, root: {tmp_path}/empty", tmp_path / "empty", "contains no images"),
         ("duke", f"use: dukemtmc-reid, root: {market}", "dukemtmc-reid", "its owner, Duke University, withdrew"),
         ("person", f"use: personx, root: {tmp_path}/empty", tmp_path / "empty/bounding_box_train", "no such folder"),
         ("viper", f"use: viper, root: {tmp_path}/empty", tmp_path / "empty/cam_a", "no such folder"),
         ("grid", f"use: grid, root: {tmp_path}/empty", tmp_path / "empty/probe", "no such folder"),
         ("cloned", f"use: clonedperson, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
-        ("rand", f"use: randperson, root: {tmp_path}/empty", tmp_path / "empty", "no picture in it"),
+        ("rand", f"use: randperson, root: {tmp_path}/empty", tmp_path / "empty", "contains no images"),
         ("letters", f"use: prcc, root: {prcc}/rgb", prcc / "rgb/rgb", f"no such folder; did you mean {prcc} as root?"),
         ("half-prcc", f"use: prcc, root: {half_prcc}", half_prcc / "rgb/test/B", "no such folder"),
         ("changers", f"use: ltcc, root: {ltcc}, persons: cloth-changing", ltcc / "info/cloth-change_id_test.txt",
-         "no such file; it comes with the release and names those who change clothes; persons: all needs no list"),
+         "no such file; it comes with the release and lists the persons who change clothes; "
+         "persons: all needs no list"),
         ("rendered", f"use: vc-clothes, root: {tmp_path}/empty", tmp_path / "empty/train", "no such folder"),
         ("table", f"use: csv-manifest, root: {tmp_path}/none.csv", tmp_path / "none.csv:1",
          "columns missing pid, split"),
@@ -159,7 +160,7 @@ def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path:
     file.write_bytes(b"path,pid,split\r\na.jpg,anna,train\r\nb.jpg,2,test\r\n")
     said = [
         f"{file}:2: pid 'anna' is not a whole number: write it with the digits 0 to 9 only, like 12",
-        f"{file}:3: split 'test' is none of train, query, gallery",
+        f"{file}:3: split 'test' is not one of train, query, gallery",
     ]
     code, lines = planned(tmp_path, [f"own: {{use: csv-manifest, root: {file}}}"])
     assert (code, lines) == (2, [f"m.yaml:3: data.own.root: {line}" for line in said])
@@ -174,7 +175,7 @@ def test_a_folder_that_is_laid_out_otherwise_is_led_to_the_manifest(made: Callab
         touch(tmp_path / "named", [f"{folder}/cam1_anna.jpg"])
     (tmp_path / "empty").mkdir()
     market = made("market-folder", "market")
-    cure = "; `reidbench data manifest` makes a CSV of pictures in other folders or with other names"
+    cure = "; `reidbench data manifest` makes a CSV of images in other folders or with other names"
     code, lines = planned(
         tmp_path,
         [f"{name}: {{use: market-folder, root: {root}}}" for name, root in
@@ -192,7 +193,7 @@ def test_a_folder_that_is_laid_out_otherwise_is_led_to_the_manifest(made: Callab
     assert done.stderr.endswith(f"no image with a name like 0002_c1s1_000451_03.jpg among 1 files{cure}\n")
 
 
-# What entered the keys before the layout was looked at: these parts of the folder that is read, by name and content.
+# Parts of the key before layouts were checked: these parts of the folder, by name and content.
 MARKET_PARTS = ["bounding_box_train", "query", "bounding_box_test"]
 MSMT_LISTS = ["list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt"]
 PARTS = [

@@ -1,4 +1,4 @@
-"""Repositories of the hub: transformers' own answers, timm's by a configuration, and no code of anybody."""
+"""Repositories of the hub: equal outputs to transformers, timm models by configuration, and no code execution."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def images() -> torch.Tensor:
 
 # ---------------------------------------------------------------------- timm
 def timm_folder(folder: Path, name: str = "test_resnet", weights: str = "model.safetensors", **more: Any) -> Path:
-    """A repository as MegaDescriptor's: config.json of timm, and weights with a classifier of seven."""
+    """A repository like MegaDescriptor's: config.json of timm, and weights with a classifier of seven classes."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)
     network = timm.create_model(name, pretrained=False, num_classes=7)
@@ -59,7 +59,7 @@ def test_a_repository_of_timm_gives_timms_answers(weights: str, tmp_path: Path) 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A private cache of the hub without a network, and what puts a repository into it."""
+    """A private cache of the hub without a network, and a function that adds a repository."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -104,7 +104,7 @@ def test_without_network_and_cache_there_is_one_sentence(cache: Any) -> None:
     ("given", "words"),
     [
         ({"model": "a/b/c"}, "is not the name of a repository"),
-        ({"config_file": "x/config.json", "revision": "v1"}, "revision is of a repository"),
+        ({"config_file": "x/config.json", "revision": "v1"}, "revision needs a repository"),
         ({"config_file": "x/config.json", "labels": "none"}, "the weights are random"),
     ],
 )
@@ -114,13 +114,13 @@ def test_wrong_parameters(given: dict[str, Any], words: str) -> None:
 
 
 def test_nothing_named_is_one_sentence() -> None:
-    with pytest.raises(ReidbenchError, match="give `model`, a repository of the hub, or `weights_file`"):
+    with pytest.raises(ReidbenchError, match="hf needs `model`, a repository of the hub, or `weights_file`"):
         build(HfParams(), SIZE)
 
 
 def test_arguments_of_a_configuration_load_nothing(tmp_path: Path) -> None:
     folder = timm_folder(tmp_path / "r", model_args={"checkpoint_path": "/etc/passwd"})
-    with pytest.raises(ReidbenchError, match="model_args must not have checkpoint_path"):
+    with pytest.raises(ReidbenchError, match="model_args must not contain checkpoint_path"):
         build(HfParams(weights_file=folder / "model.safetensors"), SIZE)
 
 
@@ -192,7 +192,7 @@ def test_code_of_a_repository_is_never_run(tmp_path: Path) -> None:
     trap.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass M: pass\nclass C: pass\n")
     config = {"model_type": "theirs", "auto_map": {"AutoConfig": "trap.C", "AutoModel": "trap.M"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ReidbenchError, match="model_type theirs, which transformers does not know; code of a rep"):
+    with pytest.raises(ReidbenchError, match="model_type theirs, which transformers does not know; code in a rep"):
         build(HfParams(config_file=tmp_path / "config.json"), SIZE)
     save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ReidbenchError, match="transformers cannot read it"):

@@ -1,4 +1,4 @@
-"""A network through ONNX: the same numbers as by itself, and one sentence for every file that is no network."""
+"""A network through ONNX: the same numbers as directly, and one sentence for every invalid file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MEANS = [helper.make_node("ReduceMean", ["images"], ["features"], axes=[2, 3], k
 
 
 def saved(file: Path, nodes: Any = MEANS, inputs: Any = (IMAGES,), outputs: Any = (FEATURES,), **more: Any) -> Path:
-    """A file of these parts, for opset 13 and the pixels as they are."""
+    """A file of these parts, for opset 13 and unchanged pixels."""
     graph = helper.make_graph(list(nodes), "graph", list(inputs), list(outputs), **more)
     sets = [helper.make_opsetid("", 13), helper.make_opsetid("theirs", 1)]
     onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=8), str(file))
@@ -121,7 +121,7 @@ def test_it_is_whole_without_the_file(tmp_path: Path) -> None:
 
 
 def test_pixels_come_to_the_network_by_the_files_mean_and_deviation(tmp_path: Path) -> None:
-    """One grey picture of 51 / 255 = 0.2, and (0.2 - 0.1) / 0.5 = 0.2; what is given beside the file wins."""
+    """One grey picture of 51 / 255 = 0.2, and (0.2 - 0.1) / 0.5 = 0.2; parameters override the metadata."""
     file = saved(tmp_path / "m.onnx")
     model = onnx.load(str(file))
     helper.set_model_props(
@@ -170,14 +170,14 @@ def test_workers_change_no_digit(market: Path, tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------- one sentence
 def external(file: Path) -> Path:
-    """A weight whose numbers lie in a file above the folder."""
+    """A weight whose numbers are in a file above the folder."""
     weight = onnx.TensorProto(name="w", data_type=FLOAT, dims=[3], data_location=onnx.TensorProto.EXTERNAL)
     weight.external_data.add(key="location", value="../secret")
     return saved(file, initializer=[weight])
 
 
 def within(file: Path) -> Path:
-    """The same, of a constant in a branch."""
+    """The same for a constant in a branch."""
     weight = onnx.TensorProto(name="w", data_type=FLOAT, dims=[3], data_location=onnx.TensorProto.EXTERNAL)
     weight.external_data.add(key="location", value="../secret")
     branch = helper.make_graph([helper.make_node("Constant", [], ["f"], value=weight)], "branch", [], [value("f", 3)])
@@ -204,7 +204,7 @@ RELU, MAPS = helper.make_node("Relu", ["images"], ["features"]), value("features
 OWN = [helper.make_node("Wavelets", ["images"], ["features"], domain="theirs")]
 COPY = helper.make_node("Identity", ["features"], ["classes"])
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "text": (text_file, "m.onnx is no ONNX file"),
+    "text": (text_file, "m.onnx is not an ONNX file"),
     "two inputs": (
         lambda f: saved(f, inputs=[IMAGES, value("cameras", "batch")]),
         r"one input.*it has images \[\?, 3, 32, 16\] and cameras \[\?\]",
@@ -213,15 +213,15 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "whole numbers": (lambda f: saved(f, CAST, inputs=[WHOLE_NUMBERS]), "of float32"),
     "two outputs": (
         lambda f: saved(f, [*MEANS, COPY], outputs=[FEATURES, value("classes", "batch", 3)]),
-        r"one output.*it has features \[\?, 3\] and classes \[\?, 3\]: export the network without its classifier",
+        r"one output.*it has features \[\?, 3\] and classes \[\?, 3\]; export the network without its classifier",
     ),
     "maps": (lambda f: saved(f, [RELU], outputs=[MAPS]), r"one output.*it has features"),
-    "outside": (external, "keeps its numbers in another file, which is not read"),
-    "outside, in a branch": (within, "keeps its numbers in another file, which is not read"),
+    "outside": (external, "stores its numbers in another file, which is not read"),
+    "outside, in a branch": (within, "stores its numbers in another file, which is not read"),
     "own operator": (lambda f: saved(f, OWN), "onnxruntime cannot run it: .*Wavelets"),
     "other size": (
         lambda f: saved(f, inputs=[value("images", "batch", 3, 64, "width")]),
-        r"takes images of 64x16, and the step has 32x16: write `image_size: \[64, 16\]`",
+        r"needs images of 64x16, but the step has 32x16; set `image_size: \[64, 16\]`",
     ),
 }
 
@@ -235,17 +235,17 @@ def test_a_file_that_is_no_such_network(name: str, tmp_path: Path) -> None:
 
 
 def test_what_nobody_says_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match="does not say its pixel mean: give `mean:"):
+    with pytest.raises(ReidbenchError, match="has no pixel mean in its metadata; set `mean:"):
         embedder_of(saved(tmp_path / "m.onnx"), tmp_path, mean=None)
 
 
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ('{"size": [64, 32]}', r"write `image_size: \[64, 32\]`"),
-        ('{"resize": "bicubic"}', "filter bicubic, and the step has bilinear: write `resize_test: bicubic`"),
-        ('{"mean": [0.5]}', "three numbers of mean and std"),
-        ('{"mean": ', "its metadata reidbench.preprocess cannot be read"),
+        ('{"size": [64, 32]}', r"set `image_size: \[64, 32\]`"),
+        ('{"resize": "bicubic"}', "filter bicubic, but the step has bilinear; set `resize_test: bicubic`"),
+        ('{"mean": [0.5]}', "three numbers in mean and std"),
+        ('{"mean": ', "metadata reidbench.preprocess cannot be read"),
     ],
 )  # fmt: skip
 def test_metadata_that_the_step_contradicts(told: str, words: str, tmp_path: Path) -> None:

@@ -355,9 +355,9 @@ def test_the_face_is_seen_from_the_front_only() -> None:
 
 
 def test_truth_refuses_what_it_cannot_know(truth: Truth) -> None:
-    with pytest.raises(DataError, match="no picture of plaza"):
+    with pytest.raises(DataError, match="not an image of plaza"):
         truth.restyle("9999_c1s1_000000_00.png", 0)
-    with pytest.raises(DataError, match="no camera 3"):
+    with pytest.raises(DataError, match="cannot restyle to camera 3"):
         truth.restyle(NAME, 3)
 
 

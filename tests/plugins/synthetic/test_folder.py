@@ -1,4 +1,4 @@
-"""Rendered sets on disk: written once, whole or not at all, and read like any other data set."""
+"""Rendered data sets on disk: written once and atomically, and read like any other data set."""
 
 from __future__ import annotations
 
@@ -120,9 +120,9 @@ def script(folder: Path, guard: str) -> subprocess.Popen[str]:
 
 
 def test_a_script_that_starts_itself_again_gets_a_sentence(tmp_path: Path) -> None:
-    """Each process imports the script again, which would start processes for ever."""
+    """Each process imports the script again, which would start processes forever."""
     run = script(tmp_path, "if True:")
-    assert "does not stand below if __name__ == '__main__'" in run.communicate(timeout=120)[0]
+    assert "outside of if __name__ == '__main__'" in run.communicate(timeout=120)[0]
     assert not (tmp_path / "set").exists()
 
 
@@ -160,8 +160,8 @@ def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"notes.txt": "mine"}, "no synthetic set"),
-        ({"synthetic.json": "{"}, "no synthetic set"),
+        ({"notes.txt": "mine"}, "not a synthetic data set"),
+        ({"synthetic.json": "{"}, "not a synthetic data set"),
         ({"synthetic.json": '{"world": "plaza", "size": "tiny", "seed": 1, "renderer": 1}'}, "'world': 'plaza'"),
     ],
 )
@@ -210,7 +210,7 @@ def test_open_renders_into_the_cache_and_notices_missing_pictures(tmp_path: Path
     assert (opened.query, opened.gallery) == (None, None)
     assert sorted(set(opened.train.pids.tolist())) == list(range(13))
     next((opened.root / "bounding_box_train").iterdir()).unlink()
-    with pytest.raises(DataError, match="holds 79 pictures instead of 80"):
+    with pytest.raises(DataError, match="has 79 images instead of 80"):
         synthetic.open_synthetic(params, None, tmp_path)
 
 

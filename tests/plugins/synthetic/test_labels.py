@@ -1,4 +1,4 @@
-"""Worlds with labels beyond identity: who wears what where, which camera sees infrared, which pictures are one walk."""
+"""Worlds with labels beyond identity: clothes by person and camera, infrared cameras, images of one walk."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_component_offers_what_its_splits_have(world: WorldName, cache: Path) ->
 
 @pytest.mark.parametrize("world", NEW)
 def test_a_file_is_labelled_as_its_shot(world: WorldName, cache: Path) -> None:
-    """Splits are in sorted order and shots are not: each file's labels are looked up by its path."""
+    """Splits are sorted and shots are not: each file's labels are looked up by its path."""
     opened = synthetic.open_synthetic(SyntheticParams(world=world, size="tiny"), None, cache)
     shots = {shot.path: shot for shot in list_shots(world, "tiny")}
     for split in opened.parts().values():
@@ -135,7 +135,7 @@ def test_a_strange_file_is_named(tmp_path: Path) -> None:
     opened = synthetic.open_synthetic(params, None, tmp_path)
     first = sorted((opened.root / "query").iterdir())[0]
     first.rename(first.with_name("0013_c1s1_099999_00.png"))  # as many pictures as before
-    with pytest.raises(DataError, match=r"query/0013_c1s1_099999_00.png is not a picture of this set; delete"):
+    with pytest.raises(DataError, match=r"query/0013_c1s1_099999_00.png is not an image of this data set; delete"):
         synthetic.open_synthetic(params, None, tmp_path)
 
 
@@ -274,7 +274,7 @@ def test_every_query_walk_has_walks_at_other_cameras(size: SizeName) -> None:
     cameras = range(size_of("footage", size).cameras)
     for query in persons_of("footage", size, "query"):
         assert sum(gallery[query.pid, camera] for camera in cameras if camera != query.camera) >= len(cameras) - 1
-    assert set(gallery.values()) == {1, 2}  # somebody walks past twice somewhere
+    assert set(gallery.values()) == {1, 2}  # a person walks past twice at one camera
 
 
 @pytest.mark.parametrize("world", NEW)

@@ -1,4 +1,4 @@
-"""timm's models by name: the same answers as timm, what they can do, their weights and the key of these."""
+"""timm models by name: outputs equal to timm's, capabilities, weights and their key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def images(count: int = 2, size: tuple[int, int] = SIZE) -> torch.Tensor:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Puts weights of timm's own network into a private cache of the hub, which has no network."""
+    """Puts weights of timm's network into a private cache of the hub, without a network connection."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -66,7 +66,7 @@ def test_three_lines_from_a_name_to_a_scored_row(market: Path, tmp_path: Path) -
 
 
 def test_it_can_be_trained_and_comes_back(market: Path, tmp_path: Path) -> None:
-    """mgn asks for stages, moco-v2 for bn; a network that was saved is rebuilt by the embed stage."""
+    """mgn requires stages, moco-v2 requires bn; the embed stage rebuilds a saved network."""
     board = run_matrix(
         f"""
 image_size: [64, 32]
@@ -91,7 +91,7 @@ methods:
     "name", ["test_resnet", "test_convnext", "test_vit", "mobilenetv3_small_050", "test_efficientnet"]
 )
 def test_the_vector_is_timms_own_answer(name: str) -> None:
-    """timm's network without a classifier answers with what it would give to one."""
+    """The vector equals the input of timm's classifier."""
     backbone = built(name, SIZE).eval()
     sized = {"img_size": SIZE} if "vit" in name else {}
     theirs = timm.create_model(name, pretrained=False, num_classes=0, **sized).eval()
@@ -141,7 +141,7 @@ def test_patches_of_a_transformer_are_on_the_map_where_they_are_in_the_image() -
         ("regnety_002", {"stages"}),  # its batch norms have their activation within
         ("convnext_tiny.fb_in22k", set()),
         ("efficientnet_b0", set()),
-        ("vgg11_bn", {"bn"}),  # a convolution stands between its map and its vector
+        ("vgg11_bn", {"bn"}),  # a convolution is between its map and its vector
         ("vit_tiny_patch16_224", set()),
     ],
 )
@@ -163,7 +163,7 @@ def test_stem_and_stages_are_the_network_and_their_map_is_positive(name: str) ->
 
 # ---------------------------------------------------------------------- weights
 def test_weights_come_from_the_cache_without_a_network(hub: Callable[..., Path]) -> None:
-    """A released file holds a classifier of 1000 classes, which is left out."""
+    """A released file contains a classifier of 1000 classes, which is ignored."""
     file = hub()
     params = TimmParams(model=NAME)
     assert params.weights_file == file
@@ -232,12 +232,12 @@ def test_a_rehearsal_needs_no_weights(registry: plugins.Registry, hub: Any) -> N
 def test_fetched_weights_are_used_from_the_next_plan_on(
     hub: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No result is ever stored under a key without the content of its weights."""
+    """No result is stored under a key without the content of its weights."""
     from reidbench.files import hub as files
 
     params = TimmParams(model=NAME)
     monkeypatch.setattr(files, "fetch", lambda place, names, revision: hub())
-    with pytest.raises(ReidbenchError, match="have been fetched now; run the same command again"):
+    with pytest.raises(ReidbenchError, match="have been downloaded, so run the same command again"):
         build(params, SIZE)
     again = TimmParams(model=NAME)
     assert again.weights_file is not None
@@ -266,7 +266,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ({"model": "hf-hub:someone/model"}, "timm has no model hf-hub:someone/model"),
         ({"model": "mixer_s32_224"}, "no weights of mixer_s32_224 on the hub"),
         ({"model": NAME, "pretrained": False, "labels": "none"}, "the weights are random"),
-        ({"model": NAME, "pretrained": False, "revision": "v1"}, "revision is of pretrained weights"),
+        ({"model": NAME, "pretrained": False, "revision": "v1"}, "revision needs pretrained weights"),
         ({"model": "crossvit_9_240", "pretrained": False}, "does not return a single vector"),
     ],
 )

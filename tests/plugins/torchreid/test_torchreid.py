@@ -1,4 +1,4 @@
-"""torchreid's networks by name: the package's own answers from its checkpoints, and one sentence without it."""
+"""torchreid networks by name: outputs equal to the package's, and one sentence without it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def images(size: tuple[int, int] = SIZE) -> torch.Tensor:
 
 
 def checkpoint(file: Path, name: str) -> Any:
-    """torchreid's network for seven persons, saved as its engine saves it."""
+    """torchreid's network for seven persons, saved in its engine's format."""
     torchreid = pytest.importorskip("torchreid", reason="the extra torchreid is not installed")
     torch.manual_seed(2)
     network = torchreid.models.build_model(name, num_classes=7, loss="softmax", pretrained=False, use_gpu=False)
@@ -60,13 +60,13 @@ def test_what_gives_one_vector_can_be_trained_and_what_gives_several_cannot() ->
     assert all(one.grad is not None for name, one in backbone.named_parameters() if "classifier" not in name)
     several = build(TorchreidParams(model="hacnn"), (160, 64))
     assert several.eval()(images((160, 64))).vector.shape == (2, several.dim)
-    with pytest.raises(ReidbenchError, match="torchreid's HACNN cannot be trained here: use it as it is"):
+    with pytest.raises(ReidbenchError, match="torchreid's HACNN cannot be trained here; use it without training"):
         several.train()(images((160, 64)))
 
 
 @pytest.mark.parametrize(
     ("name", "size", "words"),
-    [("osnet_ain_x1_1", SIZE, "did you mean osnet_ain_x1_0"), ("hacnn", (80, 40), "cannot take images of 80x40")],
+    [("osnet_ain_x1_1", SIZE, "did you mean osnet_ain_x1_0"), ("hacnn", (80, 40), "does not accept images of 80x40")],
 )
 def test_what_cannot_be_is_one_sentence(name: str, size: tuple[int, int], words: str) -> None:
     pytest.importorskip("torchreid", reason="the extra torchreid is not installed")

@@ -436,7 +436,7 @@ def test_sources_that_cannot_be_learned_are_refused(people: Dataset, tmp_path: P
     lonely = people.train.subset(np.flatnonzero(people.train.pids == people.train.pids[0]))
     for source in (None, lonely):
         ctx, _ = context(source, TransReidParams(), tmp_path)
-        with pytest.raises(DataError, match="transreid needs a source of two or more identities"):
+        with pytest.raises(DataError, match="transreid needs a source with at least two identities"):
             finetune.finetune(ctx)
     with pytest.raises(ValueError, match="erase_area must rise"):
         TransReidParams(erase_area=(0.4, 0.1))

@@ -1,4 +1,4 @@
-"""YAML blocks of README and docs/ are valid matrix files or parts of one, and Python blocks are those that are tested."""
+"""YAML blocks of README and docs/ are matrix files or parts of one, and Python blocks are tested code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site: every page is in its navigation, links lead to pages, and the generated pages have what the code declares."""
+"""The site: navigation, links, and generated pages with everything that the code declares."""
 
 from __future__ import annotations
 

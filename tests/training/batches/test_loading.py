@@ -71,7 +71,7 @@ def test_what_goes_wrong_ahead_is_raised_in_its_place() -> None:
 
 
 def test_items_are_made_ahead_in_their_order() -> None:
-    """Whatever they draw, they draw in turn; with workers the next one is there before the one before it was used."""
+    """Random draws keep their order; with workers the next item exists before the previous one is used."""
     drawn: dict[int, list[float]] = {}
     for workers in (0, 1, 4):
         begun = [threading.Event() for _ in range(5)]
@@ -124,7 +124,7 @@ class Columns(Embedder):
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_features_are_means_over_both_sides_of_the_mirror(train: Any, workers: int) -> None:
-    """The first and the last quarter become alike, the camera stays; the same with any number of workers."""
+    """The first and the last quarter become equal, the camera stays; the same with any number of workers."""
     pixels = image_source(train, (16, 8))(np.arange(len(train))).numpy()
     quarters = pixels.reshape(-1, 16, 4, 2, 3).mean((1, 3, 4)) / 255
     plain = embed(Columns(), train, train.camids, batch=3, workers=workers)

@@ -107,7 +107,7 @@ def test_dinos_crops_are_pillows_bicubic_crops_of_the_stored_pictures(kind: str)
 
 
 def test_a_share_has_the_crops_that_it_has_in_the_whole_batch() -> None:
-    """What is drawn does not depend on sizes, so that no device must know the pictures of another."""
+    """Draws do not depend on sizes, so that no device needs the images of another."""
     whole, images = pictures(), torch.rand(6, 3, *SIZE)
     view, crops = ViewAugment(MocoParams(**PLAIN)), MultiCrop(DinoParams(**PLAIN_DINO), SIZE)
     for make, groups in ((view, 1), (crops.whole, 2), (crops.local, 2)):

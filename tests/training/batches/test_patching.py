@@ -15,7 +15,7 @@ SIZE = (16, 8)
 
 
 def pictures(indices: torch.Tensor) -> torch.Tensor:
-    """Picture i is 100 (i + 1) plus its pixel's number / 128, so that each pixel tells where it comes from."""
+    """Picture i is 100 (i + 1) plus its pixel's number / 128, so that each pixel identifies its origin."""
     plain = torch.arange(SIZE[0] * SIZE[1], dtype=torch.float32).view(1, 1, *SIZE) / 128
     return (100.0 * (indices.float() + 1)).view(-1, 1, 1, 1) + plain.expand(len(indices), 3, *SIZE)
 
@@ -48,12 +48,12 @@ def test_a_patch_is_a_rectangle_of_an_earlier_picture_in_place_of_the_same_size(
         assert (inside // 100).unique().numel() == 1  # of one picture
         assert inside[0] // 100 <= own[row] // 100
         places = ((inside % 100) * 128).round().long().view(int(tall), int(wide))
-        assert (places.diff(dim=1) == 1).all()  # as they lay side by side
+        assert (places.diff(dim=1) == 1).all()  # side by side as before
         assert (places.diff(dim=0) == SIZE[1]).all()
 
 
 def test_mirrored_patches_lie_the_other_way_round() -> None:
-    """The same numbers with flip 1: in each rectangle, what came from right stands left."""
+    """The same numbers with flip 1: each rectangle is mirrored."""
     plain, mirrored = (run(patcher(probability=1.0, flip=flip), 6)[-1] for flip in (0.0, 1.0))
     own = 100.0 * (torch.arange(4) + 21)
     for row in range(4):
@@ -82,7 +82,7 @@ def test_a_turned_patch_is_pillows_rotation(size: tuple[int, int], degrees: int)
 
 
 def test_half_of_the_patches_are_turned_by_up_to_ten_degrees() -> None:
-    """Each of the 21 whole degrees has a share of 1 / 42; 0 has it beside the half that is not turned."""
+    """Each of the 21 whole degrees has a share of 1 / 42; 0 has it in addition to the unrotated half."""
     generator, module = torch.Generator().manual_seed(0), patcher(rotate=0.5)
     shares = torch.bincount(torch.tensor([module._degrees(generator) + 10 for _ in range(8000)])) / 8000
     assert len(shares) == 21
@@ -172,7 +172,7 @@ def test_shift_probability(probability: float) -> None:
 
 
 def test_affine_turns_without_squeezing() -> None:
-    """A bar keeps its mass, its centre and its moment about it when it is turned in a rectangle that is no square."""
+    """A bar keeps its mass, its centre and its moment about it when it is rotated in a non-square rectangle."""
     y, x = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(32) - 15.5, indexing="ij")
     bar = ((x.abs() < 3) & (y.abs() < 12)).float().expand(1, 3, 64, 32)
     turn = RandomAffine(probability=1.0, degrees=90.0, move=0.0, zoom=0.0)

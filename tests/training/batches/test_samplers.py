@@ -1,4 +1,4 @@
-"""Which images make a batch: P identities with K images each, or passes in a random order."""
+"""Images of a batch: P identities with K images each, or passes in a random order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_sampler_is_seeded_and_never_asks_for_more_identities_than_there_are() -
     assert len(list(sampler(labels, 16, 4))[0]) == 12  # noqa: RUF015 - the whole epoch is wanted
     assert first.tolist() == np.concatenate(list(sampler(labels, 16, 4, seed=1))).tolist()
     assert first.tolist() != np.concatenate(list(sampler(labels, 16, 4, seed=2))).tolist()
-    with pytest.raises(ValueError, match="two or more identities"):
+    with pytest.raises(ValueError, match="at least two identities"):
         sampler([0, 0, 0], 2, 2)
 
 
@@ -57,7 +57,7 @@ def test_an_epoch_has_each_identity_once() -> None:
     assert len(next(iter(OnceSampler(labels, 99, 2, torch.Generator(), least=99)))) == 14
     sampler = OnceSampler(labels, 7, 2, torch.Generator())
     assert next(iter(sampler)).tolist() != next(iter(sampler)).tolist()  # another order in each epoch
-    with pytest.raises(ValueError, match="two or more identities, the data have 1"):
+    with pytest.raises(ValueError, match="at least two identities, the data have 1"):
         OnceSampler(labels[:1], 3, 2, torch.Generator())
 
 
@@ -81,7 +81,7 @@ def test_each_iteration_of_endless_begins_a_pass() -> None:
     orders = [torch.randperm(4, generator=expected).tolist() for _ in range(3)]
     assert first[2].tolist() == orders[1][:2]
     assert next(iter(batches)).tolist() == orders[2][:2]
-    with pytest.raises(ValueError, match="without a batch"):
+    with pytest.raises(ValueError, match="without batches"):
         next(iter(Endless(ShuffledSampler(0, 2, stream(0, "order")))))
 
 
@@ -104,7 +104,7 @@ def test_class_batches_are_full_and_each_class_comes_once() -> None:
     assert (counts[:10] == 4).sum() >= 7  # 12 of 140 are left out, which are three whole classes at most
     assert counts[10:].max() == 1
     starts = np.flatnonzero(np.diff(labels[used], prepend=-1))
-    assert len(starts) == len(np.unique(labels[used]))  # a class's images stand together
+    assert len(starts) == len(np.unique(labels[used]))  # a class's images are adjacent
 
 
 def test_a_class_of_few_images_is_drawn_with_replacement_from_its_others() -> None:

@@ -127,7 +127,7 @@ def test_no_gradient_reaches_keys_or_queue() -> None:
 
 
 def difference(norm: bool, splits: int) -> float:
-    """How much a random order changes what the key encoder says."""
+    """Effect of a random order on the key encoder's output."""
     torch.manual_seed(0)
     encoders = MomentumEncoders(Encoder(Tiny(norm), ProjectionHead(8, 4)), momentum=0.9, splits=splits)
     images = torch.randn(8, 3, 9, 9) * torch.arange(1, 9).view(8, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Pretrainers as stages: streams, resume, monitor, what is kept; supervised and weights beside them."""
+"""Pretrainers as stages: streams, resume, monitor, stored files; also supervised and weights."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSpli
 
 
 def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Row overlap stands beside the loss; the monitor runs every second epoch and before the first."""
+    """Row overlap is logged with the loss; the monitor runs every second epoch and before the first."""
     ctx, lines = context(pool, UpReidParams(**SMALL, crop="rect"), tmp_path / "a")
     upreid.pretrain(ctx)
     assert 0.6 < lines[0]["row_overlap"] < 0.95
@@ -302,7 +302,7 @@ def test_weights_of_a_transformer_come_in_strictly_and_at_another_size(tmp_path:
     ("backbone_line", "option", "message"),
     [
         ("{use: vit-tiny, dim: 12, depth: 1, heads: 3}", "layout: moco", "layout moco has no transformers"),
-        ("{use: resnet-tiny, width: 4}", "source_grid: [4, 2]", "for backbones with position embeddings"),
+        ("{use: resnet-tiny, width: 4}", "source_grid: [4, 2]", "needs a backbone with position embeddings"),
     ],
 )
 def test_options_of_the_other_kind_are_refused(

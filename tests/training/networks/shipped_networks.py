@@ -116,7 +116,7 @@ def backbones() -> Iterator[Case]:
 
 
 def embedders() -> Iterator[Case]:
-    """What fine-tuners and adapters train around a narrow backbone."""
+    """Networks that fine-tuners and adapters train around a narrow backbone."""
     pixels, preprocess = images(SIZE), Preprocess(SIZE)
 
     def narrow() -> Backbone:

@@ -25,7 +25,7 @@ TOLERANCE = 1e-3  # of a tensor's norm; the defect of oneDNN is 3 % and more, ro
 
 
 def networks(instructions: str) -> list[dict[str, Any]]:
-    """What the child says of every network, and last which classes it has seen."""
+    """The child's result for every network, and finally the classes it has seen."""
     settings = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}", "OMP_NUM_THREADS": "1"}
     if instructions:
         settings["ONEDNN_MAX_CPU_ISA"] = instructions

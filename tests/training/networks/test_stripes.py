@@ -54,7 +54,7 @@ def test_dead_channels_have_no_maximum() -> None:
 @pytest.mark.parametrize("pool", ["max", "avg"])
 def test_balanced_vectors_pool_their_own_rows(pool: str) -> None:
     maps = torch.arange(2 * 6 * 3, dtype=torch.float32).view(1, 2, 6, 3) - 40  # all negative: padding must not win
-    maps[0, 0, 0, 0] = maps[0, 1, 0, 0] = 9.0  # so that the border lies after row 0
+    maps[0, 0, 0, 0] = maps[0, 1, 0, 0] = 9.0  # so that the border is after row 0
     top, rest = balanced_vectors(maps, 2, pool)
     reduce = (lambda part: part.amax((2, 3))) if pool == "max" else (lambda part: part.mean((2, 3)))
     assert torch.allclose(top.flatten(1), reduce(maps[:, :, :1]))

@@ -1,4 +1,4 @@
-"""torchvision works beside a torch that its compiled operators were not built for."""
+"""torchvision works with a torch that its compiled operators were not built for."""
 
 from __future__ import annotations
 

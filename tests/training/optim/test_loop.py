@@ -1,4 +1,4 @@
-"""The epochs of a training: means, the log's lines, and a killed run that goes on."""
+"""The epochs of a training: means, log lines, and resuming a killed run."""
 
 from __future__ import annotations
 

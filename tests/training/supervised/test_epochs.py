@@ -1,4 +1,4 @@
-"""Choosing an epoch, and stopping, by held-out images: which epoch by hand, and that a killed training goes on."""
+"""Choosing an epoch, and stopping, by held-out images: the expected epoch, and resuming a killed training."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ CASES = {  # values of epochs by number, parameters -> epochs that are run, look
 
 @pytest.mark.parametrize("case", CASES)
 def test_which_epoch_is_kept(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each epoch adds 1 to a scale that begins at 0, so that it tells the epoch that its weights are from."""
+    """Each epoch adds 1 to a scale that begins at 0, which identifies the epoch of the weights."""
     values, params, epochs, looks, kept = CASES[case]
     choice, notes = choice_of(tmp_path, [by_hand(tmp_path)], **params)
     embedder: Any = choice.embedder
@@ -148,7 +148,7 @@ def test_an_option_that_nothing_reads_is_refused(params: dict[str, Any]) -> None
 
 
 def test_without_images_to_choose_on_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match=r"need validation images: `validate: \{identities: 0\.2\}`"):
+    with pytest.raises(ReidbenchError, match=r"require validation images: add `validate: \{identities: 0\.2\}`"):
         choice_of(tmp_path, [])
 
 

@@ -1,4 +1,4 @@
-"""What supervised methods share: classifiers, losses of several vectors, the loop over labelled batches."""
+"""Shared parts of supervised methods: classifiers, losses of several vectors, the loop over labelled batches."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_losses_of_several_vectors_by_hand() -> None:
             classifier.weight.copy_(torch.eye(2))
     labels = torch.tensor([0, 0, 1, 1])
     line = torch.tensor([[0.0, 0.0], [2.0, 0.0], [3.0, 0.0], [7.0, 0.0]])
-    # farthest of one's own, nearest other: 2 - 3, 2 - 1, 4 - 1, 4 - 5; each + 1, none below 0: 0, 2, 4, 0
+    # farthest of the same identity, nearest other: 2 - 3, 2 - 1, 4 - 1, 4 - 5; each + 1, none below 0: 0, 2, 4, 0
     assert losses.triplets([line, 2 * line], labels).tolist() == pytest.approx([1.5, (0 + 3 + 7 + 0) / 4], abs=1e-4)
     logits = losses.logits([torch.zeros(4, 2), torch.eye(2)[labels] * 3])
     expected = [math.log(2), math.log(1 + math.exp(-3))]
@@ -60,7 +60,7 @@ def test_a_source_has_two_identities(tmp_path: Path) -> None:
     assert labelled_source(SimpleNamespace(source=many), "mine") is many  # type: ignore[arg-type]
     for source in (one, None):
         ctx: Any = SimpleNamespace(source=source)
-        with pytest.raises(DataError, match=r"^mine needs a source of two or more identities$"):
+        with pytest.raises(DataError, match=r"^mine needs a source with at least two identities$"):
             labelled_source(ctx, "mine")
 
 
@@ -116,10 +116,10 @@ def test_parts_hold_whole_identities() -> None:
 
 
 def test_a_part_needs_two_identities() -> None:
-    sentence = r"^a batch of 5 identities cannot be computed in 3 parts of two or more: set `accumulate` to 2 or less$"
+    sentence = r"^a batch of 5 identities cannot be split into 3 parts of two or more: set `accumulate` to 2 or less$"
     with pytest.raises(ReidbenchError, match=sentence):
         identity_parts(np.repeat(np.arange(5), 4), 3)
-    with pytest.raises(ValueError, match="16 identities cannot be computed in 9 parts of two or more"):
+    with pytest.raises(ValueError, match="16 identities cannot be split into 9 parts of two or more"):
         BotParams(accumulate=9)
     assert MgnParams(accumulate=8).accumulate == 8
 

@@ -186,7 +186,7 @@ def test_the_file_of_another_network_is_not_taken_for_this_one(trained: Small) -
 
 @pytest.mark.parametrize("prefix", ["base.", "backbone.", "module.base."])
 def test_layers_between_the_stages_that_the_network_lacks_are_noted(prefix: str, trained: Small) -> None:
-    """AGW and fast-reid put non-local blocks beside the stages; without them it is another network."""
+    """AGW and fast-reid add non-local blocks next to the stages; without them it is another network."""
     state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
     classifier = {f"{prefix}fc.weight": torch.zeros(3, 4), "heads.weight": torch.zeros(3, 4)}
     assert load_weights(fresh(), {**state, **classifier}).notes("agw.pth") == []
@@ -262,10 +262,10 @@ CONTAINERS: dict[str, Any] = {
     "net": lambda state: {"net": state, "acc": 0.9},
     "teacher": lambda state: {"student": zeros(state), "teacher": state, "epoch": 1},
     "Lightning": lambda state: {"state_dict": state, "callbacks": {"best": {"score": torch.tensor(0.5)}}, "loops": {}},
-    "a name of their own": lambda state: {"weights_of_the_net": state, "optim": OPTIMISER, "epoch": torch.tensor(3)},
+    "a separate name": lambda state: {"weights_of_the_net": state, "optim": OPTIMISER, "epoch": torch.tensor(3)},
     "one in the other": lambda state: {"model": {"state_dict": state}, "model_config": {"depth": 50}},
     "a config called model": lambda state: {"model": {"depth": 50}, "state_dict": state},
-    "an average beside it": lambda state: {"state_dict_ema": zeros(state), "state_dict": state},
+    "with an average": lambda state: {"state_dict_ema": zeros(state), "state_dict": state},
 }
 OPTIMISER = {"state": {0: {"exp_avg": torch.zeros(4)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
 

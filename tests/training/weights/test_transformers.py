@@ -51,7 +51,7 @@ def neck() -> State:
 
 
 def write(layout: str, kept: ViT, other: ViT) -> dict[str, Any]:
-    """What a project's checkpoint of `kept` is; `other` is DINO's student."""
+    """A project's checkpoint of `kept`; `other` is DINO's student."""
     flat = kept.state_dict()
     if layout == "dino":
         arguments = {"arch": "vit_small", "local_crops_scale": (0.05, 0.4), "norm_last_layer": True, "lr": 5e-4}
@@ -213,7 +213,7 @@ def test_weights_for_256x128_are_fitted_to_384x128() -> None:
     source, target = network(1, size=(256, 128), patch=16), network(2, size=(384, 128), patch=16)
     state = source.state_dict()
     assert state["pos_embed"].shape == (1, 129, DIM)
-    with pytest.raises(ReidbenchError, match=r"positions for 128 patches, the backbone for 192: give source_grid"):
+    with pytest.raises(ReidbenchError, match=r"positions for 128 patches, the backbone for 192: set source_grid"):
         tw.load_transformer(target, state)
     square = {**state, "pos_embed": torch.zeros(1, 197, DIM)}  # ImageNet's 224x224
     with pytest.raises(ReidbenchError, match=r"the file's \(of a square image \[14, 14\]\)"):
@@ -251,7 +251,7 @@ def test_grids() -> None:
     assert tw.grid_from_ratio(192, 3) == (24, 8)
     assert tw.grid_from_ratio(196, 1) == (14, 14)
     for patches, ratio in ((128, 1), (192, 2), (210, 2)):
-        with pytest.raises(ReidbenchError, match="give source_grid"):
+        with pytest.raises(ReidbenchError, match="set source_grid"):
             tw.grid_from_ratio(patches, ratio)
     positions = torch.randn(1, 9, 4)
     assert tw.resize_positions(positions, (4, 2), (4, 2)) is positions

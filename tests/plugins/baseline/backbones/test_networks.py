@@ -29,7 +29,7 @@ WIDTHS = (256, 512, 1024, 2048)
 
 
 def meta(build: Callable[..., Backbone], params: Any, size: tuple[int, int] = (256, 128)) -> Backbone:
-    """The network without its numbers: shapes and names only, at once."""
+    """The network without data: shapes and names only, created instantly."""
     with torch.device("meta"):
         return build(params, size)
 
@@ -39,7 +39,7 @@ def count(network: nn.Module) -> int:
 
 
 def multiply_adds(network: Backbone, size: tuple[int, int]) -> int:
-    """Products that convolutions and linear layers compute for one image."""
+    """Number of multiplications in convolutions and linear layers for one image."""
     total = 0
 
     def hook(layer: Any, _: Any, out: torch.Tensor) -> None:
@@ -149,7 +149,7 @@ def test_names_and_shapes_are_those_of_the_public_files(
 
 
 def test_a_published_checkpoint_is_read(tmp_path: Path) -> None:
-    """With the prefix of several devices and a classifier behind; without one tensor it is refused."""
+    """With the prefix of several devices and an additional classifier; without one tensor it is refused."""
     torch.manual_seed(0)
     state = {f"module.{name}": tensor for name, tensor in osnet_x0_25(OsNetParams(), (64, 32)).state_dict().items()}
     whole = {**state, "module.classifier.weight": torch.zeros(5, 512), "module.classifier.bias": torch.zeros(5)}
@@ -188,7 +188,7 @@ def test_each_answers_with_a_map_and_a_vector(name: str, given: dict[str, Any], 
 
 
 def by_formula(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights and statistics by a formula, in float64; the network is in evaluation. Its tensors by name."""
+    """Weights and statistics from a formula, in float64, in evaluation mode. Returns its tensors by name."""
     network.double().eval()
     for number, (name, tensor) in enumerate(network.state_dict().items()):
         if tensor.is_floating_point():

@@ -1,4 +1,4 @@
-"""A person in several outfits, and in near infrared: what stays, what changes."""
+"""A person in several outfits, and in near infrared: constant and changed properties."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reidbench_synthetic.render import Studio, draw_person
 from reidbench_synthetic.worlds import WORLDS
 
 WARDROBE = WORLDS["wardrobe"]
-BODY = (Part.HEAD, Part.NECK, Part.HAND, Part.FOOT)  # what no garment makes thicker
+BODY = (Part.HEAD, Part.NECK, Part.HAND, Part.FOOT)  # parts that garments do not widen
 
 
 def of_parts(mesh: Mesh, parts: tuple[Part, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the renderer tells of a body: against its own pixels, the lengths of bones, and turns by hand."""
+"""The renderer's bodies match its pixels, the lengths of bones, and rotations by hand."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_girths_are_those_of_the_mesh(studio: Studio) -> None:
     build = person.build
     found = seen(studio, 2.0).girths
     thick = 1.1 if person.top.sleeves == "long" else 1.0
-    # A tube reaches its radius where a corner of its sides lies on the axis, and else a little less.
+    # A tube reaches its radius where a corner of its sides is on the axis, and a little less elsewhere.
     assert 0.97 <= found[1] / (1.06 * build.hip) <= 1.001
     assert found[0] == pytest.approx(thick * max(0.97 * build.shoulder, 1.06 * build.hip))
     assert found[2] >= thick * 1.05 * build.depth - 1e-9

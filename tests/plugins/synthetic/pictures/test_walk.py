@@ -1,4 +1,4 @@
-"""Walks, and infrared pictures: what the camera makes of them."""
+"""Walks, and infrared images: the camera's effect on them."""
 
 from __future__ import annotations
 
