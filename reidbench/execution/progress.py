@@ -89,7 +89,7 @@ class Lines:
 
 
 def loss_of(event: Mapping[str, Any]) -> str:
-    """The loss of a log event with its name, or an empty text."""
+    """Return the loss of a log event with its name, or ""."""
     metrics = event.get("metrics")
     return Reported(metrics=metrics).loss if isinstance(metrics, Mapping) else ""
 
@@ -139,7 +139,7 @@ class Bars:
         self.estimated = 0.0
 
     def follow(self, remaining: Callable[[], Remaining], best: Callable[[str], list[Best]]) -> None:
-        """Take the functions that estimate the run that begins, and give the best rows of a new result's tasks."""
+        """Set the functions that estimate the run and return the best rows of a new result's tasks."""
         self.remaining, self.best, self.estimated = remaining, best, 0.0
         self._estimate()
 
@@ -188,7 +188,7 @@ class Bars:
         self._estimate()
 
     def _estimate(self) -> None:
-        """Estimate the remaining time of the run, now and then."""
+        """Estimate the remaining time of the run at intervals."""
         if self.all is not None and self.remaining is not None and time.monotonic() - self.estimated > ESTIMATED:
             self.estimated = time.monotonic()
             self.progress.update(self.all, estimate=(self.remaining(), self.estimated))

@@ -18,22 +18,22 @@ Group = tuple[str, str, str, str]  # kind, component, network, image size
 
 @dataclass(frozen=True)
 class Remaining:
-    """Estimated seconds of a run, and the number of stages without an estimate, since none like them was timed."""
+    """Estimated seconds of a run, and the number of stages without an estimate because none like them was timed."""
 
     seconds: float
     unknown: int
 
     @property
     def words(self) -> str:
-        """For a line of text: `about 12 min, and 3 stages never timed here`."""
-        untimed = f"{self.unknown} stage{'' if self.unknown == 1 else 's'} never timed here" if self.unknown else ""
+        """Return the estimate as text: `about 12 min, plus 3 stages without an estimate`."""
+        untimed = f"{self.unknown} stage{'' if self.unknown == 1 else 's'} without an estimate" if self.unknown else ""
         if not self.seconds and untimed:
-            return f"unknown: {untimed}"
-        return f"about {duration(self.seconds)}" + (f", and {untimed}" if untimed else "")
+            return f"unknown ({untimed})"
+        return f"about {duration(self.seconds)}" + (f", plus {untimed}" if untimed else "")
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the largest units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    """Return seconds in the largest units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -47,7 +47,7 @@ def duration(seconds: float) -> str:
 
 
 class Times:
-    """Usual seconds of the stages of a plan: means over artifacts of the store, and over stages that end meanwhile."""
+    """Usual seconds of the stages of a plan: means over artifacts in the store and stages that end meanwhile."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
@@ -56,19 +56,19 @@ class Times:
 
     @functools.cached_property
     def groups(self) -> dict[Group, list[str]]:
-        """The keys of each group of similar stages."""
+        """Return the keys of each group of similar stages."""
         found: dict[Group, list[str]] = {}
         for key, stage in self.plan.stages.items():
             found.setdefault(_group(stage), []).append(key)
         return found
 
     def took(self, stage: Stage, seconds: float) -> None:
-        """Take in the seconds of a stage that has ended; one of a group not yet looked at is found in the store."""
+        """Add the seconds of a stage that has ended; one of a group not yet read is found in the store."""
         if _group(stage) in self._seen:
             self._seen[_group(stage)].append(seconds)
 
     def left(self, stage: Stage, progress: Progress, elapsed: float) -> float | None:
-        """Seconds left of a running stage: at its own pace, else what remains of the usual time; None if unknown."""
+        """Return the seconds left of a running stage, at its own pace or by the usual time; None if unknown."""
         if progress.remaining is not None:
             self._expected[_group(stage)] = elapsed + progress.remaining
             return progress.remaining
@@ -76,7 +76,7 @@ class Times:
         return None if usual is None else max(0.0, usual - elapsed)
 
     def usual(self, stage: Stage) -> float | None:
-        """Mean seconds of stages like this one, or what a running one is expected to take; None where unknown."""
+        """Return the mean seconds of similar stages, or the expected seconds of a running one; None if unknown."""
         seen = self._of(stage)
         return sum(seen) / len(seen) if seen else self._expected.get(_group(stage))
 
@@ -92,10 +92,10 @@ class Times:
             found = self.store.facts(key, ("seconds",)).get("seconds")
         except (BadArtifact, KeyError):
             return []
-        return [float(found)] if type(found) in (int, float) else []
+        return [float(found)] if isinstance(found, int | float) else []
 
     def remaining(self, waiting: Collection[str], running: Mapping[str, float | None], slots: int) -> Remaining:
-        """Estimate a run with `slots` stages at a time; `running` has seconds left by key, None where unknown."""
+        """Estimate a run with `slots` stages at a time; `running` has seconds left by key, None if unknown."""
         left = [self.usual(self.plan.stages[key]) for key in waiting] + list(running.values())
         known = [seconds for seconds in left if seconds is not None]
         spread = sum(known) / max(1, min(slots, len(left)))

@@ -1,4 +1,4 @@
-"""Write the progress of running stages into the store, where `reidbench status` and `watch` read it."""
+"""Write the progress of running stages to the store for `reidbench status` and `watch`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pace:
     written: float = 0.0
 
     def heard(self, event: Mapping[str, Any]) -> bool:
-        """Take in an event; whether it changes the progress. A new total, or a lower count, starts a new pace."""
+        """Add an event; returns whether it changes the progress. A new total, or a lower count, starts a new pace."""
         before = self.progress
         if event["event"] == "log" and isinstance(event.get("metrics"), Mapping):
             self.progress = Progress(before.done, before.total, before.pace, dict(event["metrics"]))
@@ -39,36 +39,36 @@ class Pace:
 
 
 class Reports:
-    """The progress of the stages of one run."""
+    """Progress of the stages of one run."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.paces: dict[str, Pace] = {}
 
     def started(self, key: str) -> None:
-        """A stage starts: what an earlier run reported of it no longer holds."""
+        """Reset the progress of a stage that starts, which an earlier run may have reported."""
         self.paces[key] = Pace()
         progress.remove(self.store, key)
 
     def heard(self, key: str, event: Mapping[str, Any]) -> None:
-        """Take in an event of a stage, and write its progress now and then."""
+        """Add an event of a stage, and write its progress at intervals."""
         pace = self.paces.setdefault(key, Pace())
         if pace.heard(event) and time.monotonic() - pace.written >= EVERY:
             pace.written = time.monotonic()
             progress.write(self.store, key, pace.progress)
 
     def of(self, key: str) -> Progress:
-        """The progress of a running stage."""
+        """Return the progress of a running stage."""
         return self.paces[key].progress if key in self.paces else Progress()
 
     def ended(self, key: str) -> None:
-        """A stage has ended."""
+        """Remove the progress of a stage that has ended."""
         self.paces.pop(key, None)
         progress.remove(self.store, key)
 
 
 def is_progress(event: Mapping[str, Any]) -> bool:
-    """Whether an event is progress in numbers that can be drawn: a method may report anything."""
+    """Return whether an event is progress with numbers that can be drawn: methods may report anything."""
     return event["event"] == "progress" and all(_drawable(event.get(name)) for name in ("done", "total"))
 
 

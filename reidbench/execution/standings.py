@@ -1,4 +1,4 @@
-"""The highest row of each task while a run goes on: no ranks, which need all seeds."""
+"""The best row of each task during a run, by its mean so far; ranks need all seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAIN = "mAP"
 
 @dataclass(frozen=True)
 class Best:
-    """The row with the best mean of a task by an evaluator so far: over `n` of `rows` seeds."""
+    """Row with the best mean of a task by an evaluator so far, over `n` of `rows` seeds."""
 
     task: str
     evaluator: str
@@ -30,14 +30,14 @@ class Best:
 
     @property
     def words(self) -> str:
-        """For a line of text: `plaza: bot, mAP 69.3 % (1 of 3 seeds)`."""
+        """Return the row as text: `plaza: bot, mAP 69.3 % (1 of 3 seeds)`."""
         number = f"{100 * self.value:.1f} %" if self.unit == "%" else f"{self.value:.4g} {self.unit}".rstrip()
         seeds = f"{self.n} of {self.rows} seeds" if self.rows > 1 else "1 result"
         return f"{self.task}: {self.method}, {self.metric} {number} ({seeds}; {self.protocol})"
 
 
 class Standings:
-    """Means of the rows of a plan, from results as they come."""
+    """Means of the rows of a plan, updated with each result."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
@@ -51,11 +51,11 @@ class Standings:
         self._metrics: dict[str, Mapping[str, float]] = {}
 
     def best(self) -> list[Best]:
-        """The best row of each task and evaluator that has results, in the order of the plan."""
+        """Return the best row of each task and evaluator with results, in the order of the plan."""
         return list(self._best(self.rows))
 
     def best_with(self, key: str) -> list[Best]:
-        """The best rows of the tasks that a new result belongs to."""
+        """Return the best rows of the tasks of a new result."""
         places = {(task, evaluator) for _, task, evaluator in self.cells_of.get(key, ())}
         return list(self._best([cell for cell in self.rows if cell[1:] in places]))
 
@@ -71,7 +71,7 @@ class Standings:
         yield from found.values()
 
     def _mean(self, cell: tuple[str, str, str]) -> tuple[Best | None, Metric | None]:
-        """The mean of a cell by its main metric; None before its first result, or where no metric is declared."""
+        """Return the mean of a cell by its main metric; None before its first result, or without a declared metric."""
         rows = self.rows[cell]
         declared = self.declared.get(self.plan.stages[rows[0].key or ""].use, {})
         name = MAIN if MAIN in declared else next(iter(declared), "")

@@ -87,4 +87,4 @@ class Tuned:
 
 
 NO_SEARCH = Tuned()
-NOT_BEGUN = Tuned(reason="its search has not begun", status="missing")
+NOT_BEGUN = Tuned(reason="its search has not started", status="missing")

@@ -19,13 +19,13 @@ from reidbench.files.filesystem import regular_bytes
 from .artifacts import Store
 from .locks import owner_of
 
-MOST = 1e15  # beyond it a float no longer counts by ones
+MOST = 1e15  # a larger float cannot count by ones
 FOLDER = "progress"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a running stage: units done of a total, seconds of one unit where known, the last logged metrics."""
+    """Progress of a running stage: units done of a total, seconds per unit if known, the last logged metrics."""
 
     done: float = 0.0
     total: float = 0.0
@@ -34,25 +34,25 @@ class Progress:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until all units are done, at the pace so far; None where it is unknown."""
+        """Seconds until all units are done, at the current pace; None if unknown."""
         return None if self.pace is None else self.pace * max(0.0, self.total - self.done)
 
     @property
     def words(self) -> str:
-        """For a line of text: `epoch 3 of 20, loss 0.512`; empty where nothing was reported."""
+        """Return the progress as text: `epoch 3 of 20, loss 0.512`; "" if nothing was reported."""
         unit = "epoch " if "epoch" in self.metrics else ""
         counted = f"{unit}{self.done:g} of {self.total:g}" if self.total else ""
         return ", ".join(filter(None, [counted, self.loss]))
 
     @property
     def loss(self) -> str:
-        """The last loss with its name, or an empty text."""
+        """The last loss with its name, or ""."""
         names = [name for name in self.metrics if name == "loss"] or [name for name in self.metrics if "loss" in name]
         return f"{names[0]} {self.metrics[names[0]]:.3g}" if names else ""
 
 
 def write(store: Store, key: str, progress: Progress) -> None:
-    """Write the progress of a stage; a store that refuses it loses it, and nothing else."""
+    """Write the progress of a stage; if the store refuses it, only the progress is lost."""
     content = {"done": progress.done, "total": progress.total, "pace": progress.pace, "metrics": dict(progress.metrics)}
     place = store.root / FOLDER / f"{key}.json"
     with contextlib.suppress(OSError, StoreError):
@@ -67,7 +67,7 @@ def remove(store: Store, key: str) -> None:
 
 
 def read(store: Store, key: str) -> Progress:
-    """The progress of a stage; an empty one where none is written, or what is there is damaged."""
+    """Return the progress of a stage; empty if it is missing or damaged."""
     try:
         found = json.loads(regular_bytes(store.root / FOLDER / f"{key}.json"))
         metrics = {str(name): float(value) for name, value in found["metrics"].items()}
@@ -86,7 +86,7 @@ def _number(value: Any) -> float:
 
 @dataclass(frozen=True)
 class Claimed:
-    """The living claim of a stage, or the lock of a run: owner in words, seconds since its start and last heartbeat."""
+    """Live claim of a stage, or lock of a run: owner in words, seconds since its start and last heartbeat."""
 
     owner: str
     seconds: float | None
@@ -94,15 +94,15 @@ class Claimed:
 
 
 def claimed(store: Store, key: str) -> Claimed | None:
-    """The claim of a stage whose owner is not known to be dead, or None. Changes nothing.
+    """Return the claim of a stage whose owner is not known to be dead, or None. Changes nothing.
 
-    Times are by this host's clock; those of another host's claim are off by the difference of the clocks.
+    Times use this host's clock; those of another host's claim are off by the difference of the clocks.
     """
     return _living(store, store.claim_file(key))
 
 
 def runs_of(store: Store, keys: AbstractSet[str]) -> list[Claimed]:
-    """The runs, not known to be dead, that hold some of these keys. Changes nothing."""
+    """Return the runs, not known to be dead, that protect some of these keys. Changes nothing."""
     living = (_living(store, file) for file, held in store.runs().items() if held & keys)
     return [one for one in living if one is not None]
 

@@ -172,7 +172,7 @@ def _conflict(key: str, taken: Store, other: Store) -> str:
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """In words, what two manifests of one key say differently of its content: metrics, and files by their hashes."""
+    """Return differences in content between two manifests of one key: metrics, and files by their hashes."""
     return [*_different_metrics(one, other), *_different_files(one, other)]
 
 

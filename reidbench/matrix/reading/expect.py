@@ -170,7 +170,7 @@ def _unknown(offers: Sequence[Offer], row: str, sets: str) -> str:
     rows = list(dict.fromkeys(one.place["row"] for one in offers if _sets(one.place["task"]) == sets))
     if not rows:
         tasks = ", ".join(dict.fromkeys(one.place["task"] for one in offers))
-        return f"nothing of this method is published for {sets}, only for {tasks}"
+        return f"this method has no published numbers for {sets}, only for {tasks}"
     near = guess(row, [*rows, *(one.rpartition(", ")[2] for one in rows)])
     more = f"; and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else ""
     prints = " and ".join(dict.fromkeys(f"`reidbench show {' '.join(one.use)} --published`" for one in offers))

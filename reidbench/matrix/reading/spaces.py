@@ -65,7 +65,7 @@ def _range(check: Checker, kind: Any, ends: Any, path: Path_) -> Space | None:
     elif kind == "log" and ends[0] <= 0:
         wrong = "must be above 0 for a logarithmic range"
     elif math.isinf(float(ends[1]) - float(ends[0])):
-        wrong = "must have a finite difference"
+        wrong = "must be numbers with a finite difference"
     if wrong:
         given = check.text(path, ends) if isinstance(ends, list) else kind_word(ends)
         check.wrong(path, f"{wrong}, not {given}")

@@ -124,7 +124,7 @@ WRONG = {
     "{made: {real: across}}": ["'across' is published for market-folder->market1501; this cell is market1501"],
     "{made: {across: baseline}}": ["'baseline' is published for market1501; this cell is market-folder->market1501"],
     "{made: {drawn: baseline}}": ["'baseline' is published for market1501; this cell is synthetic"],
-    "{made: {drawn: any}}": ["nothing of this method is published for synthetic, only for market1501, "],
+    "{made: {drawn: any}}": ["this method has no published numbers for synthetic, only for market1501, "],
     "{bot: {real: baseline}}": ["no component of this method has published numbers"],
     '{made: {real: "256x128, full"}}': ["several rows match", f"{FULL}'paper, Table 1', ", f"; {FULL}'README', "],
     '{made: {real: {row: "old rule", source: README}}}': [f"'old rule': no row matches; available: {OLD}"],

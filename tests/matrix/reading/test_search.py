@@ -119,7 +119,7 @@ LR = "search: {finetune.lr: [1, 2]}"
         ("search: {lr: {uniform: [0.1, yes]}}", r"must be two numbers, \[LOW, HIGH\], not \[0.1, yes \(which YAML"),
         ("search: {epochs: {int: [1, 2.5]}}", r"must be two whole numbers, \[LOW, HIGH\], not \[1, 2.5\]"),
         ("search: {}", "search: must name a parameter"),
-        ("search: {lr: {uniform: [-1e308, 1e308]}}", "must have a finite difference"),
+        ("search: {lr: {uniform: [-1e308, 1e308]}}", "must be numbers with a finite difference"),
         (f"search: {{lr: {list(range(1, 1002))}}}", "must have at most 1000 choices, not 1001"),
         ("search: [lr]", "search: must be a map"),
         ("search: {lr: {log: [1e-3, 1]}}", "search: needs `trials:` next to it, the number of trials to draw"),

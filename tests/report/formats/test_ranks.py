@@ -228,4 +228,4 @@ def test_the_command(market: Path, tmp_path: Path) -> None:
     }
     done = reidbench("table", file, *store, "--ranks", "--format", "csv")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "reidbench: --ranks does not support --format csv; use md, json, latex or html\n"
+    assert done.stderr == "reidbench: --ranks is not available with --format csv; use md, json, latex or html\n"
