@@ -111,9 +111,7 @@ def test_csv_has_measured_rows_only_and_says_so(made: Made) -> None:
     assert text(quoting, store, "csv") == text(plain, store, "csv")
     command = ["table", str(quoting.benchmark.file), "--store", str(store.root), "--format", "csv"]
     said = CliRunner().invoke(main.app, command, catch_exceptions=False).stderr
-    assert (
-        said == "note: CSV has the measured rows only; the published ones of the file are in md, json, latex and html\n"
-    )
+    assert said == "note: CSV contains measured rows only; published rows are in md, json, latex and html\n"
 
 
 class Section(HTMLParser):
