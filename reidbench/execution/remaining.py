@@ -92,7 +92,7 @@ class Times:
             found = self.store.facts(key, ("seconds",)).get("seconds")
         except (BadArtifact, KeyError):
             return []
-        return [float(found)] if type(found) in (int, float) else []
+        return [float(found)] if isinstance(found, int | float) else []
 
     def remaining(self, waiting: Collection[str], running: Mapping[str, float | None], slots: int) -> Remaining:
         """Estimate a run with `slots` stages at a time; `running` has seconds left by key, None if unknown."""
