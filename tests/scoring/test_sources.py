@@ -333,7 +333,7 @@ def test_structs_of_matlab(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("start", "kind"),
-    [(b"MATLAB 7.3 MAT-file", r"a MATLAB 7\.3 \(HDF5\) file"), (b"1 2 3\n", "not one of MATLAB's files")],
+    [(b"MATLAB 7.3 MAT-file", r"a MATLAB 7\.3 \(HDF5\) file"), (b"1 2 3\n", "not a MATLAB file")],
 )
 def test_mat_files_of_another_kind(tmp_path: Path, start: bytes, kind: str) -> None:
     (tmp_path / "a.mat").write_bytes(start.ljust(600, b" "))
