@@ -563,7 +563,7 @@ def test_every_shipped_plugin_keeps_the_contracts(plugin: str) -> None:
     assert not found.failures, str(found)
     skipped = {one.text.partition(";")[0] for one in found.lines if one.status == "skipped"}
     known = {"requires a root", "requires file", "requires folder", "requires model", "needs the package anny"}
-    known |= {"its pool must be rendered persons, which the check's is not"}
+    known |= {"its pool must be rendered persons, and the check's is not"}
     assert skipped <= known, str(found)
 
 

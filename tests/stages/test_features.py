@@ -251,8 +251,8 @@ def test_what_is_left_out_is_noted(world: World) -> None:
     assert found.notes == (
         "embed theirs -> noise [no seed, from a file]: more.npz: skipped, since noise has no such test image: 1 image "
         "(query/9999_c1s1_000000_00.png)",
-        "embed theirs -> noise [no seed, from a file]: more.npz: contained more than once, with equal features: 1 image "
-        f"({world.names[0]})",
+        "embed theirs -> noise [no seed, from a file]: more.npz: contained more than once, with equal features: "
+        f"1 image ({world.names[0]})",
     )
 
 
