@@ -88,7 +88,7 @@ def test_progress_that_comes_often_changes_the_page_seldom(page: Page, monkeypat
 def test_nothing_to_run(page: Page) -> None:
     with display.display(True) as shown:
         shown.begin(0)
-    assert page.shown[-1][0] == "nothing to run: every stage is there"
+    assert page.shown[-1][0] == "nothing to run: all stages are cached"
 
 
 @pytest.mark.parametrize("shell", [None, SimpleNamespace()])

@@ -104,7 +104,7 @@ def test_an_ensemble_refuses_a_zero_vector(tmp_path: Path) -> None:
 
 
 def test_features_that_are_no_numbers_name_their_picture(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^features that are no numbers, first for .*0\.png$"):
+    with pytest.raises(DataError, match=r"^features that are not numbers, first for .*0\.png$"):
         networks(Means(float("nan"))).features(features.split_of(paint(tmp_path, (9, 9, 9))))
 
 
