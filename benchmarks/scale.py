@@ -364,9 +364,7 @@ def table_of_loading(works: Sequence[Work]) -> str:
 
 
 def table_of_feeding(works: Sequence[Work]) -> str:
-    """Markdown: images per second of a core, and the cores that keep one device busy with the first training of each
-    size.
-    """
+    """Markdown: images per second of a core, and cores that keep one device busy with each size's first training."""
     lines = [
         "| pictures | decoded, images/s a core | augmented too | training | images/s one device needs "
         "| cores with a GPU | cores that augment too |",

@@ -1,8 +1,8 @@
-"""reidbench: cross person re-identification methods, data sets and seeds into leaderboards that can be defended.
+"""reidbench: a benchmark suite for person re-identification with plugins for methods, data sets and evaluators.
 
-All that a plugin needs is here, beside `run` and `load` for a program or a notebook, and nothing of it imports torch.
-Imports the modules at this folder's top, data and api, each at the first use of a name of it; nothing below imports it.
-Begin with `hookspecs.py`, then `components.py`.
+This module has everything that a plugin needs, and `run` and `load` for programs and notebooks. It does not import
+torch. Names are imported on first use from the top-level modules, data and api; no package below imports it.
+Start with `hookspecs.py`, then `components.py`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ __all__ = [
     "run",
 ]
 
-# Each name is imported at its first use: `reidbench --help` needs none of them, nor pydantic and numpy behind them.
+# Imported on first use, so that `reidbench --help` imports neither pydantic nor numpy.
 _HOMES = {
     "api.calls": "load run",
     "api.results": "Results",

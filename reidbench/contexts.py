@@ -1,4 +1,4 @@
-"""What a component's code is given, a context for each kind, and what it answers."""
+"""Arguments of component functions, one context class per kind, and their return types."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ P_co = TypeVar("P_co", bound=Params, covariant=True)
 
 @dataclass(frozen=True)
 class Selection:
-    """A selector's answer: the chosen indices of the pool, and one score for every pool image."""
+    """Result of a selector: the chosen indices of the pool, and one score for every pool image."""
 
     indices: np.ndarray
     scores: np.ndarray
@@ -31,10 +31,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Metrics:
-    """An evaluator's answer: numbers by name, as its component declares them, and arrays with one entry per query.
+    """Result of an evaluator: metrics by name, as declared by its component, and arrays with one entry per query.
 
-    A metric that is the mean of an array of its own name in `per_query` can be compared query by query: that decides
-    ties of rows over two seeds.
+    A metric that is the mean of an array with the same name in `per_query` can be compared query by query, which
+    decides whether rows with two seeds tie.
     """
 
     values: Mapping[str, float]
@@ -46,12 +46,12 @@ class Metrics:
 class Embedded:
     """Embedded images: features [N, D] float32, pids [N], camids [N].
 
-    `clothes` [N], `modality` [N] and `tracklets` [N] are None where the data set has no such labels; else as in
-    `reidbench.data.MoreLabels`, -1 and "" being unknown.
+    `clothes` [N], `modality` [N] and `tracklets` [N] are None if the data set has no such labels; otherwise they are as
+    in `reidbench.data.MoreLabels`, with -1 and "" for unknown.
 
-    images [N] int64, where query and gallery share pictures, else None: equal numbers on either side mean the same
-    picture, the same file or the same bytes. No query may be matched with its own picture: hand both sides' numbers to
-    `reidbench.metrics.rank` as `query_images` and `gallery_images`, or leave such pairs out.
+    `images` [N] int64 are image numbers if query and gallery share images, otherwise None. Equal numbers mean the same
+    image: the same file or the same bytes. A query must not be matched with its own image: pass the numbers to
+    `reidbench.metrics.rank` as `query_images` and `gallery_images`, or exclude such pairs.
     """
 
     features: np.ndarray
@@ -64,35 +64,35 @@ class Embedded:
 
 
 class Checkpoint(Protocol):
-    """Keeps a stage's state between epochs, so that a killed stage goes on where it was."""
+    """Saves a stage's state between epochs, so that a killed stage resumes."""
 
     def epochs(self, total: int, **state: Any) -> Iterator[int]:
-        """The epochs still to run, after restoring `state`; what is given is saved after each of them.
+        """Restore `state`, then yield the remaining epochs; `state` is saved after each.
 
-        `state` holds objects with `state_dict` and `load_state_dict` (networks, optimisers, schedules) or
-        torch generators. The global torch, numpy and python generators are always included.
+        `state` are objects with `state_dict` and `load_state_dict` (networks, optimisers, schedules) or torch
+        generators. The global torch, numpy and Python generators are always included.
         """
         ...
 
 
 def no_network(name: str) -> Any:
-    """What a context without nested training stages answers."""
+    """Default of `Context.network`: raise ReidbenchError, since no network was trained."""
     raise ReidbenchError(f"no network was trained for the field {name!r}")
 
 
 def ignore_note(text: str) -> None:
-    """What a context without a harness does with a note."""
+    """Default of `Context.note`: do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context(Generic[P_co]):
-    """The part that all stages share; `Context[BotParams]` is one whose `params` are BotParams."""
+    """Fields common to all stages; in `Context[BotParams]`, `params` is a BotParams."""
 
     params: P_co
-    image_size: tuple[int, int]  # an ImageSize from the harness: it carries the filter to whatever takes a size
+    image_size: tuple[int, int]  # height and width; the harness passes an ImageSize, which also has the resize filter
     seed: int
     device: str
-    workers: int  # threads that may decode images; no result depends on them
+    workers: int  # image-loading threads; results do not depend on it
     out: Path
     scratch: Path
     checkpoint: Checkpoint
@@ -101,22 +101,22 @@ class Context(Generic[P_co]):
     record_clusters: Callable[[int, Any], None]
     make_fabric: Callable[[], Any]
     prepared: Mapping[str, Path] = field(default_factory=dict)
-    network: Callable[[str], Any] = no_network  # of a `Uses` field: the Backbone or Embedder that was trained
-    # A sentence about what was dropped, skipped or assumed: kept with the artifact and shown beside each row that
-    # was made from it, in this run and all later ones. Equal sentences are kept once.
+    network: Callable[[str], Any] = no_network  # trained Backbone or Embedder of a `Uses` field
+    # Records a sentence about dropped or skipped data or an assumption. It is stored with the artifact and shown with
+    # each row that depends on it, in this run and all later ones. Equal sentences are stored once.
     note: Callable[[str], None] = ignore_note
     truth: Any = None
-    log_file: Path | None = None  # the stage's log, to which what another program prints may be appended
+    log_file: Path | None = None  # the stage's log, to which output of other programs may be appended
 
     @cached_property
     def fabric(self) -> Any:
-        """The Lightning Fabric that places networks and batches; methods call no `.cuda()`."""
+        """Lightning Fabric that moves networks and batches to the device; methods do not call `.cuda()`."""
         return self.make_fabric()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectContext(Context[P_co]):
-    """For selectors: the pool without labels; the target's train part only for `protocol={"target-labels"}`."""
+    """For selectors: the pool without labels; the target's train part only with `protocol={"target-labels"}`."""
 
     pool: HiddenSplit
     backbone: Callable[[], Backbone]
@@ -125,7 +125,7 @@ class SelectContext(Context[P_co]):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainContext(Context[P_co]):
-    """For pretrainers: the (selected) pool without labels, a fresh backbone at each call of `backbone()`."""
+    """For pretrainers: the (selected) pool without labels; `backbone()` returns a fresh backbone at each call."""
 
     pool: HiddenSplit | None
     backbone: Callable[[], Backbone]
@@ -134,18 +134,17 @@ class PretrainContext(Context[P_co]):
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareContext(Context[P_co]):
-    """For preparers: the images of the data role that the user of the preparer asked for."""
+    """For preparers: the images of the data role named in the `Uses` field."""
 
     split: HiddenSplit
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneContext(Context[P_co]):
-    """For fine-tuners: labelled source images; `backbone()` carries the weights of the stage before.
+    """For fine-tuners: labelled source images; `backbone()` returns a backbone with the weights of the previous step.
 
-    `source` is None only for a fine-tuner with the trait "label-free": it trains on nothing and needs no source.
-    `validation` are query and gallery that were held out of each source, for `protocol={"validation"}` alone: to choose
-    an epoch by, never to train on.
+    `source` is None only for a fine-tuner with the trait "label-free", which trains on nothing. `validation` are query
+    and gallery held out of each source, only with `protocol={"validation"}`, to choose an epoch, never to train on.
     """
 
     source: Split | None
@@ -157,7 +156,7 @@ class FinetuneContext(Context[P_co]):
 class AdaptContext(Context[P_co]):
     """For adapters: unlabelled target, labelled source or None, and the embedder to start from or None.
 
-    An adapter with the trait "source-free" is given no source: it needs none, and the protocol column says so.
+    An adapter with the trait "source-free" gets no source, and the protocol column shows the trait.
     """
 
     target: HiddenSplit
@@ -168,9 +167,9 @@ class AdaptContext(Context[P_co]):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedContext(Context[P_co]):
-    """For a `SplitEmbedder`: query and gallery of the target as one set without labels, in an order that tells nothing.
+    """For a `SplitEmbedder`: query and gallery of the target as one set without labels, in an uninformative order.
 
-    `params` and `seed` are those of the stage that left the embedder, and `model` is the folder of that stage's files.
+    `params` and `seed` are those of the stage that trained the embedder, and `model` is the folder of its files.
     """
 
     images: HiddenSplit

@@ -1,4 +1,4 @@
-"""Everything that is the user's to mend: one clear sentence, no traceback, exit code 2."""
+"""Errors that a user can fix, shown as one sentence without a traceback, with exit code 2."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 
 class ReidbenchError(Exception):
-    """Base of all errors that are shown as their message alone."""
+    """Base of all errors that are shown as their message only."""
 
 
 class PluginError(ReidbenchError):
-    """A plugin is broken, or two plugins disagree."""
+    """Raised for a broken plugin, or for conflicting plugins."""
 
 
 class UnknownComponent(PluginError):
-    """A name that no loaded plugin offers."""
+    """Raised for a component name that no loaded plugin has."""
 
 
 class DataError(ReidbenchError):
-    """Images or labels on disk are not what their layout promises."""
+    """Raised if images or labels on disk do not match their layout."""
 
 
 class DataErrors(DataError):
-    """Several mistakes in one file. `problems` holds a `file:line: sentence` for each of the first."""
+    """Raised for several mistakes in one file. `problems` has a `file:line: sentence` for each of the first ones."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -30,13 +30,13 @@ class DataErrors(DataError):
 
 
 class StoreError(ReidbenchError):
-    """The store cannot be read or written."""
+    """Raised if the store cannot be read or written."""
 
 
 class ConfigError(ReidbenchError):
-    """A matrix file is wrong. `problems` holds one `file:line: sentence` for each mistake found.
+    """Raised for an invalid matrix file. `problems` has one `file:line: sentence` for each mistake.
 
-    `unknown` are the components, as "KIND NAME", that it names and that no loaded plugin offers.
+    `unknown` are the components, as "KIND NAME", that no loaded plugin has.
     """
 
     def __init__(self, problems: Sequence[str], unknown: Sequence[str] = ()) -> None:

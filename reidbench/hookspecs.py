@@ -1,8 +1,8 @@
-"""The eight places where a plugin adds something.
+"""The eight hooks with which plugins add components.
 
-A plugin is a module (or package) whose functions carry `@hookimpl`. Each hook takes no argument and returns an
-iterable of :class:`reidbench.Component`; `yield` is the natural form. A component only *names* its code
-("module:attribute"), so a plugin declares everything without importing torch.
+A plugin is a module or package with functions decorated with `@hookimpl`. Each hook takes no arguments and returns an
+iterable of :class:`reidbench.Component`, usually as a generator. A component only *names* its code
+("module:attribute"), so a plugin declares its components without importing torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ hookspec = HookspecMarker("reidbench")
 hookimpl = HookimplMarker("reidbench")
 
 Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
-# kind of component -> the hook that collects it
+# kind of component -> hook
 HOOKS = {
     "dataset": "reidbench_datasets",
     "backbone": "reidbench_backbones",
@@ -33,27 +33,30 @@ HOOKS = {
 
 @hookspec
 def reidbench_datasets() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Labelled data sets and pools. Target: `(params, root: Path | None, cache: Path, progress) -> Dataset`."""
+    """Labelled data sets and pools. Target: `(params, root: Path | None, cache: Path) -> Dataset`.
+
+    The target may take a fourth parameter `progress`, a function `(done: int, total: int) -> None`.
+    """
 
 
 @hookspec
 def reidbench_backbones() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Networks. Target: `(params, image_size: (height, width)) -> reidbench.training.Backbone`."""
+    """Networks. Target: `(params, image_size: tuple[int, int]) -> reidbench.training.Backbone`; height, width."""
 
 
 @hookspec
 def reidbench_selectors() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Ways to choose pre-training images from a pool. Target: `(SelectContext) -> Selection`."""
+    """Selection of pre-training images from a pool. Target: `(SelectContext) -> Selection`."""
 
 
 @hookspec
 def reidbench_pretrainers() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Pre-training without labels. Target: `(PretrainContext) -> Backbone`, the network to keep."""
+    """Pre-training without labels. Target: `(PretrainContext) -> Backbone`."""
 
 
 @hookspec
 def reidbench_preparers() -> Iterable[Component]:  # type: ignore[empty-body]
-    """What another component asks for in a `Uses` field. Target: `(PrepareContext) -> None`, files in `out`."""
+    """Preparation for another component's `Uses` field. Target: `(PrepareContext) -> None`, which writes to `out`."""
 
 
 @hookspec
@@ -63,9 +66,9 @@ def reidbench_finetuners() -> Iterable[Component]:  # type: ignore[empty-body]
 
 @hookspec
 def reidbench_adapters() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Learning on the unlabelled target. Target: `(AdaptContext) -> Embedder`."""
+    """Adaptation to the unlabelled target. Target: `(AdaptContext) -> Embedder`."""
 
 
 @hookspec
 def reidbench_evaluators() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Retrieval protocols. Target: `(EvaluateContext) -> Metrics`; the component declares them in `metrics`."""
+    """Evaluation. Target: `(EvaluateContext) -> Metrics`; the component declares its metrics in `metrics`."""

@@ -1,4 +1,4 @@
-"""How far a command is that looks at very many things: a line on a terminal that is gone at the end, else nothing."""
+"""Transient progress bar of commands that process many items; shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Thing = TypeVar("Thing")
-STEP = 32  # things between two looks at the line: one for each would take longer than many of them
+STEP = 32  # items per update of the bar; an update for each item would cost more than the work
 
 
 class Through(Protocol):
-    """Goes through things, and may show how far it is."""
+    """Iterates over items, and may show progress."""
 
     def __call__(self, what: str, things: Collection[Thing]) -> Iterator[Thing]:
-        """The same things, one after the other; `what` says what is done with them."""
+        """Yield the items; `what` describes the work."""
 
 
 def quietly(what: str, things: Collection[Thing]) -> Iterator[Thing]:
-    """Go through things and show nothing."""
+    """Iterate over items without showing progress."""
     return iter(things)
 
 
 @contextlib.contextmanager
 def going_through(console: Console) -> Iterator[Through]:
-    """Give what shows progress on a terminal. What is printed meanwhile stays where it was sent."""
+    """Yield a `Through` that shows progress on a terminal. Standard output is not redirected."""
     if not console.is_terminal:
         yield quietly
         return

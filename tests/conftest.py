@@ -109,9 +109,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Undo the ignored SIGINT that a shell sets for background jobs and children inherit; they do not inherit a
-    handler.
-    """
+    """Undo the ignored SIGINT that a shell sets for background jobs, which children inherit, unlike a handler."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -132,7 +132,7 @@ def test_other_words_are_refused_with_their_line(given: str, matrix: Matrix, reg
 
 @pytest.mark.parametrize("use", ["resnet18", "resnet50-ibn"])
 def test_labels_of_no_file_are_refused(use: str, matrix: Matrix, registry: Registry) -> None:
-    with pytest.raises(ConfigError, match="labels declares what weights_file was trained on, and no weights_file"):
+    with pytest.raises(ConfigError, match="labels declares what weights_file was trained on, but weights_file"):
         reader.read(matrix(backbone=f"{{use: {use}, labels: ImageNet labels}}"), registry)
     with pytest.raises(ValueError, match="no file is given"):
         require_file(None, (), "file")
@@ -166,7 +166,7 @@ def test_a_plugins_words_are_checked(matrix: Matrix, file: Path) -> None:
     found = rows(matrix(methods=f"{{x: {{finetune: fixed}}, y: {{finetune: {{use: free, file: {file}}}}}}}"), registry)
     assert found["x"].protocol == "source labels, ImageNet labels, cameras, AP step"
     assert found["y"].protocol == "source labels, unknown pre-training, AP step"
-    with pytest.raises(PluginError, match="protocol 'luck' is not a word that is known here"):
+    with pytest.raises(PluginError, match="protocol 'luck' is not a known word"):
         registry.add("c", [("finetuner", Component("lucky", "m:f", protocol=frozenset({"luck"})))])
 
     def luck(params: FromFile) -> frozenset[str]:

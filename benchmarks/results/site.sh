@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes the site of all packs in site/. Its title is the heading of README.md. Of rows that verify.sh has checked it shows
-# the numbers that were computed then, and the word for it.
+# Builds the site of all packs in site/. Its title is the heading of README.md. Rows checked by verify.sh are shown with
+# the numbers computed by it, and with the status of the check.
 set -euo pipefail
 shopt -s nullglob
 packs=(packs/*.zip)
 if ((${#packs[@]} == 0)); then
-  echo "packs/ has no pack yet, so there is no site to make" >&2
+  echo "packs/ contains no packs; add one to build the site" >&2
   exit 1
 fi
 title=$(sed -n '/^# /{s/^# //p;q;}' README.md)

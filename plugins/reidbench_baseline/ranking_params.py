@@ -89,7 +89,9 @@ class RankingParams(Params):
     @model_validator(mode="after")
     def _rules_that_do_something(self) -> Self:
         if len(self.exclude) > 1:
-            raise ValueError("exclude: give same-clothes or different-clothes, not both: no known match would remain")
+            raise ValueError(
+                "exclude: give same-clothes or different-clothes, once; together they leave no known match"
+            )
         single = self.gallery == "single-shot"
         if single and self.shots is not None:
             raise ValueError(

@@ -83,7 +83,7 @@ def reidbench_adapters() -> Iterator[Component]:
             deviations=(
                 "batches use any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
                 "a pass too short for a batch is continued by further ones; the official code stops there",
-                "images are resized with a bilinear filter; the official code's bicubic is `resize: bicubic`",
+                "images are resized bilinearly; the official code's bicubic is `resize: bicubic` with `image_size`",
                 "pool: gem needs a map; a transformer uses `pool: backbone`, its class token, as in TransReID-SSL",
                 "update: mean, one step to the batch mean of a cluster, is ours; the worlds' tables use it",
                 "the last round is kept; the official runs report the best round on test data",
@@ -113,7 +113,7 @@ def reidbench_adapters() -> Iterator[Component]:
             deviations=(
                 "batches use any images of a cluster; the official ones, which use camera ids, are `batches: cameras`",
                 "a pass too short for a batch is continued by further ones; the official code stops there",
-                "images are resized with a bilinear filter; the official code's bicubic is `resize: bicubic`",
+                "images are resized bilinearly; the official code's bicubic is `resize: bicubic` with `image_size`",
                 "the last round is kept; the official runs report the round with the best mAP on test data",
                 "one device: batch statistics are over the whole half-batch, not over a quarter of it",
             ),

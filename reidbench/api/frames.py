@@ -68,7 +68,7 @@ def rows(board: report.Leaderboard) -> pd.DataFrame:
 
 
 def _column(metric: str) -> str:
-    """Return the heading of a metric, made distinct from other columns, since an undeclared metric may have any name."""
+    """Return the heading of a metric, distinct from other columns even if an undeclared metric has such a name."""
     return f"metric {metric}" if re.sub("^(metric )+", "", metric) in (*FIRST, *LAST) else metric
 
 

@@ -50,7 +50,7 @@ class Results:
 
     @uncollected()
     def frame(self) -> pd.DataFrame:
-        """Return one row per result: method, task, evaluator, seed, pretrain_seed, status, protocol, metrics, error, key.
+        """Return one row per result: method, task, evaluator, seeds, status, protocol, each metric, error and key.
 
         Metrics are floats, NaN if missing; seeds are nullable integers, <NA> if the result does not depend on them.
         """

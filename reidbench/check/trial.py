@@ -80,7 +80,7 @@ class Trial(StageRun):
         return answer
 
     def watched(self) -> dict[str, str]:
-        """Run the stage. Returns digests of its files and metrics. Raises Broken for stray files or changed settings."""
+        """Run the stage. Return digests of its files and metrics. Raises Broken for stray files, changed settings."""
         self.folder.mkdir()
         harness = self.inputs.store.scratch(self.stage.key)  # created here, so that it does not count as stray
         self.inputs.store.log_file(self.stage.key)  # creates the log folder, for the same reason

@@ -82,8 +82,12 @@ class Report:
         return ["split", *(f"{what} / published" for what in self._counted()), "junk", "distractors"]
 
     def table(self) -> list[list[str]]:
-        """One row per split: found / published for images, identities, cameras and more, then junk and distractors."""
-        return [[part, *self._cells(part), str(n.junk), str(n.distractors)] for part, n in self.found.items()]
+        """One row per split: found / published for images, identities, cameras and more, then junk and distractors.
+
+        A split without labels has "-" for identities and distractors.
+        """
+        rows = self.found.items()
+        return [[part, *self._cells(part), str(n.junk), str(n.distractors) if n.labelled else "-"] for part, n in rows]
 
     def _counted(self) -> list[str]:
         expected = self.dataset.published.parts.values() if self.dataset.published else ()
@@ -100,7 +104,8 @@ class Report:
         for what in self._counted():
             expected, word = numbers.get(what, ("-", ""))
             doubt = "?" if word in counts.unverified else ""
-            cells.append(f"{self.found[part].number(what)} / {expected}{doubt}")
+            known = what != "identities" or self.found[part].labelled
+            cells.append(f"{self.found[part].number(what) if known else '-'} / {expected}{doubt}")
         return cells
 
 

@@ -51,7 +51,7 @@ class Dataset:
     def unlabelled(self) -> frozenset[str]:
         """Labels beyond identity that are missing, as words of a component's `lacks`.
 
-        "clothes" if no part has it, "clothes in train", and "clothes in test" if neither query nor gallery has it. For
+        "clothes" if no part has it, "clothes in train", and "clothes in test" if query or gallery lacks it. For
         tracklets, one of query and gallery suffices: Market-1501 has several boxes per query and single gallery images.
         """
         known = {part: split.more.known for part, split in self.parts().items()}

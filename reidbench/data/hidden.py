@@ -201,9 +201,7 @@ def reading_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def inside(file: Path, paths: Sequence[str]) -> Sequence[str]:
-    """Check that all `paths` are under the root and return them. A foreign store must not expose other files on this
-    disk.
-    """
+    """Return `paths` if all are under the root: a foreign store must not expose other files on this disk."""
     for path in paths:
         if not stays_inside(path):
             raise DataError(f"{shown(file)}: the path {shown(str(path))!r} leaves the data set's folder")

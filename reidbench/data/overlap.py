@@ -40,8 +40,7 @@ class Overlap:
 
 
 def image_numbers(dataset: Dataset, cache: Path | None = None) -> dict[str, np.ndarray]:
-    """A number for the contents of each image, by split [N] int64: 64 bits of its sha256. Equal numbers are equal
-    images.
+    """Content number of each image, by split [N] int64: 64 bits of its sha256, equal for equal images.
 
     Files are read only if the index in `cache` does not have them. Returns {} for rendered sets, which know the truth,
     and for an lmdb without query and gallery, whose values would have to be read one by one.

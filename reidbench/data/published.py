@@ -78,6 +78,11 @@ class Found:
     tracklets: int = 0
     modality: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether any image has an identity; in a split without labels, all pids are 0."""
+        return self.images > self.junk + self.distractors
+
     def number(self, what: str) -> int:
         """The count by its name in Counts.numbers: "images", "outfits", "infrared images"."""
         if what in (*WORDS, *MORE_WORDS):

@@ -115,9 +115,7 @@ def rerank(
 
 
 class QueryRows:
-    """Similarities of the first vectors (queries) to the rest: cached from the search if they fit, otherwise
-    recomputed.
-    """
+    """Similarities of the first vectors (queries) to the rest: cached from the search if they fit, or recomputed."""
 
     def __init__(self, vectors: Vectors, queries: int) -> None:
         self.vectors, self.queries = vectors, queries

@@ -45,8 +45,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """Mean of first - second over common queries or seeds; `share` of the bootstrap samples favour the first, ties
-    half.
+    """Mean of first - second over common queries or seeds; `share` of the bootstrap samples favour the first.
+
+    Ties count half.
     """
 
     share: float = float("nan")
@@ -152,9 +153,7 @@ def _means_of_all(rows: Doubles, samples: int, seed: int) -> Doubles:
 
 
 def drawn_counts(n: int, samples: int, seed: int | Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yield (start, counts [part, n]): how often each of n items is drawn, of n with replacement, from sample `start`
-    on.
-    """
+    """Yield (start, counts [part, n]): how often each of n items is drawn, of n with replacement, from `start` on."""
     rng, step = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // n)
     for start in range(0, samples, step):
         drawn = rng.integers(n, size=(min(step, samples - start), n), dtype=np.int32)

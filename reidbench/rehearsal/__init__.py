@@ -1,4 +1,4 @@
-"""A matrix file in small: stand-ins for its data and files, short trainings, and what full scale will take.
+"""Scaled-down runs of a matrix file: stand-ins for its data and files, short training, estimates for full scale.
 
-Imports report, execution, stages, matrix and what they stand on. Begin with `rehearse.py`.
+Imports report, execution, stages, matrix and their dependencies. Start with `rehearse.py`.
 """

@@ -1,4 +1,4 @@
-"""How many images a training is given at full scale."""
+"""Numbers of training images at full scale."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PARTS_OF = {"train": ("train",), "test": ("query", "gallery"), ALL_IMAGES: ("tra
 
 
 def amounts_of(stage: Stage, lists: Lists, own: Collection[str]) -> dict[str, Amount]:
-    """The amounts of the roles of a stage's data, without those that nobody knows.
+    """Return the amounts of a stage's data by role, without unknown ones.
 
-    `own` names the data sets that are the user's, which are counted; of the others the published counts are taken.
-    What a preparer learns from, it may call by any role.
+    `own` names the user's data sets, which are counted; for others the published counts are used. The amount of a
+    preparer's images is returned under every role, since it may name them by any.
     """
     found: dict[str, Amount] = {}
     for role in dict.fromkeys(given.role for given in stage.data):
@@ -32,7 +32,7 @@ def amounts_of(stage: Stage, lists: Lists, own: Collection[str]) -> dict[str, Am
 
 
 def _amount(given: DataInput, lists: Lists, own: Collection[str]) -> Amount | None:
-    """The amount of one data set in a role; with a part held out, that of the rest."""
+    """Return the amount of one data set in a role, without held-out images."""
     source = lists.data[given.data]
     if source.held_out and source.origin not in own:
         part = source.held_out.get("images", given.part)
@@ -41,7 +41,7 @@ def _amount(given: DataInput, lists: Lists, own: Collection[str]) -> Amount | No
     known_here = (source.origin or given.data) in own
     parts = PARTS_OF[given.part]
     found = [_counted(given.data, part, lists) if known_here else _published(given.data, part, lists) for part in parts]
-    if given.part == ALL_IMAGES:  # a set may lack some, or publish one number for all
+    if given.part == ALL_IMAGES:  # a data set may lack parts, or publish one number for all
         found = list({id(one): one for one in found if one}.values())
         parts = parts[: max(1, len(found))]
     known = [Amount(one.images, one.identities, one.cameras) for one in found if one and one.images]
@@ -52,7 +52,7 @@ def _amount(given: DataInput, lists: Lists, own: Collection[str]) -> Amount | No
 
 
 def _whole(parts: Sequence[Amount]) -> Amount:
-    """The parts of one data set together: train, query and gallery, or some of these.
+    """Return the total of the parts of one data set: train, query and gallery, or some of these.
 
     The gallery has the persons of the queries, and the train part has others.
     """
@@ -74,7 +74,7 @@ def _published(name: str, part: str, lists: Lists) -> Counts | None:
 
 
 def _share(whole: Amount, identities: int | float) -> Amount | None:
-    """As many images as belong to some of the identities, if all have equally many."""
+    """Return the images of a share of the identities, assuming that all have the same number of images."""
     if whole.identities is None:
         return None
     wanted = round(identities * whole.identities) if isinstance(identities, float) else identities
@@ -83,7 +83,10 @@ def _share(whole: Amount, identities: int | float) -> Amount | None:
 
 
 def _without(whole: Amount, held_out: Mapping[str, Any]) -> Amount | None:
-    """What is left of a data set, if all identities have equally many images; its shipped queries are no part of it."""
+    """Return the rest of a data set, assuming that all identities have the same number of images.
+
+    Queries that the data set ships for validation are not counted.
+    """
     few = _share(whole, held_out["of"]) if "of" in held_out else whole
     apart = _share(few, held_out["identities"]) if few and "identities" in held_out else Amount(0, 0)
     rest = whole if held_out.get("whole") else few
@@ -94,7 +97,7 @@ def _without(whole: Amount, held_out: Mapping[str, Any]) -> Amount | None:
 
 
 def _together(amounts: Iterable[Amount]) -> Amount:
-    """Several data sets as one; what is not known of one is not known of all."""
+    """Return the total of several data sets; a number that is unknown for one is unknown for the total."""
     known = list(amounts)
     identities = [one.identities for one in known if one.identities is not None]
     cameras = [one.cameras for one in known if one.cameras is not None]

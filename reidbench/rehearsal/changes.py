@@ -1,4 +1,4 @@
-"""Choices of a matrix file with other parameters, those nested in them included."""
+"""Change parameters of a matrix file's components, including nested ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Nested = Mapping[str, tuple[Choice, NestedKind]]
 
 
 def with_params(choice: Choice, changes: Mapping[str, Any], nested: Nested | None = None) -> Choice:
-    """The choice with these parameters and nested components. Raises NoStandIn where they do not fit together."""
+    """Return the choice with other parameters and nested components. Raises NoStandIn if they are invalid."""
     nested = choice.nested if nested is None else nested
     if not changes and nested == choice.nested:
         return choice

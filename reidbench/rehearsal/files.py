@@ -1,4 +1,4 @@
-"""Stand-ins for files and folders that are parameters: weights that a fresh network gives, or what a plugin writes."""
+"""Stand-ins for files and folders given as parameters: weights of a fresh network, or files that a plugin writes."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from .changes import with_params
 from .lists import Lists
 from .standins import Cast, NoStandIn, each_method, made, own_folder
 
-WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", "")  # without an ending: a variable that is not set
+WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", "")  # no extension: an unset variable
 
 
 def stand_in_files(cast: Cast, registry: Registry, folder: Path) -> None:
-    """Give each parameter whose file or folder is not there a stand-in, and leave out the methods where none can be.
+    """Give each parameter with a missing file or folder a stand-in, and remove methods for which there is none.
 
-    Raises NoStandIn for one of an evaluator.
+    Raises NoStandIn for a missing file of an evaluator.
     """
     for choice in cast.benchmark.evaluate:
         for name, path in missing_paths(choice).items():
-            raise NoStandIn(f"{choice.name} needs your own {path} (its parameter {name})")
+            raise NoStandIn(f"{choice.name} requires your own {path} (parameter {name})")
     files = Files(cast.benchmark, registry, folder)
     each_method(cast, files.recipe)
     cast.files |= files.first
 
 
 class Files:
-    """Makes stand-ins below a folder, one for all that name the same file for the same network."""
+    """Creates stand-ins below a folder, one for each pair of file and network."""
 
     def __init__(self, benchmark: Benchmark, registry: Registry, folder: Path) -> None:
         self.benchmark = benchmark
@@ -45,10 +45,10 @@ class Files:
         self.folder = folder
         self.lists = Lists(benchmark)
         self.there: dict[str, Path] = {}
-        self.first: dict[str, Path] = {}  # by the path that the file names
+        self.first: dict[str, Path] = {}  # first stand-in by original path
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The method over stand-ins. Raises NoStandIn."""
+        """Return the method with stand-ins. Raises NoStandIn."""
         setup = self.benchmark.setup(recipe)
         backbone = self.backbone(setup.backbone, setup)
         setup = replace(setup, backbone=backbone)
@@ -56,11 +56,11 @@ class Files:
         return replace(recipe, backbone=backbone, steps=steps)
 
     def backbone(self, choice: Choice, setup: Setup) -> Choice:
-        """A network that reads its stand-in weights as it would read the user's."""
+        """Return a backbone with stand-ins for its weights."""
         return self.filled(choice, replace(setup, backbone=choice), "")
 
     def choice(self, choice: Choice, setup: Setup, role: str) -> Choice:
-        """A component whose images are those of a role, with what is nested in it; `setup` is that around it."""
+        """Return a component with stand-ins, also in nested ones; its images are those of `role`."""
         if choice.backbone:
             choice = replace(choice, backbone=self.backbone(choice.backbone, setup.of(choice)))
         others = {name: self.choice(one, setup, role) for name, one in choice.for_data.items()}
@@ -75,12 +75,12 @@ class Files:
         return self.filled(with_params(choice, {}, nested), inner_setup, role)
 
     def filled(self, choice: Choice, setup: Setup, role: str) -> Choice:
-        """The choice with a stand-in for each of its files and folders that is not there."""
+        """Return the choice with a stand-in for each missing file and folder."""
         missing = missing_paths(choice)
         return with_params(choice, {name: str(self.stand_in(choice, name, setup, role)) for name in missing})
 
     def stand_in(self, choice: Choice, name: str, setup: Setup, role: str) -> Path:
-        """What stands in for one of them."""
+        """Return the stand-in for one parameter."""
         mark: ContentHashed = marker(choice.component.params.model_fields[name], ContentHashed)
         path = missing_paths(choice)[name]
         network = without_files(setup.backbone)
@@ -93,13 +93,13 @@ class Files:
             elif choice.kind in ("backbone", "pretrainer") and not mark.folder and path.suffix in WEIGHTS:
                 self.there[key] = self.weights(path, network, setup.size, getattr(choice.params, "layout", ""))
             else:
-                what = f"{'folder' if mark.folder else 'file'} {path} (its parameter {name})"
-                raise NoStandIn(f"{choice.name} needs your own {what}: no stand-in for it")
+                what = f"{'folder' if mark.folder else 'file'} {path} (parameter {name})"
+                raise NoStandIn(f"{choice.name} requires your own {what}; it has no stand-in")
         self.first.setdefault(str(path), self.there[key])
         return self.there[key]
 
     def weights(self, path: Path, network: Choice, size: tuple[int, int], layout: str) -> Path:
-        """The tensors of a fresh network, in a file of the same name, by the names of a layout."""
+        """Write the weights of a fresh network to a file of the same name, in a layout."""
         seed_torch(0)  # the same file in every rehearsal
         described = {"use": network.name, "params": network.resolved, "image_size": size}
         state = build_backbone(self.registry, described).state_dict()
@@ -110,7 +110,7 @@ class Files:
 
 
 def missing_paths(choice: Choice) -> dict[str, Path]:
-    """The files and folders of a choice that are not there, by parameter; of a list the first."""
+    """Return the missing files and folders of a choice by parameter; the first one of a list."""
     found = {}
     for name, info in type(choice.params).model_fields.items():
         mark, value = marker(info, ContentHashed), getattr(choice.params, name)
@@ -124,14 +124,14 @@ def missing_paths(choice: Choice) -> dict[str, Path]:
 
 
 def without_files(backbone: Choice) -> Choice:
-    """The network with random weights: no file, and nothing declared of one. Raises NoStandIn where it needs one."""
+    """Return the backbone with random weights: without a file, and without declared labels. Raises NoStandIn."""
     fields = type(backbone.params).model_fields
     marked = [name for name, info in fields.items() if marker(info, ContentHashed) or marker(info, Declared)]
     return with_params(backbone, {name: None for name in marked if getattr(backbone.params, name) is not None})
 
 
 def write_state(file: Path, state: Mapping[str, Any], layout: str) -> None:
-    """Write tensors as torch or safetensors does, by the file's ending, in the container and names of a layout."""
+    """Write tensors with torch or safetensors, by the file's extension, in the container and names of a layout."""
     import torch
     from safetensors.torch import save_file
 

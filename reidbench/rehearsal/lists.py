@@ -1,4 +1,4 @@
-"""The lists of the data sets of a benchmark, opened at most once, and only where somebody asks."""
+"""The data sets of a benchmark, opened on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .standins import NoStandIn
 
 
 class Lists:
-    """The data sets under `data`, by name, as a rehearsal reads them: a rendered one in its smallest size."""
+    """The data sets under `data` by name, as a rehearsal reads them: rendered ones in their smallest size."""
 
     def __init__(self, benchmark: Benchmark) -> None:
         self.data = {name: replace(one, choice=short_choice(one.choice)) for name, one in benchmark.data.items()}
@@ -23,7 +23,7 @@ class Lists:
         self.of = cache(self._opened)
 
     def _opened(self, name: str) -> Dataset:
-        """A data set. Raises NoStandIn where it cannot be read."""
+        """Return a data set. Raises NoStandIn if it cannot be read."""
         source = self.data[name]
         try:
             found = source.choice.component.load()(source.choice.params, source.root, cache_folder())
@@ -36,6 +36,6 @@ class Lists:
         return found
 
     def names(self, role: str) -> tuple[str, ...]:
-        """The paths of the train images that the tasks name for a role, each once."""
+        """Return the paths of the tasks' train images in a role, each once."""
         used = dict.fromkeys(ref.name for task in self._tasks for ref in task.refs(role))
         return tuple(dict.fromkeys(path for name in used for path in self.of(name).train.paths))

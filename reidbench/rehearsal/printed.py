@@ -1,4 +1,4 @@
-"""The trainings of a plan at full scale as a table for people."""
+"""Print the training stages of a plan at full scale as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAD = ("training", "image size", "batch", "steps", "images", "memory", "time")
 
 
 def scale_table(lines: Sequence[Line], disk: Disk, per_second: float | None) -> str:
-    """A row for each line, and totals; images and times are of all its stages. `per_second` images are trained on."""
+    """Return a table with a row per line, over all its stages, and totals; `per_second` is the training throughput."""
     rows = [_row(line, per_second) for line in lines]
     return f"{tabulate(rows, HEAD, disable_numparse=True)}\n\n{_totals(lines, disk, per_second)}\n"
 
@@ -52,14 +52,14 @@ def _totals(lines: Sequence[Line], disk: Disk, per_second: float | None) -> str:
 
 
 def gibibytes(count: int | None) -> str:
-    """A number of bytes in GiB, the smallest ones in MiB."""
+    """Format a number of bytes in GiB, or MiB below 0.5 GiB."""
     if count is None:
         return UNKNOWN
     return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{count / 2**20:.1f} MiB"
 
 
 def duration(images: int, per_second: float | None) -> str:
-    """How long so many images take; hours, or minutes where it is less than two hours."""
+    """Format the time for `images` images in hours, or in minutes below two hours."""
     if per_second is None:
         return UNKNOWN
     seconds = images / per_second

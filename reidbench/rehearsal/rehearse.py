@@ -1,4 +1,4 @@
-"""A rehearsal: the plan of a matrix file run in small, and what came of it."""
+"""Rehearsal: a scaled-down run of a matrix file's plan, and its results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .standins import FILES, STORE, Cast, stand_in_data
 
 @dataclass
 class Rehearsal:
-    """What was planned at full scale and run in small, and all that failed, by stage, task or method."""
+    """The plan at full scale, the scaled-down plan that was run, and failures by stage, task or method."""
 
     full: Plan
     short: Plan
@@ -36,7 +36,7 @@ class Rehearsal:
 
     @property
     def methods(self) -> int:
-        """How many methods were rehearsed."""
+        """Number of rehearsed methods."""
         return len({row.method for row in self.short.rows if row.key})
 
 
@@ -49,9 +49,9 @@ def rehearse(
     only: str | None = None,
     real: bool = False,
 ) -> Rehearsal:
-    """Run a benchmark, or those of its cells that `only` matches, in small below an empty `folder`.
+    """Run a benchmark, or its cells that match `only`, scaled down below an empty `folder`.
 
-    With `real` over a few images of the data that it names, and with its own files; else over stand-ins.
+    With `real`, use a few images of the file's data sets, and its files; otherwise use stand-ins.
 
     Raises ReidbenchError for a pattern that matches nothing.
     """
@@ -74,13 +74,15 @@ def rehearse(
     scale = Scale(full, short, store, registry, own_data(whole, cast))
     found.lines, found.disk = scale.lines(), scale.disk()
     found.notes += [line.note for line in found.lines if line.note]
-    found.notes += [f"{name} has no short form: it was run as it is" for name in run_as_they_are(cast.benchmark)]
-    report.write(report.collect(short, store), "md")  # whatever is wrong with the table is found here
+    found.notes += [
+        f"{name} declares no `rehearsal`; it was run at full length" for name in run_as_they_are(cast.benchmark)
+    ]
+    report.write(report.collect(short, store), "md")  # finds errors of the table
     return found
 
 
 def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
-    """The methods and tasks that have a cell which is meant, and the methods that make its ensembles."""
+    """Return the benchmark with the methods and tasks of matching cells, and with members of matching ensembles."""
     cells = [(one, task) for one in benchmark.methods for task in benchmark.tasks if matches(only, one.name, task.name)]
     if not cells:
         raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
@@ -94,19 +96,19 @@ def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
 
 
 def _leave_out_files(cast: Cast) -> list[str]:
-    """Leave out the rows whose features come from files, and their ensembles: a note on each, for nothing failed."""
+    """Remove the rows whose features come from files, and their ensembles. Returns a note on each."""
     files = {one.name for one in cast.benchmark.methods if one.features}
-    return [f"{name} is not rehearsed: features from files are of your own images" for name in _leave_out(cast, files)]
+    return [f"{name} is not rehearsed: its features come from files" for name in _leave_out(cast, files)]
 
 
 def _leave_out_searches(cast: Cast) -> list[str]:
-    """Leave out the rows that searches fill, and their ensembles: the row without the search has the same steps."""
+    """Remove the rows with searches, and their ensembles. Returns a note on each."""
     searched = {one.name for one in cast.benchmark.methods if one.search}
-    return [f"{name} is not rehearsed: its search needs results" for name in _leave_out(cast, searched)]
+    return [f"{name} is not rehearsed: its search requires results" for name in _leave_out(cast, searched)]
 
 
 def _leave_out(cast: Cast, names: set[str]) -> list[str]:
-    """Leave out rows of these names and the ensembles that they are part of; which."""
+    """Remove rows by name, and the ensembles that contain them. Returns the removed names."""
     methods = cast.benchmark.methods
     left = {one.name for one in methods if names & {one.name, *one.ensemble}}
     cast.benchmark = replace(cast.benchmark, methods=tuple(one for one in methods if one.name not in left))
@@ -119,14 +121,14 @@ def _planned(benchmark: Benchmark, only: str | None) -> Plan:
 
 
 def own_data(whole: Benchmark, cast: Cast) -> set[str]:
-    """The data sets that are read as they are: no stand-ins, and nothing of them is shortened."""
+    """Return the data sets that are read unchanged: no stand-ins, and not shortened."""
     short = cast.benchmark.data
     plain = {name for name, one in whole.data.items() if one.choice.resolved == short[name].choice.resolved}
     return plain - cast.roots.keys()
 
 
 def _never_applicable(plan: Plan) -> dict[str, str]:
-    """The methods that no task of the plan can have, with the first reason."""
+    """Return the methods that are not applicable to any task of the plan, with the first reason."""
     can = {row.method for row in plan.rows if row.key}
     reasons: dict[str, str] = {}
     for row in plan.rows:

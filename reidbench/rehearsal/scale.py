@@ -1,4 +1,4 @@
-"""What the trainings of a plan take at full scale: steps, images, memory, and the disk for what they leave."""
+"""Cost of a plan's training stages at full scale: steps, images, memory, and disk space of their artifacts."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from .lists import Lists
 
 @dataclass(frozen=True)
 class Line:
-    """The trainings that differ by their seeds alone; None is what nobody knows."""
+    """Training stages that differ only in their seeds; None means unknown."""
 
     label: str
     stages: int
     size: tuple[int, int]
-    workload: Workload | None  # of one of them
-    memory: int | None  # bytes on each device
-    note: str = ""  # why the workload is not known, where that is a fault
-    stage: Stage | None = None  # the first of them
+    workload: Workload | None  # of one stage
+    memory: int | None  # bytes per device
+    note: str = ""  # error of the workload function
+    stage: Stage | None = None  # the first stage
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of networks and features, and how many stages could not be counted."""
+    """Bytes of networks and features, and the number of stages of unknown size."""
 
     known: int
     unknown: int
 
 
 class Scale:
-    """The trainings of `full`, whose short forms lie in a store; `own` names the data that are no stand-ins."""
+    """Training stages of `full`, whose short forms are in a store; `own` names the data sets that are not stand-ins."""
 
     def __init__(self, full: Plan, short: Plan, store: Store, registry: Registry, own: Collection[str]) -> None:
         self.full = full
@@ -61,7 +61,7 @@ class Scale:
         self.bytes_of = cache(self._bytes)
 
     def lines(self) -> list[Line]:
-        """A line for each training, those that differ by their seeds together."""
+        """Return a line for each training stage; stages that differ only in their seeds share one."""
         alike = without_seeds(self.full)
         trained = {key: stage for key, stage in self.full.stages.items() if self._trains(stage)}
         counts = Counter(alike[key] for key in trained)
@@ -91,11 +91,11 @@ class Scale:
         try:
             workload: Workload = load_attribute(component.workload)(params, amounts)
         except Exception as error:
-            return replace(line, note=f"the steps of {component.name} are not known: {describe(error)}")
+            return replace(line, note=f"the steps of {component.name} are unknown: {describe(error)}")
         return replace(line, workload=workload, memory=self._memory(stage, params, workload))
 
     def _amounts(self, stage: Stage) -> dict[str, Amount]:
-        """The amounts of a stage; of a pool, the share that its selection keeps."""
+        """Return the amounts of a stage; for a pool, the images that its selection keeps."""
         found = amounts_of(stage, self.lists, self.own)
         selection = dict(stage.parents).get("select")
         if selection and "pool" in found:
@@ -106,9 +106,9 @@ class Scale:
         return found
 
     def _kept(self, selection: Stage, pool: int) -> int | None:
-        """How many images a selection keeps: by its `count` or its share `keep`, else as its short form did.
+        """Return the number of images that a selection keeps: by `count`, by `keep`, or by the share in its short form.
 
-        The share of a user's list is none of the pool, so that without a count nobody knows what it keeps.
+        A selection that reads a user's list has no known share, so its number is None without a count.
         """
         if count := selection.params.get("count"):
             return min(int(count), pool)
@@ -121,7 +121,7 @@ class Scale:
         return round(pool * metrics["selected"] / metrics["pool"]) if metrics else None
 
     def _memory(self, stage: Stage, params: Params, workload: Workload) -> int | None:
-        """Bytes on each device, where the network is known. A batch that is accumulated is computed in parts."""
+        """Return the bytes per device, if the network is known. An accumulated batch is computed in parts."""
         short = self.short_of.get(stage.key)
         if short is None or short.backbone is None:
             return None
@@ -136,17 +136,17 @@ class Scale:
         described = json.loads(network)
         try:
             return training_bytes(build_backbone(self.registry, described), described["image_size"], images)
-        except (ReidbenchError, RuntimeError):  # its stage has said why; or an operation that knows no shapes alone
+        except (ReidbenchError, RuntimeError):  # reported by its stage, or an operation without meta support
             return None
 
     def _metrics(self, key: str) -> Mapping[str, Any]:
-        """What the short form of a stage has measured; {} where it has not run."""
+        """Return the metrics of a stage's short form; {} if it has not run."""
         short = self.short_of.get(key)
         return self.store.manifest(short.key).metrics if short and self.store.has(short.key) else {}
 
     # ------------------------------------------------------------------ disk
     def disk(self) -> Disk:
-        """Networks have the size of their short forms'; features are 32-bit numbers of all test images."""
+        """Return the disk space: networks as large as in the short form, 32-bit features of all test images."""
         kinds = [stage for stage in self.full.stages.values() if OF_STAGE[stage.kind].leaves or stage.kind == "embed"]
         sizes = [self._features(one) if one.kind == "embed" else self._network(one) for one in kinds]
         known = [size for size in sizes if size is not None]
@@ -163,13 +163,13 @@ class Scale:
         return images * int(metrics["dim"]) * 4 if images and metrics else None
 
     def test_images(self, stage: Stage) -> int | None:
-        """Query and gallery images of an embed stage, where somebody knows."""
+        """Return the number of query and gallery images of an embed stage, if known."""
         amount = amounts_of(stage, self.lists, self.own).get("target")
         return amount.images if amount else None
 
 
 def without_seeds(plan: Plan) -> dict[str, str]:
-    """A text for each stage, by key, that is the same for stages which differ by seeds alone."""
+    """Return a text for each stage, by key, that is equal for stages that differ only in seeds."""
     found: dict[str, str] = {}
     for key, stage in plan.stages.items():  # parents come first
         data = [[given.role, given.data, given.part, given.identities, given.subset_seed] for given in stage.data]
@@ -189,7 +189,7 @@ def without_seeds(plan: Plan) -> dict[str, str]:
 
 
 def counterparts(full: Plan, short: Plan) -> dict[str, Stage]:
-    """The stage of the short plan for each key of the full one: of equal cells, and of their parents in turn."""
+    """Return the stage of the short plan for each key of the full plan: of the same cell, and of its parents."""
     ends = {(row.method, row.task, row.evaluator): row.key for row in short.rows if row.key}
     pairs = [(row.key, ends.get((row.method, row.task, row.evaluator))) for row in full.rows if row.key]
     found: dict[str, Stage] = {}

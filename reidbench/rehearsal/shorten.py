@@ -1,4 +1,4 @@
-"""The short form of a benchmark: one seed, and a few steps of small batches on the same networks and image sizes."""
+"""The short form of a benchmark: one seed, and a few steps with small batches on the same networks and image sizes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from reidbench.matrix.kinds import OF_COMPONENT
 from .changes import with_params
 from .standins import Cast, each_method
 
-FEW = 12  # identities of each of the user's own data sets
+FEW = 12  # identities used of each of the user's data sets
 
 
 def shorten(cast: Cast, real: bool = False) -> None:
-    """Give each method its components' `rehearsal`; data sets too, such as a rendered one in its smallest size.
+    """Apply the `rehearsal` of all components, also of data sets, such as the smallest size of a rendered one.
 
-    With `real` networks keep all their parameters, named weights among them, and data with a root a few images.
+    With `real`, networks keep all parameters, including weights, and data sets with a root keep a few images.
     """
     each_method(cast, _short_recipe if real else _short_recipe_and_network)
     old = cast.benchmark
@@ -26,7 +26,7 @@ def shorten(cast: Cast, real: bool = False) -> None:
         seeds=old.seeds[:1],
         pretrain_seeds=old.pretrain_seeds[:1],
         devices=1,
-        profile=False,  # a laptop would need minutes for a large network, and the numbers are thrown away
+        profile=False,  # takes minutes on a laptop, and the numbers are discarded
         few=FEW if real else 0,
         data={name: replace(one, choice=short_choice(one.choice)) for name, one in old.data.items()},
         tasks=tuple(_all_identities(task) for task in old.tasks),
@@ -39,7 +39,7 @@ def _short_recipe(recipe: Recipe) -> Recipe:
 
 
 def _short_recipe_and_network(recipe: Recipe) -> Recipe:
-    """Also the `rehearsal` of networks, which leaves out weights that would be downloaded."""
+    """Also apply the `rehearsal` of networks, which removes weights that would be downloaded."""
     assert recipe.backbone is not None  # rows of files are not rehearsed
     short = _short_recipe(recipe)
     steps = tuple((step, _with_short_networks(choice)) for step, choice in short.steps)
@@ -55,20 +55,20 @@ def _with_short_networks(choice: Choice) -> Choice:
 
 
 def short_choice(choice: Choice) -> Choice:
-    """A choice with its `rehearsal`, and so the choices nested in it. Raises NoStandIn where that does not fit."""
+    """Return a choice with its `rehearsal`, also in nested choices. Raises NoStandIn if the values are invalid."""
     choice = replace(choice, for_data={name: short_choice(one) for name, one in choice.for_data.items()})
     nested = {name: (short_choice(inner), mark) for name, (inner, mark) in choice.nested.items()}
     return with_params(choice, choice.component.rehearsal, nested)
 
 
 def _all_identities(task: Task) -> Task:
-    """A tenth of twelve identities is no training set: a fraction becomes the whole."""
+    """Use all identities instead of a fraction, since a tenth of twelve is too few to train on."""
     validate = _a_quarter(task.validate)
     return replace(task, source=_whole(task.source), auxiliary=_whole(task.auxiliary), validate=validate)
 
 
 def _a_quarter(validation: Validation | None) -> Validation | None:
-    """A validation that holds out a quarter of the few identities, whatever share or number of all of them it says."""
+    """Hold out a quarter of the few identities, regardless of the given share or number."""
     return replace(validation, identities=0.25) if validation and validation.kind == "identities" else validation
 
 
@@ -77,14 +77,14 @@ def _whole(refs: tuple[DataRef, ...]) -> tuple[DataRef, ...]:
 
 
 def run_as_they_are(benchmark: Benchmark) -> list[str]:
-    """The components that train and have no short form, each once."""
+    """Return the training components without a `rehearsal`, each once."""
     steps = (choice for recipe in benchmark.methods for _, choice in recipe.steps)
     found = (one for choice in steps for one in within(choice) if _trains(one) and not one.component.rehearsal)
     return list(dict.fromkeys(f"{one.kind} {one.name}" for one in found))
 
 
 def within(choice: Choice) -> Iterator[Choice]:
-    """A choice and those nested in it."""
+    """Yield a choice and its nested choices."""
     yield choice
     for inner, _ in choice.nested.values():
         yield from within(inner)

@@ -1,4 +1,4 @@
-"""What stands in for the data, files and folders that a matrix file names; none of it is ever mistaken for the real."""
+"""Stand-ins for data, files and folders of a matrix file, kept separate from real ones."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from reidbench.matrix.benchmark import Benchmark, DataSource, Recipe, Task
 from reidbench.registry.plugins import describe
 
 ROLES = ("source", "target", "pool", "auxiliary")
-STORE, FILES = "store", "files"  # names in a rehearsal's folder that no data set gets
+STORE, FILES = "store", "files"  # reserved names in a rehearsal's folder
 
 
 class NoStandIn(ReidbenchError):
-    """Nothing can stand in for what a matrix file names."""
+    """Raised if there is no stand-in for a data set, file or folder."""
 
 
 @dataclass
 class Cast:
-    """A benchmark with its stand-ins, and what cannot be rehearsed.
+    """A benchmark with its stand-ins, and the reasons for removed tasks and methods.
 
-    `roots` are those that were made, by name under `data`, and `files` the first for each path that was not there.
+    `roots` are the created roots by name under `data`, and `files` the first stand-in for each missing path.
     """
 
     benchmark: Benchmark
@@ -34,10 +34,10 @@ class Cast:
     refused: dict[str, str] = field(default_factory=dict)  # task or method -> why
 
     def refuse(self, tasks: dict[str, str], methods: dict[str, str]) -> None:
-        """Leave these out, each with its reason, and the ensembles that need one of the methods."""
+        """Remove tasks and methods, given with reasons, and ensembles that contain one of the methods."""
         old = self.benchmark
         parts = {recipe.name: [name for name in recipe.ensemble if name in methods] for recipe in old.methods}
-        methods |= {name: f"needs {gone[0]}, which cannot be rehearsed" for name, gone in parts.items() if gone}
+        methods |= {name: f"requires {gone[0]}, which cannot be rehearsed" for name, gone in parts.items() if gone}
         self.benchmark = replace(
             old,
             tasks=tuple(task for task in old.tasks if task.name not in tasks),
@@ -48,7 +48,7 @@ class Cast:
 
 
 def stand_in_data(cast: Cast, folder: Path) -> None:
-    """Make a root below `folder` for each data set that needs one, and leave out the tasks of those that have none."""
+    """Create a root below `folder` for each data set that requires one, and remove tasks without stand-ins."""
     lacking = {}
     used = {name for task in cast.benchmark.tasks for name in names_of(task)}
     for name, source in cast.benchmark.data.items():
@@ -64,17 +64,17 @@ def stand_in_data(cast: Cast, folder: Path) -> None:
 
 
 def has_root(source: DataSource) -> bool:
-    """Whether a data set is read from a root of the user's."""
+    """Return whether a data set is read from a user's root."""
     return source.root is not None and "root" in source.choice.component.required(source.choice.params)
 
 
 def names_of(task: Task) -> list[str]:
-    """The data sets of a task, each once."""
+    """Return the data sets of a task, each once."""
     return list(dict.fromkeys(ref.name for role in ROLES for ref in task.refs(role)))
 
 
 def own_folder(folder: Path, name: str) -> Path:
-    """A folder that is not there yet, named for something in the file."""
+    """Return a new folder named after an entry of the matrix file."""
     plain = re.sub(r"[^\w.-]+", "-", name)[:60].strip(".-") or "data"
     names = (plain, *(f"{plain}-{number}" for number in range(2, 1_000_000)))
     return next(folder / name for name in names if name not in (STORE, FILES) and not (folder / name).exists())
@@ -83,24 +83,24 @@ def own_folder(folder: Path, name: str) -> Path:
 def _made_root(source: DataSource, folder: Path) -> Path:
     component = source.choice.component
     if not component.stand_in:
-        raise NoStandIn(f"no stand-in for {source.name} ({component.name}); give --real")
+        raise NoStandIn(f"no stand-in for {source.name} ({component.name}); use --real")
     return made(component.stand_in, f"{source.name} ({component.name})", folder, source.choice.params)
 
 
 def made(target: str, what: str, folder: Path, params: Any, *more: Any) -> Path:
-    """Where a plugin's function put its stand-in. Raises NoStandIn where it raises, or leaves nothing there."""
+    """Call a plugin's stand-in function and return its path. Raises NoStandIn if it fails or writes nothing."""
     folder.mkdir(parents=True)
     try:
         place = Path(load_attribute(target)(params, folder, *more))
     except Exception as error:
-        raise NoStandIn(f"the stand-in for {what} cannot be made: {describe(error)}") from error
+        raise NoStandIn(f"the stand-in for {what} failed: {describe(error)}") from error
     if not place.exists():
-        raise NoStandIn(f"the stand-in for {what} cannot be made: {target} says {place}, which is not there")
+        raise NoStandIn(f"the stand-in for {what} failed: {target} returned {place}, which does not exist")
     return place
 
 
 def each_method(cast: Cast, change: Callable[[Recipe], Recipe]) -> None:
-    """Change every method that has steps, and leave out those for which that raises NoStandIn."""
+    """Change every method that has steps, and remove those for which `change` raises NoStandIn."""
     changed, refused = dict(_changed(cast.benchmark, change)), {}
     for name, recipe in changed.items():
         if isinstance(recipe, NoStandIn):

@@ -1,4 +1,4 @@
-"""Environment variables by which a matrix file names its roots and files."""
+"""Environment variables with which a matrix file names its roots and files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ ALONE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
-    """Of these roots, by data set, those that the content of a file gives as `${NAME}` alone, by that name.
+    """Return the roots that a matrix file gives only as `${NAME}`, by variable; `roots` are by data set.
 
-    A variable that stands for two different roots is left out.
+    A variable for two different roots is skipped.
     """
     found: dict[str, set[Path]] = {}
     data = content.get("data") if isinstance(content, dict) else None
@@ -26,6 +26,6 @@ def named_roots(content: object, roots: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def named_files(files: Mapping[str, Path]) -> dict[str, Path]:
-    """The stand-ins for paths that are `${NAME}` alone, by that name."""
+    """Return the stand-ins for paths that are only `${NAME}`, by variable."""
     alone = {ALONE.fullmatch(written): place for written, place in files.items()}
     return {match[1] or match[2]: place for match, place in alone.items() if match}

@@ -14,9 +14,7 @@ TALL = 128  # minimum height of a picture in pixels
 
 
 def contact_sheet(rows: Sequence[Sequence[Bytes]], names: Sequence[str] = ()) -> Image.Image:
-    """Contact sheet of pictures of one size [H, W, 3], enlarged to at least 128 rows of pixels, with the columns'
-    names.
-    """
+    """Contact sheet of pictures of one size [H, W, 3], enlarged to at least 128 rows, with the columns' names."""
     scale = max(1, -(-TALL // rows[0][0].shape[0]))
     grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)

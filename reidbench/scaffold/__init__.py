@@ -1,7 +1,7 @@
-"""A plugin package to start from, for any kind of component: the files beside this one, with a name put in.
+"""Scaffolds of plugin packages, for any kind of component, from the templates in this folder.
 
-`results.py` writes a repository of results. Imports registry, hookspecs and errors.
-Begin with `finetuner/method.py.tmpl`; each kind has a folder.
+`results.py` scaffolds a results repository. Imports registry, hookspecs and errors.
+Start with `finetuner/method.py.tmpl`; each kind has a folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXAMPLE = "from {module}.reader import example\n\n    data = example(tmp_path).r
 
 @dataclass(frozen=True)
 class New:
-    """What differs between the packages: the module of the code, its use for the README, the test's matrix."""
+    """Differences between kinds: the code's module, the README's usage example, the test's matrix file."""
 
     what: str
     code: str
@@ -96,21 +96,21 @@ KINDS: Mapping[str, New] = {
 
 
 def names(name: str) -> dict[str, str]:
-    """What a plugin's name stands for: component, distribution and module. Raises ReidbenchError for a bad one."""
+    """Return component, distribution and module names of a plugin. Raises ReidbenchError for a bad name."""
     short = name.lower().replace("_", "-").removeprefix("reidbench-")
     if not NAME.fullmatch(short) or not re.match("[a-z]", short):
-        raise ReidbenchError(f"{name!r}: a plugin's name is words of a-z and 0-9 joined by '-', like mean-colour")
+        raise ReidbenchError(f"bad name {name!r}; use words of a-z and 0-9 joined by '-', for example mean-colour")
     return {"name": short, "distribution": f"reidbench-{short}", "module": f"reidbench_{short.replace('-', '_')}"}
 
 
 def render(name: str, kind: str = "finetuner") -> dict[str, str]:
-    """The files of a new plugin with one component of that kind: path in the project -> text."""
+    """Return the files of a new plugin with one component of a kind: path in the project -> text."""
     words, chosen = names(name), KINDS[kind]
     files = SHARED | {
         "{module}/__init__.py": f"{kind}/declaration.py.tmpl",
         f"{{module}}/{chosen.code}.py": f"{kind}/{chosen.code}.py.tmpl",
     }
-    own_data = kind == "dataset"  # its test reads the example that comes with it
+    own_data = kind == "dataset"  # its test reads the package's example
     values = words | {
         "kind": kind,
         "what": f"{'an' if chosen.what[0] in 'ae' else 'a'} {chosen.what}",
@@ -129,20 +129,20 @@ def render(name: str, kind: str = "finetuner") -> dict[str, str]:
 
 
 def write(name: str, folder: Path | None = None, kind: str = "finetuner") -> Path:
-    """Write them into a folder, by default one of the distribution's name. Raises ReidbenchError unless it is empty."""
+    """Write a new plugin to an empty folder, by default named after it. Raises ReidbenchError for any other folder."""
     folder = folder or Path(names(name)["distribution"])
     write_files(folder, render(name, kind))
     return folder
 
 
 def write_files(folder: Path, files: Mapping[str, str], beside: Collection[str] = ()) -> None:
-    """Write texts by their path into a folder that is new, or has nothing but what is named in `beside`.
+    """Write texts by path to a folder that is new, or contains only names in `beside`.
 
-    Raises ReidbenchError for any other.
+    Raises ReidbenchError for any other folder.
     """
     try:
         if folder.exists() and (not folder.is_dir() or any(one.name not in beside for one in folder.iterdir())):
-            raise ReidbenchError(f"{folder}: is there already; give another folder")
+            raise ReidbenchError(f"{folder}: this path already exists; give another folder")
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")

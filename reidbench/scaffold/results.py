@@ -1,6 +1,6 @@
-"""A repository of results to start from: a board's README, its guide, the programs that check packs and make a site.
+"""Scaffold of a results repository: README, submission guide, and scripts that verify packs and build a site.
 
-Begin with `repository/verify.sh.tmpl`.
+Start with `repository/verify.sh.tmpl`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from reidbench.errors import ReidbenchError
 
 from . import write_files
 
-FILES = {  # path in the repository -> template; what begins with a dot is kept without it, to be seen
+FILES = {  # path in the repository -> template; templates of hidden files have no dot, so that they are visible
     "README.md": "README.md",
     "SUBMITTING.md": "SUBMITTING.md",
     "Makefile": "Makefile",
@@ -26,14 +26,14 @@ FILES = {  # path in the repository -> template; what begins with a dot is kept 
     ".github/workflows/verify.yml": "verify.yml",
     ".github/workflows/site.yml": "site.yml",
 }
-LONGEST = 100  # letters of a board's name
+LONGEST = 100  # characters of a board's name
 
 
 def render(name: str) -> dict[str, str]:
-    """The files of a repository for the board of that name: path -> text. Raises ReidbenchError for a bad name."""
+    """Return the files of a repository for a board: path -> text. Raises ReidbenchError for a bad name."""
     if not name.strip() or not name.isprintable() or len(name) > LONGEST:
         raise ReidbenchError(
-            f"--name {name[:LONGEST]!r}: expected one line of 1 to {LONGEST} letters, the heading of the board"
+            f"--name {name[:LONGEST]!r}: expected one line of 1 to {LONGEST} characters, the board's title"
         )
     here = resources.files(__package__) / "repository"
     texts = {path: (here / f"{template}.tmpl").read_text(encoding="utf-8") for path, template in FILES.items()}
@@ -43,7 +43,7 @@ def render(name: str) -> dict[str, str]:
 
 
 def write(folder: Path, name: str | None = None) -> Path:
-    """Write them into a folder that is new, empty, or an empty clone. The board's name is by default the folder's.
+    """Write a repository to a folder that is new, empty, or an empty clone. Default name of the board: the folder's.
 
     Raises ReidbenchError for any other folder, and for a bad name.
     """

@@ -79,7 +79,7 @@ def find_column(where: str, names: Sequence[str], accepted: Sequence[str]) -> in
 
 
 def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: bool, needs: Collection[str]) -> Header:
-    """Find the columns by name; `numeric` tells which contain numbers."""
+    """Find the columns by name; `numeric` marks those that contain numbers."""
     part, pid, camid = (find_column(where, names, found) for found in (PART_NAMES, NOUNS["pids"], NOUNS["camids"]))
     lacking = [name for name, place in (("part", part), ("pid", pid)) if place is None]
     if camera and camid is None:
@@ -144,7 +144,7 @@ def label_of(where: str, column: str, text: str) -> str:
 
 # ------------------------------------------------------------------ CSV
 def _beyond(line: str, column: str, text: str, word: str) -> str:
-    """Return a label beyond identity, "" for an empty cell. Beside empty cells pandas writes whole numbers as 3.0."""
+    """Return a label beyond identity, "" for an empty cell. With empty cells, pandas writes whole numbers as 3.0."""
     if not text.strip():
         return ""
     whole = _WHOLE_FLOAT.fullmatch(text) if word != "modality" else None

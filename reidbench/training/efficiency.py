@@ -45,8 +45,7 @@ def measure(
     flip: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
-    """Measure an embedder; returns values by name. Computes in float32 as `embed`; leaves it in eval mode on the
-    device.
+    """Measure an embedder, in float32 as `embed` does; return values by name. Leaves it in eval mode on the device.
 
     `params` counts all its parameters, and `macs` the multiply-adds of its convolutions and matrix products (including
     linear layers and attention) for one image, without additions, norms, activations and pooling. `bytes` is the size

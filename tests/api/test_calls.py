@@ -110,7 +110,7 @@ def test_a_mapping_is_written_nowhere_but_into_the_store(
     assert list((tmp_path / "empty").iterdir()) == []
     assert [result.status for result in results.board.results] == ["ok"]
     (board,) = results.store.boards()
-    assert yaml.safe_load(board.board["text"]) == mapping  # the board can be made again from what is recorded
+    assert yaml.safe_load(board.board["text"]) == mapping  # the record reproduces the board
 
 
 def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
@@ -130,8 +130,8 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"executor": "proces"}, "no executor named 'proces'; did you mean 'process'?"),
-        ({"executor": None}, "no executor named 'None'"),
+        ({"executor": "proces"}, "unknown executor 'proces'; did you mean 'process'?"),
+        ({"executor": None}, "unknown executor 'None'"),
         ({"jobs": 0}, "jobs must be a whole number from 1, not 0"),
         ({"jobs": True}, "jobs must be a whole number from 1, not True"),
         ({"jobs": 1.5}, "jobs must be a whole number from 1, not 1.5"),
@@ -141,9 +141,9 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
         ({"executor": "inline", "time_limit": 1}, "limits of a stage need a separate process"),
         ({"address": "auto"}, "--address is the address of a Ray cluster"),
         ({"only": "nothing*"}, "'nothing\\*' matches no method and no method/task"),
-        ({"only": ["bot"]}, "only must be a pattern like .*, not list"),
+        ({"only": ["bot"]}, "only must be a pattern such as .*, not list"),
         ({"set": ["seeds"]}, "--set 'seeds': expected KEY=VALUE"),
-        ({"set": {"seeds": [0]}}, "set must be a list of texts, like .*, not dict"),
+        ({"set": {"seeds": [0]}}, "set must be a list of texts, for example .*, not dict"),
         ({"set": [1]}, "set must be a list of texts"),
         ({"without": 3}, "without must be a list of texts, .*, not int"),
         ({"store": 3}, "store must be the path of a folder, not int"),
@@ -228,7 +228,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_call_goes_on(
     out, error = run.communicate()
     assert out == ""
     assert run.returncode == -signal.SIGINT  # as Python ends at a KeyboardInterrupt that nobody catches
-    assert "note: interrupted; what is finished is kept, and the same call goes on from there" in error
+    assert "note: interrupted; finished stages are cached, and the same call resumes" in error
     assert error.rstrip().endswith("KeyboardInterrupt")
     store = os.fsencode(tmp_path / "store")
     assert [file for file in Path("/proc").glob("[0-9]*/cmdline") if store in contents(file)] == []

@@ -116,23 +116,23 @@ def deep(levels: int) -> dict[str, Any]:
         ({"seeds": [0, b"1"]}, "seeds.1: must be .*, not bytes"),
         ({"title": math.nan}, "title: nan is not a finite number"),
         ({"a": [1.0, -math.inf]}, "a.1: -inf is not a finite number"),
-        ({"seeds": [LARGEST]}, "seeds.0: 9223372036854775808 is beyond the whole numbers of 64 bits"),
+        ({"seeds": [LARGEST]}, "seeds.0: 9223372036854775808 exceeds the range of 64-bit integers"),
         ({1: 2}, "the matrix: the key 1 must be text"),
-        ({True: 2}, "the matrix: the key True must be text, as 'on', of which PyYAML makes True"),
+        ({True: 2}, "the matrix: the key True must be text, such as 'on', which PyYAML reads as True"),
         ({"a": {None: 2}}, "a: the key None must be text"),
         ({"a": {1: 2}}, "a: the key 1 must be text"),
         ({"a": {"b": {True: 2}}}, "a.b: the key True must be text"),
         ({"a": {"b": {2: 2, "2": 3}}}, "a.b: '2' appears twice, as a number and as text"),
-        ({"a": {"b\n": 2}}, r"a: the key 'b\\n' must be up to 500 characters that can be printed"),
-        ({"a": {" ": 2}}, "a: the key ' ' must be up to 500 characters"),
-        ({"a": "\udc80"}, "a: .* holds half a character"),
+        ({"a": {"b\n": 2}}, r"a: the key 'b\\n' must be up to 500 printable characters"),
+        ({"a": {" ": 2}}, "a: the key ' ' must be up to 500 printable characters"),
+        ({"a": "\udc80"}, "a: .* contains an unpaired surrogate"),
         (contains_itself(), "a.b.0: contains itself"),
         (deep(100), "nested too deeply for a matrix"),
-        ({"a": range(MOST_NODES)}, "the matrix: larger than 50000 values and keys, or 1 MiB, that a file may have"),
-        ({"a": range(10**15)}, "the matrix: larger than 50000 values"),
-        ({"a": ["x" * 2**19] * 3}, "the matrix: larger than .* or 1 MiB"),
-        ({"a": ["\u2603" * 2**18] * 2}, "the matrix: larger than .* or 1 MiB"),
-        ({"a": [object()] * 150}, "the matrix: and more; these are the first"),
+        ({"a": range(MOST_NODES)}, "the matrix: exceeds the limit of 50000 values and keys, or of 1 MiB"),
+        ({"a": range(10**15)}, "the matrix: exceeds the limit of 50000 values"),
+        ({"a": ["x" * 2**19] * 3}, "the matrix: exceeds the limit of .* or of 1 MiB"),
+        ({"a": ["\u2603" * 2**18] * 2}, "the matrix: exceeds the limit of .* or of 1 MiB"),
+        ({"a": [object()] * 150}, "the matrix: has more problems; these are the first"),
     ],
 )  # fmt: skip
 def test_what_yaml_cannot_say_is_refused_with_its_keys(mapping: Any, sentence: str) -> None:
@@ -147,7 +147,7 @@ def test_several_at_once() -> None:
     assert [problem.partition(":")[0] for problem in raised.value.problems] == ["a", "b.0"]
 
 
-# ---------------------------------------------------------------------- beside a file
+# ---------------------------------------------------------------------- compared with a file
 def test_a_mapping_plans_what_its_file_plans(matrix: Callable[..., Path], registry: Registry) -> None:
     file = matrix(seeds="[0, 1]", methods="{untrained: {finetune: none}, bot: {finetune: {use: bot, epochs: 2}}}")
     mapping = yaml.safe_load(file.read_text())

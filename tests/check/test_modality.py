@@ -64,8 +64,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> check.Findings:
             "failed",
             "run: finetuner undeclared returned Modal, which takes each image's modality: declare",
         ),
-        ("needy", "failed", "requires: it fails without modality labels ("),
-        ("idle", "ok", "it also works without modality labels: requires need not say 'modality'"),
+        ("needy", "failed", "requires: fails without modality labels ("),
+        ("idle", "ok", "also works without modality labels: requires need not include 'modality'"),
         ("blind", "failed", "shapes: features depend on camids, but `protocol` lacks 'cameras'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""When a result is held against the recorded one, and what is said where it cannot be."""
+"""Comparison of a result with the recorded one, and the remarks when it is impossible."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NOW: dict[str, Any] = {"version": 2, "digest": "a", "tried": "b", "environment":
     [
         (None, ""),
         ({}, "same result as recorded"),
-        ({"version": 1, "digest": "z"}, "version 2, recorded was 1: record it with --record"),
-        ({"tried": "z", "digest": "z"}, "recorded with other parameters: record it with --record"),
-        ({"environment": "torch 0", "digest": "z"}, "not compared with the record, which is of torch 0"),
+        ({"version": 1, "digest": "z"}, "version 2 differs from the recorded 1; update with --record"),
+        ({"tried": "z", "digest": "z"}, "recorded with other parameters; update with --record"),
+        ({"environment": "torch 0", "digest": "z"}, "not compared with the record, which is from torch 0"),
     ],
 )
 def test_only_equal_versions_parameters_and_machines_are_compared(known: dict[str, Any] | None, words: str) -> None:

@@ -220,39 +220,39 @@ def knowing(params, root, cache): return people(params, root, cache).with_truth(
 # component -> (status, what its line says)
 BROKEN = {
     "sound": ("ok", ""),
-    "unseeded": ("failed", "determinism: the same seed twice gives two results (embedder.json differs)"),
+    "unseeded": ("failed", "determinism: two runs with the same seed differ (embedder.json)"),
     "numpy-global": ("failed", "global state: the result depends on numpy's"),
     "python-global": ("failed", "global state: the result depends on numpy's"),
     "torch-global": ("failed", "global state: the result depends on numpy's"),
     "dropping": ("ok", "dropout draws from torch's global generator"),
-    "forgetful": ("failed", "resume: another result (embedder.json differs)"),
-    "nameless": ("failed", "resume: it began anew"),
-    "batchy": ("failed", "shapes: in eval mode an image's features depend on the others"),
+    "forgetful": ("failed", "resume: the result changes (embedder.json differs)"),
+    "nameless": ("failed", "resume: restarted from the first epoch"),
+    "batchy": ("failed", "shapes: in eval mode an image's features depend on the rest"),
     "flat": ("failed", "shapes: features are [12], not [4, D]"),
     "camera": ("failed", "shapes: features depend on camids"),
     "raising": ("failed", "run: ValueError: no such thing"),
-    "unrebuilt": ("failed", "shapes: the embedder rebuilt from its spec and weights gives other features"),
-    "setter": ("failed", "global state: it changed torch's default dtype"),
-    "stray": ("failed", "files: it wrote "),
+    "unrebuilt": ("failed", "shapes: the embedder rebuilt from spec and weights gives other features"),
+    "setter": ("failed", "global state: changed torch's default dtype"),
+    "stray": ("failed", "files: wrote "),
     "mute": ("failed", "params: the component has no summary"),
-    "needy": ("skipped", "needs file; give it in the plugin's CHECK = {'needy': ...}"),
+    "needy": ("skipped", "requires file; set it in the plugin's CHECK = {'needy': ...}"),
     "wrong-example": ("failed", "run: finetuner.epochs: input should be greater than or equal to 1"),
     "twice": ("failed", "run: selector twice must return indices that are different and from 0 to 31"),
-    "by-seed": ("failed", "determinism: it declares 'seedless', and another seed gives another result ("),
+    "by-seed": ("failed", "determinism: declares 'seedless', but another seed gives another result ("),
     "no-seed": ("ok", ""),
     "kept": ("ok", ""),
-    "new-head": ("failed", "determinism: it declares 'seedless', and another seed gives another result (embedder.safe"),
-    "drawn-network": ("failed", "determinism: it declares 'seedless', and another seed gives another network"),
+    "new-head": ("failed", "determinism: declares 'seedless', but another seed gives another result (embedder.safe"),
+    "drawn-network": ("failed", "determinism: declares 'seedless', but another seed gives another network"),
     "same-network": ("ok", ""),
-    "rolling": ("failed", "determinism: the same seed twice gives two results (metrics differs)"),
+    "rolling": ("failed", "determinism: two runs with the same seed differ (metrics)"),
     "too-few": ("failed", "run: evaluator too-few returned per_query 'ap' of shape (1,); it must have one entry for "),
     "strange-pids": ("failed", "shapes: a pid below -1 in train"),
-    "rootless": ("skipped", "needs a root"),
-    "no-truth": ("failed", "offers: it has the capability 'truth', and its Dataset.truth is None"),
-    "quiet": ("failed", "offers: its Dataset.truth is given to nobody; declare capabilities={'truth'}"),
-    "wrong-lack": ("failed", "offers: it says that it lacks train, and has them"),
-    "people": ("ok", "this one has no cameras, test; where none of them has, declare lacks"),
-    "bare": ("ok", "this one has no cameras, test; where none of them has, declare lacks"),
+    "rootless": ("skipped", "requires a root"),
+    "no-truth": ("failed", "offers: declares the capability 'truth', but its Dataset.truth is None"),
+    "quiet": ("failed", "offers: its Dataset.truth is never used; declare capabilities={'truth'}"),
+    "wrong-lack": ("failed", "offers: declares that it lacks train, but has them"),
+    "people": ("ok", "the checked copy has no cameras, test; if no copy has, declare lacks"),
+    "bare": ("ok", "the checked copy has no cameras, test; if no copy has, declare lacks"),
 }
 TRAINED = list(BROKEN)[:15]
 
@@ -301,14 +301,14 @@ def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
 def test_a_method_that_spoils_its_data_is_found(tmp_path: Path, fixed_declaration: None) -> None:
     head = HEAD.format(names=["spoiler"]).replace('traits={"label-free"}', "traits=frozenset()")
     found = check_plugin(write(tmp_path, head), only="spoiler")
-    assert line(found, "spoiler").text.startswith("files: it ")
+    assert line(found, "spoiler").text.startswith("files: wrote ")
 
 
 def test_torch_in_a_declaration_is_reported(tmp_path: Path) -> None:
     file = write(tmp_path, "import torch\n" + HEAD.format(names=["sound"]))
     found = check_plugin(file, only="sound")
     assert found.lines[0].status == "failed"
-    assert found.lines[0].text.startswith("import: declaring loads torch")
+    assert found.lines[0].text.startswith("import: the declaration imports torch")
     assert found.lines[1].status == "ok"
 
 
@@ -349,9 +349,9 @@ def test_defaults_become_small_as_far_as_their_rules_allow(registry: plugins.Reg
 
 
 def test_unknown_plugins_and_components_are_reported(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="no plugin 'nonsense'"):
+    with pytest.raises(PluginError, match="unknown plugin 'nonsense'"):
         check_plugin("nonsense")
-    with pytest.raises(PluginError, match=r"reidbench_upreid has no component 'moco' \(it has up-reid\)"):
+    with pytest.raises(PluginError, match=r"reidbench_upreid has no component 'moco' \(known: up-reid\)"):
         check_plugin("reidbench_upreid", only="moco")
     (tmp_path / "bad.py").write_text("raise RuntimeError('not today')\n")
     with pytest.raises(PluginError, match="plugin bad:bad cannot be loaded: RuntimeError: not today"):
@@ -433,20 +433,20 @@ def knows(ctx):
 """
 KEPT = {
     "sound": ("ok", ""),
-    "source": ("failed", "requires: it fails without a source (AttributeError: 'NoneType' object has no attribute "
+    "source": ("failed", "requires: fails without a source (AttributeError: 'NoneType' object has no attribute "
                "'labels'); declare requires={'source'}"),
-    "starts": ("failed", "requires: it fails without a trained embedder to start from (AttributeError: 'NoneType' "
+    "starts": ("failed", "requires: fails without a trained embedder to start from (AttributeError: 'NoneType' "
                "object has no attribute 'eval'); declare requires={'start'}"),
-    "looks": ("failed", "requires: it fails without cameras (ValueError: where are the cameras?); declare "
+    "looks": ("failed", "requires: fails without cameras (ValueError: where are the cameras?); declare "
               "requires={'cameras'}"),
-    "either": ("failed", "requires: it fails without cameras or a source or a trained embedder to start from "
+    "either": ("failed", "requires: fails without cameras or a source or a trained embedder to start from "
                "(ValueError: one of them); declare requires={'cameras', 'source', 'start'}"),
     "says-source": ("ok", ""),
-    "idle": ("ok", "it also works without a source: requires need not say 'source'; it also works without a trained "
-             "embedder to start from: requires need not say 'start'"),
+    "idle": ("ok", "also works without a source: requires need not include 'source'; also works without a trained "
+             "embedder to start from: requires need not include 'start'"),
     "says-all": ("ok", ""),
-    "seen": ("failed", "requires: it fails without cameras (AssertionError); declare requires={'cameras'}"),
-    "knows": ("failed", "requires: it fails without the truth about its images (knows needs the truth, which source "
+    "seen": ("failed", "requires: fails without cameras (AssertionError); declare requires={'cameras'}"),
+    "knows": ("failed", "requires: fails without the truth about its images (knows needs the truth, which source "
               "does not know); declare requires={'truth'}"),
     "told": ("ok", ""),
 }  # fmt: skip
@@ -468,8 +468,8 @@ def aborts(ctx):
 """
 ENDINGS = {
     "sound": ("ok", ""),
-    "aborts": ("failed", "run: ended by signal 6 (SIGABRT)"),
-    "leaves": ("failed", "run: the process ended with exit code 3"),
+    "aborts": ("failed", "run: the process was killed by signal 6 (SIGABRT)"),
+    "leaves": ("failed", "run: the process exited with code 3"),
     "dropping": ("ok", "dropout draws from torch's global generator, which the checkpoint keeps"),
 }
 
@@ -538,7 +538,7 @@ def test_exit_codes(tmp_path: Path, fixed_declaration: None) -> None:
     command = [sys.executable, "-m", "reidbench", "check", "nonsense"]
     wrong = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith("reidbench: no plugin 'nonsense'")
+    assert wrong.stderr.startswith("reidbench: unknown plugin 'nonsense'")
 
 
 @pytest.mark.parametrize(
@@ -562,7 +562,7 @@ def test_every_shipped_plugin_keeps_the_contracts(plugin: str) -> None:
     found = check_plugin(plugin)
     assert not found.failures, str(found)
     skipped = {one.text.partition(";")[0] for one in found.lines if one.status == "skipped"}
-    known = {"needs a root", "needs file", "needs folder", "needs model", "needs the package anny"}
+    known = {"requires a root", "needs file", "needs folder", "needs model", "needs the package anny"}
     known |= {"its pool must be rendered persons, which the check's is not"}
     assert skipped <= known, str(found)
 
@@ -594,12 +594,12 @@ def test_a_step_that_hangs_is_ended_and_named(tmp_path: Path, monkeypatch: pytes
     components = [("finetuner", "hanging"), ("finetuner", "sound")]
     lines = [line for line, _ in child.lines(child.Task("p", components, tmp_path, timeout=5))]
     assert [(line.name, line.status) for line in lines] == [("hanging", "failed"), ("sound", "ok")]
-    assert lines[0].text == "run: the first run took longer than 5 s, and was ended; --timeout gives more"
+    assert lines[0].text == "run: the first run took longer than 5 s and was stopped; raise the limit with --timeout"
 
 
 def test_a_declaration_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(3600)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     plugin = plugins.Plugin("slow", "", str(tmp_path / "slow_to_import.py"), "slow_to_import")
-    with pytest.raises(Broken, match="import: it took longer than 1 s in a fresh interpreter; --timeout gives more"):
+    with pytest.raises(Broken, match="import: takes longer than 1 s in a fresh interpreter; raise the limit"):
         declared.light_import(plugin, 1)

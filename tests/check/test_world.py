@@ -1,4 +1,4 @@
-"""The data, networks and first stages of a check come from itself and from whatever plugins are there."""
+"""The data, networks and first stages of a check come from itself and from any loaded plugins."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_rendered_sets_are_small_and_of_other_persons(tmp_path: Path, registry: 
 
 
 def test_without_a_set_that_knows_the_truth_nothing_can_be_tried(tmp_path: Path, registry: Registry) -> None:
-    with pytest.raises(NotApplicable, match="no plugin renders a data set"):
+    with pytest.raises(NotApplicable, match="no loaded plugin renders a data set"):
         world(tmp_path / "check", registry, "backbone", truth=True).rendered(0)
 
 

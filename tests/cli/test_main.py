@@ -192,7 +192,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(matrix: Callable[..
     run.send_signal(signal.SIGINT)
     _, error = run.communicate(timeout=120)
     assert run.returncode == 130
-    assert "interrupted; what is finished is kept" in error
+    assert "interrupted; finished stages are cached" in error
     assert "Traceback" not in error
     (checkpoint,) = (tmp_path / "s").glob("scratch/*/checkpoint")
     assert checkpoint.stat().st_size > 0

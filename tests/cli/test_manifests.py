@@ -175,7 +175,7 @@ def test_a_folder_for_each_person_and_a_regular_expression(tmp_path: Path, capsy
     ("options", "sentence"),
     [
         ([], "give either --pattern or --regex, which extracts the person from each image's name"),
-        (["--pattern", SHOP, "--regex", "x"], "give either --pattern or --regex, which extracts the person from each image's name"),
+        (["--pattern", SHOP, "--regex", "x"], "give either --pattern or --regex, which extracts the person from"),
         (["--pattern", "cam{camid}_{}.jpg"], "pattern cam{camid}_{}.jpg: no field {pid}, which is the person"),
         (["--regex", "(?P<pid>"], "regular expression (?P<pid>: missing ), unterminated subpattern at position 0"),
         (["--pattern", "x{pid}.jpg"], "FOLDER: none of 24 images matches x{pid}.jpg, first "

@@ -65,5 +65,5 @@ def test_the_store_may_begin_with_a_tilde(matrix: Callable[..., Path], tmp_path:
 def test_a_tilde_that_leads_nowhere(matrix: Callable[..., Path]) -> None:
     done = shell("", "plan", str(matrix()), "--store", "~nobody-of-this-name/s")
     assert done.returncode == 2
-    assert "no home folder for the cache" in done.stderr.decode()
+    assert "no home folder for `~`; set HOME" in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()

@@ -44,6 +44,12 @@ def test_a_set_without_these_labels_has_no_columns_for_them(tmp_path: Path) -> N
     assert report.table() == [["train", "1 / 1", "1 / 1", "1 / 1", "0", "0"]]
 
 
+def test_a_split_without_labels_has_neither_identities_nor_distractors(tmp_path: Path) -> None:
+    bare = Split(tmp_path, [Sample(f"{n}.png", 0, n % 2) for n in range(60)])
+    report = examine(Dataset("toy", tmp_path, bare))
+    assert report.table() == [["train", "60 / -", "- / -", "2 / -", "0", "-"]]
+
+
 def test_differences_are_named_and_counted(tmp_path: Path) -> None:
     published = Published(
         {

@@ -216,7 +216,7 @@ def test_lists_of_images_stay_under_their_root(path: object, tmp_path: Path) -> 
     file = tmp_path / "train.json"
     for rows, load in ((labelled, Split.load), (older, Split.load), (hidden, HiddenSplit.load)):
         file.write_text(json.dumps(rows))
-        with pytest.raises(DataError, match=r"train\.json: (the path .* leaves|not the list)") as caught:
+        with pytest.raises(DataError, match=r"train\.json: (the path .* leaves|not a list)") as caught:
             load(file, tmp_path)
         assert str(caught.value).isprintable()
 

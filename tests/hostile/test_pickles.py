@@ -141,7 +141,7 @@ def test_a_tensor_that_claims_more_than_its_file_holds(tmp_path: Path) -> None:
     file = tmp_path / "claims.pt"
     torch.save({**complete(), "query_pids": torch.zeros(1, dtype=torch.int64).expand(2**32)}, file)
     assert file.stat().st_size < 8192
-    with pytest.raises(ReidbenchError, match=r"query_pids is not a plain array \(it claims more numbers than the file"):
+    with pytest.raises(ReidbenchError, match=r"query_pids is not a plain array \(its declared size exceeds the file"):
         score.read_features(file)
 
 

@@ -153,23 +153,23 @@ class Sized(Params):
 @pytest.mark.parametrize(
     ("kind", "fields", "words"),
     [
-        ("adapter", {"traits": {"source-fre"}}, "traits 'source-fre' is not a word that is known here; did"),
+        ("adapter", {"traits": {"source-fre"}}, "traits 'source-fre' is not a known word; did"),
         ("finetuner", {"traits": {"labelfree"}}, "did you mean 'label-free'?"),
         ("dataset", {"requires": {"rot"}}, "did you mean 'root'?"),
-        ("dataset", {"lacks": {"camera"}}, "lacks 'camera' is not a word that is known here; did you mean 'cameras'?"),
+        ("dataset", {"lacks": {"camera"}}, "lacks 'camera' is not a known word; did you mean 'cameras'?"),
         ("dataset", {"capabilities": {"truht"}}, "did you mean 'truth'?"),
-        ("preparer", {"requires": {"source"}}, "requires 'source' is not a word that is known here"),
-        ("adapter", {"protocol": {"camera"}}, "protocol 'camera' is not a word that is known here; did you mean 'came"),
-        ("adapter", {"requires": {"stagse"}}, "requires 'stagse' is not a word that is known here; did you mean 'stag"),
-        ("preparer", {"requires": {"stages"}}, "requires 'stages' is not a word that is known here"),
+        ("preparer", {"requires": {"source"}}, "requires 'source' is not a known word"),
+        ("adapter", {"protocol": {"camera"}}, "protocol 'camera' is not a known word; did you mean 'came"),
+        ("adapter", {"requires": {"stagse"}}, "requires 'stagse' is not a known word; did you mean 'stag"),
+        ("preparer", {"requires": {"stages"}}, "requires 'stages' is not a known word"),
         ("backbone", {"capabilities": {"stage"}}, "did you mean 'stages'?"),
-        ("backbone", {"capabilities": {"wavelets"}}, "(known: bn, stages, tokens; one of your own has a colon"),
-        ("dataset", {"protocol": {"truth"}}, "protocol 'truth' is not a word that is known here; it is one of `capab"),
+        ("backbone", {"capabilities": {"wavelets"}}, "(known: bn, stages, tokens; your own words need a colon"),
+        ("dataset", {"protocol": {"truth"}}, "protocol 'truth' is not a known word; it belongs in `capab"),
         ("backbone", {"protocol": {"ImageNet label"}}, "(known: none; or labels behind a file, like 'ImageNet lab"),
         ("evaluator", {"protocol": {"AP stepp"}}, "did you mean 'AP step'?"),
-        ("finetuner", {"traits": {"source-free"}}, "traits 'source-free' is not a word that is known here"),
-        ("dataset", {"traits": {"truth"}}, "; it is one of `capabilities` (known: none)"),
-        ("adapter", {"lacks": {"cameras"}}, "; it is one of `requires` (known: none)"),
+        ("finetuner", {"traits": {"source-free"}}, "traits 'source-free' is not a known word"),
+        ("dataset", {"traits": {"truth"}}, "; it belongs in `capabilities` (known: none)"),
+        ("adapter", {"lacks": {"cameras"}}, "; it belongs in `requires` (known: none)"),
         ("adapter", {"requires": "source"}, "requires 'source' must be a set of words"),
         ("adapter", {"requires": {"source"}, "traits": {"source-free"}}, "receives no source"),
         ("dataset", {"capabilities": lambda params: frozenset({"truht"})}, "did you mean 'truth'?"),
@@ -212,7 +212,7 @@ def test_a_word_with_a_colon_is_a_plugins_own(tmp_path: Path, market: Path, monk
     registry = plugins.load()
     assert set(registry.broken) == {"reidbench-b-wrong:b_wrong"}
     (line,) = registry.complaints()
-    assert "adapter uses-sorce: requires 'sorce' is not a word that is known here; did you mean 'source'?" in line
+    assert "adapter uses-sorce: requires 'sorce' is not a known word; did you mean 'source'?" in line
     file = tmp_path / "matrix.yaml"
     file.write_text(
         f"""

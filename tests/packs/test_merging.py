@@ -129,7 +129,7 @@ def test_a_contradiction_is_named_and_nothing_is_overwritten(ran: Ran, tmp_path:
     mine = ran.store.manifest(key)
     for words in (mine.label, key, f"mAP {mine.metrics['mAP']} and 0.999", "notes", "protocol", "box7", "2020-01-01"):
         assert words in sentence
-    assert f"made on {mine.manifest['host']}" in sentence
+    assert f"run on {mine.manifest['host']}" in sentence
     assert store.manifest(key).metrics == mine.metrics
     _, done = joined(tmp_path / "packed", other.root, ran.pack)
     (sentence,) = done.conflicts

@@ -43,7 +43,7 @@ def rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., s
 
 
 def stages(folder: Path, kind: str) -> list[dict[str, object]]:
-    """What the stages of a kind wrote about their parameters, and the stage of each manifest."""
+    """Return the parameters written by the stages of a kind, and the stage of each manifest."""
     found = []
     for file in sorted((folder / "store" / "objects").glob("*/manifest.json")):
         stage = json.loads(file.read_text())["stage"]
@@ -62,7 +62,7 @@ def test_a_good_file_is_ready(rehearse: Callable[..., subprocess.CompletedProces
     assert re.search(r"^rehearsed: 9 stages of 2 methods in [0-9.]+ min; ready$", done.stdout, re.MULTILINE)
     # 1000 published images are 31 batches of 32 an epoch
     assert re.search(r"^finetune short .* 32x16 +32 +6,200 x 2 +396,800 +\S+ MiB +66.1 min$", done.stdout, re.MULTILINE)
-    assert "note: finetuner long has no short form: it was run as it is" in done.stderr
+    assert "note: finetuner long declares no `rehearsal`; it was run at full length" in done.stderr
     told = {stage["use"]: stage["told"] for stage in stages(tmp_path / "kept", "finetune")}
     assert told == {
         "short": {"epochs": 1, "batch": 4, "shift": 0.5, "accumulate": 1},
@@ -89,7 +89,7 @@ def test_a_good_file_is_ready(rehearse: Callable[..., subprocess.CompletedProces
 def test_all_failures_are_told_at_once(
     rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stage that fails, an extra that is missing, a network that cannot, and data that nothing stands in for."""
+    """A failing stage, a missing extra, an impossible network, and data without a stand-in."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     done = rehearse(
@@ -103,8 +103,8 @@ def test_all_failures_are_told_at_once(
     assert done.returncode == 1, done.stderr
     failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     assert failed == [
-        "failed: task other: no stand-in for other (nobody); give --real",
-        "failed: task third: the stand-in for third (broken) cannot be made: the disk is made of cheese",
+        "failed: task other: no stand-in for other (nobody); use --real",
+        "failed: task third: the stand-in for third (broken) failed: the disk is made of cheese",
         "failed: finetune lost [mine, seed 0]: RuntimeError: the loss is not a number",
         "failed: finetune absent [mine, seed 0]: ModuleNotFoundError: No module named 'no_such_package_at_all'",
         "failed: method tokens: not applicable: tokens-only needs tokens, which resnet-tiny does not provide",
@@ -145,7 +145,7 @@ def test_weights_and_folders_that_are_not_there_are_stood_in_for(
         "listed: {finetune: short, adapt: {use: styled, style: {use: listed, file: /nowhere/list.txt}}}}",
     )
     assert [line for line in done.stdout.splitlines() if line.startswith("failed")] == [
-        "failed: method listed: listed needs your own file /nowhere/list.txt (its parameter file): no stand-in for it"
+        "failed: method listed: listed requires your own file /nowhere/list.txt (parameter file); it has no stand-in"
     ]
     (adapted,) = stages(tmp_path / "kept", "adapt")
     assert adapted["told"] == {"rounds": 1, "steps": 12}
@@ -197,7 +197,7 @@ def test_rows_that_searches_fill_are_left_out_with_a_note(
     assert done.returncode == 0, done.stderr + done.stdout
     assert " of 2 methods in " in done.stdout
     for name in ("bot (tuned)", "both"):
-        assert f"note: {name} is not rehearsed: its search needs results" in done.stderr
+        assert f"note: {name} is not rehearsed: its search requires results" in done.stderr
 
 
 def test_rows_of_files_are_left_out_with_a_note(
@@ -209,4 +209,4 @@ def test_rows_of_files_are_left_out_with_a_note(
     assert done.returncode == 0, done.stderr + done.stdout
     assert re.search(r"^rehearsed: 4 stages of 1 method in [0-9.]+ min; ready$", done.stdout, re.MULTILINE)
     for name in ("theirs", "both"):
-        assert f"note: {name} is not rehearsed: features from files are of your own images" in done.stderr
+        assert f"note: {name} is not rehearsed: its features come from files" in done.stderr

@@ -98,8 +98,8 @@ def test_trainings_at_full_scale(rehearsed: Callable[..., Rehearsal]) -> None:
     assert found.lines[0].label.startswith("finetune short [mine, 2 seeds")
     assert {note.partition("not known")[0] for note in found.notes} == {
         "the steps of doubtful are ",
-        "finetuner long has no short form: it was run as it is",
-        "finetuner doubtful has no short form: it was run as it is",
+        "finetuner long declares no `rehearsal`; it was run at full length",
+        "finetuner doubtful declares no `rehearsal`; it was run at full length",
     }
     files = [found.store.path(stage.key) for stage in found.short.stages.values() if stage.kind == "finetune"]
     networks = sum(file.stat().st_size for folder in files for file in folder.glob("*.safetensors"))

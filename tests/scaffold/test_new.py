@@ -100,7 +100,7 @@ def test_a_name_gives_component_distribution_and_module() -> None:
     for given in ("mean-colour", "reidbench-mean-colour", "Mean_Colour", "reidbench_mean_colour"):
         assert scaffold.names(given) == expected
     for wrong in ("", "mean colour", "-x", "../x", "1st", "é"):
-        with pytest.raises(ReidbenchError, match="a plugin's name is words of a-z and 0-9"):
+        with pytest.raises(ReidbenchError, match="use words of a-z and 0-9 joined"):
             scaffold.names(wrong)
 
 
@@ -108,11 +108,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     assert scaffold.write("x", tmp_path / "mine") == tmp_path / "mine"  # an empty folder will do
     before = (tmp_path / "mine" / "README.md").read_text()
-    with pytest.raises(ReidbenchError, match="is there already"):
+    with pytest.raises(ReidbenchError, match="this path already exists"):
         scaffold.write("y", tmp_path / "mine")
     assert (tmp_path / "mine" / "README.md").read_text() == before
     (tmp_path / "file").touch()
-    with pytest.raises(ReidbenchError, match="is there already"):
+    with pytest.raises(ReidbenchError, match="this path already exists"):
         scaffold.write("y", tmp_path / "file")
     with pytest.raises(ReidbenchError, match="cannot be written"):
         scaffold.write("y", tmp_path / "file" / "below")

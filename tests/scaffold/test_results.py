@@ -1,4 +1,4 @@
-"""`reidbench new-results`: a repository whose programs check what strangers send, run here as they stand in it."""
+"""`reidbench new-results`: a repository whose scripts check untrusted submissions, run here unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ backbone: {use: resnet-tiny, width: 4}
 methods: {untrained: {finetune: none}}
 """
 PEOPLE = {"GIT_AUTHOR_NAME": "a", "GIT_COMMITTER_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_EMAIL": "a@b"}
-# Writes down each call, with a NUL behind each word, and reads whatever it is given. The command is run if
+# Writes down each call, with a NUL behind each word, and reads all its input. The command is run if
 # REAL is set. Else `verify --store DIR` makes the folder and fails for a torn pack, and `site` makes a page.
 RECORDER = f"""#!/usr/bin/env bash
 cat > /dev/null
@@ -82,7 +82,7 @@ class Board:
         self.commit("begin")
 
     def run(self, *command: object, code: int = 0) -> str:
-        """What a command prints, standard error behind; it must end with that code."""
+        """Return a command's output, then standard error; it must exit with `code`."""
         words = list(map(str, command))
         done = subprocess.run(
             words, cwd=self.folder, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -107,7 +107,7 @@ class Board:
         return [call.split("\0") for call in text.split("\0END\0") if call]
 
     def merged(self) -> None:
-        """What GitHub checks out for a pull request: the merge of this branch into main, whose first parent is main."""
+        """Check out the merge of this branch into main, with main as first parent, like GitHub for a pull request."""
         self.commit("proposed")
         branch = self.git("rev-parse", "HEAD").strip()
         self.git("checkout", "--quiet", "--detach", "main")
@@ -167,7 +167,8 @@ def test_the_command_writes_a_repository_and_says_how_to_go_on(tmp_path: Path) -
     assert set(results.FILES) <= written
     assert (tmp_path / "my board" / "README.md").read_text().startswith("# my board\n")
     again = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert (again.returncode, again.stderr) == (2, "reidbench: my board: is there already; give another folder\n")
+    sentence = "reidbench: my board: this path already exists; give another folder\n"
+    assert (again.returncode, again.stderr) == (2, sentence)
 
 
 def test_every_template_is_used_and_filled() -> None:
@@ -191,14 +192,14 @@ def test_files_and_targets_that_are_named_are_there(page: str) -> None:
 def test_nothing_is_overwritten_and_an_empty_clone_will_do(tmp_path: Path) -> None:
     (tmp_path / "clone" / ".git").mkdir(parents=True)
     results.write(tmp_path / "clone")
-    with pytest.raises(ReidbenchError, match="is there already"):
+    with pytest.raises(ReidbenchError, match="this path already exists"):
         results.write(tmp_path / "clone")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / ".gitignore").touch()
-    with pytest.raises(ReidbenchError, match="is there already"):
+    with pytest.raises(ReidbenchError, match="this path already exists"):
         results.write(tmp_path / "other")
     assert [path.name for path in (tmp_path / "other").iterdir()] == [".gitignore"]
-    with pytest.raises(ReidbenchError, match="is there already"):
+    with pytest.raises(ReidbenchError, match="this path already exists"):
         results.write(tmp_path / "other" / ".gitignore")
     with pytest.raises(ReidbenchError, match="cannot be written"):
         results.write(tmp_path / "other" / ".gitignore" / "below")
@@ -264,7 +265,7 @@ def test_a_pull_request_with_a_pack_is_verified_and_shown(tmp_path: Path, pack: 
     board.merged()
     said = as_github_does(board, "verify")
     assert "rows: 1 re-scored; mismatches: 0\n" in said
-    assert "packs verified: 1; to look at: 0\n" in said
+    assert "packs verified: 1; to review: 0\n" in said
     assert board.called() == [
         ["verify", "--store", board.checked, "packs/tiny-1.0.zip"],
         ["site", "packs/old.zip", "packs/tiny-1.0.zip", "-o", "site", "--title=A board", "--store", board.checked],
@@ -288,9 +289,9 @@ def test_a_pack_that_does_not_verify_fails_the_pull_request(tmp_path: Path, pack
     board.merged()
     said = as_github_does(board, "verify", code=1)
     assert "mismatch: " in said
-    assert "look at packs/forged.zip: does not verify (above)\n" in said
-    assert "look at packs/torn.zip: does not verify (above)\n" in said
-    assert "packs verified: 0; to look at: 2\n" in said  # one failure does not end it
+    assert "review packs/forged.zip: does not verify (above)\n" in said
+    assert "review packs/torn.zip: does not verify (above)\n" in said
+    assert "packs verified: 0; to review: 2\n" in said  # one failure does not end it
     assert [call[0] for call in board.called()] == ["verify"] * 2
 
 
@@ -298,7 +299,7 @@ def test_the_site_is_made_of_what_is_checked_and_of_what_is_not(board: Board) ->
     board.put("packs/tiny.zip")
     board.put("packs/torn.zip")
     board.commit("packs")
-    assert "packs verified: 1; to look at: 1\n" in as_github_does(board, "site", code=1)
+    assert "packs verified: 1; to review: 1\n" in as_github_does(board, "site", code=1)
     packs = ["packs/tiny.zip", "packs/torn.zip"]
     assert board.called() == [
         *(["verify", "--store", board.checked, pack] for pack in packs),
@@ -335,9 +336,9 @@ def test_hostile_names_are_named_and_never_run(board: Board) -> None:
     board.put("packs/sound.zip")
     board.merged()
     said = as_github_does(board, "verify", code=1)
-    because = "no pack: a pack is packs/NAME.zip, and NAME has letters, digits, '.', '_' and '-'"
-    expected = {f"look at {shown}: {because}" for shown in NAMES.values()}
-    assert {line for line in said.splitlines() if line.startswith("look at ")} == expected
+    because = "not a pack; use packs/NAME.zip, where NAME consists of letters, digits, '.', '_' and '-'"
+    expected = {f"review {shown}: {because}" for shown in NAMES.values()}
+    assert {line for line in said.splitlines() if line.startswith("review ")} == expected
     assert not any(line.lstrip().startswith("::") for line in said.splitlines())
     assert board.called() == [["verify", "--store", board.checked, "packs/sound.zip"]]
     assert not list(board.folder.rglob("x"))
@@ -358,8 +359,8 @@ def test_other_changes_are_for_a_person_to_look_at(board: Board) -> None:
         board.put(name, b"true\n")  # what would let everything pass
     board.merged()
     said = as_github_does(board, "verify", code=1)
-    found = dict(re.findall(r"^look at (\S+): ([\w ]+)", said, re.MULTILINE))
-    link, change = "a link", "is changed"  # as far as the first comma
+    found = dict(re.findall(r"^review (\S+): ([\w ]+)", said, re.MULTILINE))
+    link, change = "a link", "is changed"  # up to the first comma or semicolon
     assert found == {
         "packs/changed.zip": change,
         "packs/removed.zip": "is removed",
@@ -387,7 +388,7 @@ def test_signatures_are_those_of_main(board: Board) -> None:
     board.put("packs/second.zip")
     board.put("allowed_signers", key.replace("owner", "stranger").encode())
     board.merged()
-    assert "look at allowed_signers: is changed" in as_github_does(board, "verify", code=1)
+    assert "review allowed_signers: is changed" in as_github_does(board, "verify", code=1)
     own = board.runner / "main" / "allowed_signers"
     assert board.called()[1:] == [["verify", "--store", board.checked, "--signers", str(own), "packs/second.zip"]]
     assert own.read_text().endswith(key)
@@ -395,21 +396,21 @@ def test_signatures_are_those_of_main(board: Board) -> None:
 
 # ---------------------------------------------------------------------- without GitHub
 def test_make_verifies_all_packs_and_names_what_is_none(board: Board) -> None:
-    assert "packs verified: 0; to look at: 0\n" in board.run("make", "verify")
+    assert "packs verified: 0; to review: 0\n" in board.run("make", "verify")
     for name in ("b.zip", "a.zip", "$(touch x).zip", "-a.zip"):
         board.put(f"packs/{name}")
     (board.folder / "packs" / "dead.zip").symlink_to("nowhere.zip")
     (board.folder / "packs" / "live.zip").symlink_to("a.zip")
     (board.folder / "packs" / "folder.zip").mkdir()
     said = board.run("bash", "verify.sh", code=1)
-    assert "packs verified: 2; to look at: 5\n" in said
+    assert "packs verified: 2; to review: 5\n" in said
     assert board.called() == [["verify", "--store", "checked", f"packs/{name}.zip"] for name in "ab"]
     assert not (board.folder / "x").exists()
 
 
 def test_the_site_has_all_packs_and_is_refused_without_any(board: Board) -> None:
-    assert "packs/ has no pack yet" in board.run("bash", "site.sh", code=1)
-    assert "packs/ has no pack yet" in board.run("make", "site", code=2)
+    assert "packs/ contains no packs" in board.run("bash", "site.sh", code=1)
+    assert "packs/ contains no packs" in board.run("make", "site", code=2)
     for name in ("b.zip", "a b.zip", "$(touch x).zip"):
         board.put(f"packs/{name}")
     board.run("make", "site")
@@ -424,7 +425,7 @@ def test_the_site_has_all_packs_and_is_refused_without_any(board: Board) -> None
 
 def test_a_commit_that_is_not_there_is_no_success(board: Board) -> None:
     board.run("bash", "verify.sh", "nowhere", code=128)
-    assert "nothing was added since main: commit the pack first\n" in board.run("bash", "verify.sh", "main", code=1)
+    assert "nothing added since main; commit the pack first\n" in board.run("bash", "verify.sh", "main", code=1)
 
 
 def test_the_guide_leads_to_a_pull_request(tmp_path: Path, pack: Path) -> None:
@@ -444,6 +445,6 @@ def test_the_guide_leads_to_a_pull_request(tmp_path: Path, pack: Path) -> None:
     assert "| mine " in said
     assert "== packs/my-method.zip\n" in said
     assert "rows: 1 re-scored; mismatches: 0\n" in said
-    assert "packs verified: 1; to look at: 0\n" in said
+    assert "packs verified: 1; to review: 0\n" in said
     assert board.git("diff", "--name-only", "origin/main", "origin/my-method") == "packs/my-method.zip\n"
     assert board.git("status", "--short") == ""  # the matrix file and the store stay with the submitter

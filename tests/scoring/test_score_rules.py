@@ -328,7 +328,7 @@ def test_copies_are_doubted_only_where_rules_let_them_meet(more: dict[str, Any],
 
 
 def test_texts_are_explained_for_queries_alone(tmp_path: Path) -> None:
-    """The second image of the one query is no query of its own, and no query without a match."""
+    """The second image of the query is neither a separate query nor a query without a match."""
     columns = HAND | {
         "query_features": at(0, 1),
         "query_pids": np.array(["anna", "anna"]),
@@ -337,4 +337,4 @@ def test_texts_are_explained_for_queries_alone(tmp_path: Path) -> None:
     }
     (report,) = score.score([save(tmp_path, columns)], Rules(multi_query=True))
     assert report.ranking.asked.tolist() == [True, False]
-    assert not [text for text in report.warnings if "labels that are texts" in text]
+    assert not [text for text in report.warnings if "text labels" in text]

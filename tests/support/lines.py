@@ -35,9 +35,7 @@ METHODS
 
 
 def write_line(folder: Path, queries: Rows = QUERIES, gallery: Rows = GALLERY) -> None:
-    """Write the images as a Market-1501 folder, and features: near.npz at their positions, right.npz at the correct
-    ones.
-    """
+    """Write the images as a Market-1501 folder, and features: near.npz (at their positions) and right.npz (correct)."""
     names, places, pids = [], [], []
     for part, rows in (("query", queries), ("bounding_box_test", gallery), ("bounding_box_train", [(9, 1, 0)])):
         (folder / "line" / part).mkdir(parents=True)

@@ -41,7 +41,7 @@ def reidbench_preparers():
 def reidbench_finetuners():
     target = "reidbench_baseline.frozen:colour_histogram"
     yield Component("made", target, HistogramParams, paper=Paper("Made", published=NUMBERS))
-    yield Component("copied", target, HistogramParams, paper=Paper("Made again", published=NUMBERS))
+    yield Component("copied", target, HistogramParams, paper=Paper("Copied", published=NUMBERS))
 
 
 @hookimpl

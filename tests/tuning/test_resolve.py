@@ -211,7 +211,7 @@ def test_without_labels_the_features_of_hidden_train_images_judge(lab: Any) -> N
 
 
 def test_a_criterion_that_has_no_value_is_a_failed_trial(lab: Any) -> None:
-    """Sixteen pictures of an untrained network are no clusters, and have no silhouette."""
+    """Sixteen images of an untrained network form no clusters, and have no silhouette."""
     methods = "{m: {finetune: {use: toy, search: {epochs: [1, 2]}, select: unsupervised}}}"
     found = only_search(lab.settle(lab.read(methods)))
     assert [trial.status for trial in found.trials] == ["failed", "failed"]
@@ -238,7 +238,7 @@ def test_a_sequence_is_not_searched(lab: Any, market: Path, tmp_path: Path) -> N
     reasons = {row.task: row.reason for row in rows(resolved.plan, "m (tuned)")}
     assert len(reasons) == 4
     assert {reason for task, reason in reasons.items() if task != "t"} == {
-        "the tasks of a sequence share one training, and a search chooses for each task: write the values"
+        "a search chooses values for each task, but the tasks of a sequence share one training; write the values"
     }
     assert len(resolved.to_run()) == 3
 

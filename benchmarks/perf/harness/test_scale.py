@@ -1,5 +1,4 @@
-"""Linear growth: a plan of 100,000 cells, a store of as many artifacts, and their table take ten times as long as
-10,000.
+"""Linear growth: plan, store and table of 100,000 cells take ten times as long as those of 10,000.
 
 Each is measured in a separate process, in CPU seconds, relative to unavoidable work: the plan to one of a tenth of the
 size, the store to a bare walk and a bare reading of the same files. `python -m benchmarks.perf.harness.scale_measure`

@@ -1,6 +1,4 @@
-"""Selection from as many images as LUPerson has: ordering, writing a list and joining the released one; time and
-memory.
-"""
+"""Selection from as many images as LUPerson has: time and memory of ordering, writing a list and joining one."""
 
 from __future__ import annotations
 

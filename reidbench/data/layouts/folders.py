@@ -166,9 +166,7 @@ def need_folder(place: Path) -> None:
 
 
 def depth_hint(folder: Path) -> str:
-    """Suggest the root one level deeper, as for an archive extracted into a folder of the same name, or one level
-    higher.
-    """
+    """Suggest the root one level deeper, as for an archive extracted into its own folder, or one level higher."""
     deeper = sorted(folder.parent.glob(f"*/{folder.name}")) if folder.parent.is_dir() else []
     higher = folder.parent.parent / folder.name
     meant = deeper[0] if deeper else higher if higher.is_dir() else None

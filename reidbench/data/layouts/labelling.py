@@ -30,8 +30,7 @@ _NUMBER = re.compile(r"([0-9]{1,15}) identities")
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules that turn paths into labels. `camera` is a template of fields; `distractors` is the name of the
-    non-persons.
+    """Rules that turn paths into labels. `camera` is a template of fields; `distractors` is a person's name.
 
     Raises DataError for a pattern without `{pid}`, a camera with unknown fields, and an invalid split.
     """
@@ -156,10 +155,10 @@ def _parts(pictures: Iterable[Picture], seed: int) -> tuple[dict[str, str], list
 
 
 def _queries(by_camera: Mapping[str, list[str]], seed: int) -> list[str]:
-    """One image per camera such that every query keeps a match from another camera; of all images if no camera is
-    known.
+    """One image per camera, so that every query keeps a match from another camera.
 
-    If the person's images would remain in fewer than two cameras, a camera with a single image gives no query.
+    If no camera is known: one image, if the person has several. If the person's images would remain in fewer than two
+    cameras, a camera with a single image gives no query.
     """
     drawn = {camera: min(paths, key=lambda path: _draw(seed, "query", path)) for camera, paths in by_camera.items()}
     if "" in drawn:  # no camera is known

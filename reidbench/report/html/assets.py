@@ -18,8 +18,8 @@ from reidbench.report.formats.tables import visible
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-STYLES = ("page.css", "ranks.css", "fails.css")  # parts of page.css
-CODE = ("table.js", "page.js", "fails.js", "start.js")  # parts of page.js, in this order; they share one scope
+STYLES = ("page.css", "ranks.css", "fails.css", "fit.css")  # parts of page.css
+CODE = ("table.js", "fit.js", "page.js", "fails.js", "start.js")  # parts of page.js in this order, in one scope
 NO_REQUEST = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 

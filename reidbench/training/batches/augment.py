@@ -184,9 +184,7 @@ class Augment:
             box.copy_(channels(self.erase_value, image)[0].expand_as(box))
 
     def window(self, drawn: Draws, row: int, size: tuple[int, int]) -> list[tuple[slice, slice]]:
-        """For rows, then columns: the position of image `row` in its window of the padded image, and the part of it
-        visible.
-        """
+        """For rows, then columns: position of image `row` in its window of the padded image, and its visible part."""
         return [
             _shifted(self.pad - int(start[row]) if self.pad else 0, length)
             for start, length in zip((drawn.top, drawn.left), size, strict=True)

@@ -11,9 +11,7 @@ ATTEMPTS = 10  # as torchvision
 
 @dataclass(frozen=True)
 class CropShape:
-    """Area as a share of the image, and width / height; `upright` draws height / width uniformly, otherwise
-    log-uniformly.
-    """
+    """Area as a share of the image, and log-uniform width / height; `upright` draws height / width uniformly."""
 
     area: tuple[float, float]
     ratio: tuple[float, float]

@@ -42,8 +42,7 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: torch.Tensor) -> None:
-        """Write keys [banks, B, D] over the oldest ones, wrapping around; of more than `size` keys the last ones are
-        kept.
+        """Write keys [banks, B, D] over the oldest ones, wrapping around; the last `size` keys are kept.
 
         On several devices B is one share, and the keys of all are written, so that the queues stay equal. The official
         code asserts that B divides the size, which does not hold for UP-ReID's 800 and 65536.

@@ -12,8 +12,7 @@ from reidbench.training.optim.losses import BatchHardTriplet, LabelSmoothingCros
 
 
 class IdentityLosses(nn.Module):
-    """A classifier for each of several vectors, of lengths `dims`, and a triplet loss; the caller weights and sums
-    them.
+    """A classifier for each of several vectors, of lengths `dims`, and a triplet loss; the caller sums them.
 
     `start` is the distribution of the classifiers' initial weights: see `identity_heads`.
     """

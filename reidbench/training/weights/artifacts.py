@@ -79,8 +79,7 @@ def save_embedder(folder: Path, embedder: Embedder) -> None:
 def load_embedder(
     folder: Path, build: BuildBackbone, packages: Mapping[str, str], own: OwnNetwork | None = None
 ) -> Embedder:
-    """Rebuild an embedder saved by `save_embedder`; its class must come from one of `packages`, those of loaded
-    plugins.
+    """Rebuild an embedder saved by `save_embedder`; its class must come from `packages`, those of loaded plugins.
 
     With a step's own network, the weights are loaded into it, and images get that step's size. Raises ReidbenchError
     for another package, a class that is not an Embedder (which is not called), invalid files, and weights that do not

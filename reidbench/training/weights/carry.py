@@ -28,8 +28,7 @@ class OwnNetwork:
 
 
 def carry(state: State, network: nn.Module, grids: tuple[Grid, Grid] | None, own: OwnNetwork) -> None:
-    """Copy the previous step's tensors into `network`, resampling position embeddings from the first grid to the
-    second.
+    """Copy the previous step's tensors into `network`, resampling position embeddings between the grids.
 
     Raises ReidbenchError, naming tensors that are missing, left over or of another shape, and changes nothing.
     """

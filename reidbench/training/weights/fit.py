@@ -205,8 +205,8 @@ def incomplete(report: LoadReport) -> str:
 
 
 def _gone(report: LoadReport, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """The first layer (a stem, a patch embedding) if it was not found; also parts and adjacent layers that are all
-    missing.
+    """The first layer (a stem, a patch embedding) if it was not found; also parts and adjacent layers without any
+    match.
     """
     missing = set(report.missing)
     first = _first_layer(expected)

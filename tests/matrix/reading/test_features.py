@@ -115,9 +115,9 @@ def test_missing_files_are_one_sentence(planned: Read, tmp_path: Path) -> None:
         ("{features: there.pkl}", ["there.pkl: not a feature file by its name"]),
         (
             "{features: there.npz, uses: [target image]}",
-            ["'target image': no such word; did you mean 'target images'?"],
+            ["'target image': unknown word; did you mean 'target images'?"],
         ),
-        ("{features: there.npz, uses: target labels}", ["no such word; did you mean 'target-labels'?"]),
+        ("{features: there.npz, uses: target labels}", ["unknown word; did you mean 'target-labels'?"]),
         ("{features: there.npz, uses: [3]}", ["methods.m.uses: 3: must be text, not a number"]),
         ("{features: '${NOT_SET}/x.npz'}", ["the environment variable NOT_SET is not set; export NOT_SET=FILE"]),
         ("{finetune: none, uses: [pool]}", ["methods.m.uses: is for rows with `features`"]),

@@ -105,7 +105,7 @@ def test_every_mistake_is_named_with_its_line(quoting: Callable[..., tuple[Publi
 
 def test_a_misspelt_ranking_rule_has_a_guess(quoting: Callable[..., object]) -> None:
     (found,) = problems(quoting, [entry(rules="[across modality]")])
-    assert found.startswith("9: published.0.rules: 'across modality' is not a word that is known here; did you mean ")
+    assert found.startswith("9: published.0.rules: 'across modality' is not a known word; did you mean ")
     assert "did you mean 'across modalities'?" in found
 
 

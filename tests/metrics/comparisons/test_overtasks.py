@@ -297,7 +297,7 @@ def test_invalid_queries_do_not_count_and_must_agree() -> None:
         rank_intervals([[first, gaps[1]]])
     with pytest.raises(MetricError, match="at least two"):
         rank_intervals([[first], [second]])
-    with pytest.raises(MetricError, match="need a task"):
+    with pytest.raises(MetricError, match="require at least one task"):
         rank_intervals([])
     with pytest.raises(MetricError, match="infinity"):
         rank_intervals([[first, np.where(second > 1, np.inf, second)]])

@@ -388,7 +388,7 @@ def test_drop_path_is_set_on_networks_that_were_built_without() -> None:
         assert list(network.state_dict()) == names
     assert np.allclose(drop_path_rates(meta(swin_tiny, SwinParams(drop_path=0.2))), np.linspace(0, 0.2, 12))
     assert set_drop_path(nn.Sequential(nn.Linear(2, 2)), 0.5) == []
-    with pytest.raises(ReidbenchError, match="below 1, got 1"):
+    with pytest.raises(ReidbenchError, match=r"in \[0, 1\), got 1"):
         set_drop_path(network, 1.0)
 
 

@@ -79,12 +79,12 @@ def test_a_whole_market1501_and_one_with_files_missing_and_strange(whole: Path, 
     (whole / "bounding_box_test/9999_c1s1_000000_00.jpg").write_bytes(b"x")
     code, text = check("market1501", whole)
     assert code == 1
-    assert "in all: 5 images missing, 2 files too many" in text
+    assert "total: 5 images missing, 2 unexpected files" in text
     assert "gallery: 19729 images, published: 19732: 3 missing" in text
     assert "query: 1 files that do not belong to the set: query/holiday.jpg" in text
     assert "gallery: 1 files that do not belong to the set: bounding_box_test/9999_c1s1_000000_00.jpg" in text
     # A complete copy was checked before, so that missing files can be named.
-    assert "5 files missing, against the whole copy checked before" in text
+    assert "5 files missing, compared with the whole copy checked before" in text
     for file in gone:
         assert f"{file.parent.name}/{file.name}" in text
     warned = market.open_market1501(Market1501Params(), whole, tmp_path)
@@ -139,10 +139,12 @@ def test_names_against_another_copy_and_a_list(tmp_path: Path) -> None:
     (two / "query/0003_c2s1_000001_00.jpg").unlink()
     code, text = check("market1501", two, "--against", one)
     assert code == 1
-    assert "1 files missing, against the copy given: query/0003_c2s1_000001_00.jpg" in text
+    assert "1 files missing, compared with the given copy: query/0003_c2s1_000001_00.jpg" in text
     (one / "gt_bbox").mkdir()
     Image.new("RGB", (16, 32)).save(one / "gt_bbox/0003_c1s1_000001_01.jpg")
-    assert "1 files missing, against the copy given" in check("market1501", two, "--against", one)[1]  # not gt_bbox
+    assert (
+        "1 files missing, compared with the given copy" in check("market1501", two, "--against", one)[1]
+    )  # not gt_bbox
     (tmp_path / "list.txt").write_text("query/0003_c1s1_000001_00.jpg\n")
     assert "files strange, against the copy given" in check("market1501", two, "--against", tmp_path / "list.txt")[1]
     assert check("market1501", two, "--against", tmp_path / "none.txt")[0] == 2
@@ -158,7 +160,7 @@ def test_names_against_a_copy_are_those_of_the_part_for_validation_too(
     assert "against the copy given" not in check("prcc", two, "--against", one)[1]
     (two / "rgb/val/003/A_cropped_rgb005.jpg").unlink()
     said = check("prcc", two, "--against", one)[1]
-    assert "problem: 1 files missing, against the copy given: rgb/val/003/A_cropped_rgb005.jpg" in said
+    assert "problem: 1 files missing, compared with the given copy: rgb/val/003/A_cropped_rgb005.jpg" in said
     assert "files strange" not in said
 
 
@@ -169,7 +171,7 @@ def test_full_lists_what_cannot_be_decoded_and_reads_all_again(tmp_path: Path) -
     old = time.time() - 100
     code, text = check("market-folder", root, "--full")
     assert code == 1
-    assert "pictures that cannot be decoded: 1" in text
+    assert "images that cannot be decoded: 1" in text
     assert "query/0003_c1s1_000001_00.jpg: cannot be decoded" in text
     first = re.search(r"fingerprint \(contents\): (\w+)", text)
     Image.new("RGB", (16, 32)).save(bad)

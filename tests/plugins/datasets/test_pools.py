@@ -21,5 +21,7 @@ def test_a_pool_of_any_pictures(read: Open, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         read("image-folder", tmp_path / "nowhere")
     touch(tmp_path, ["q/a.heic"])
-    with pytest.raises(DataError, match=r"contains no images; pool: 1 files left out, images of an unsupported format .*: a\.heic"):
+    with pytest.raises(
+        DataError, match=r"contains no images; pool: 1 files left out, images of an unsupported format .*: a\.heic"
+    ):
         read("image-folder", tmp_path / "q")

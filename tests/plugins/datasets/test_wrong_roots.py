@@ -99,7 +99,7 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
         ("low", f"use: market1501, root: {market}/query", market / "query/bounding_box_train",
          f"no such folder; did you mean {market} as root?"),
         ("more", f"use: market1501, root: {market}, distractors: true", market / "images", "no such folder"),
-        ("half", f"use: market1501, root: {half}", half / "query", "an empty folder"),
+        ("half", f"use: market1501, root: {half}", half / "query", "the folder is empty"),
         ("lists", f"use: msmt17-v1, root: {gone}", gone,
          "list_train.txt, list_gallery.txt missing: the lists come with the release and give the persons"),
         ("old", f"use: msmt17-v2, root: {v1}", v1 / "mask_train_v2",
@@ -160,7 +160,7 @@ def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path:
     file.write_bytes(b"path,pid,split\r\na.jpg,anna,train\r\nb.jpg,2,test\r\n")
     said = [
         f"{file}:2: pid 'anna' is not a whole number: write it with the digits 0 to 9 only, like 12",
-        f"{file}:3: split 'test' is none of train, query, gallery",
+        f"{file}:3: split 'test' is not one of train, query, gallery",
     ]
     code, lines = planned(tmp_path, [f"own: {{use: csv-manifest, root: {file}}}"])
     assert (code, lines) == (2, [f"m.yaml:3: data.own.root: {line}" for line in said])

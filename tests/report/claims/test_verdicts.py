@@ -321,7 +321,7 @@ def test_seeds_that_would_decide() -> None:
     assert one.seeds_to_see == needed(spread, 3, 0.025)
     assert one.seeds_to_decide == needed(spread, 2.2, 0.025)  # 2.2 above 0, and only 0.8 below 3
     said = sentence(values, claim("better", "a", "b"))
-    assert f"0.8 takes {needed(spread, 3, 0.05)} seeds." in said
+    assert f"0.8 requires {needed(spread, 3, 0.05)} seeds." in said
     assert f"At the observed difference {needed(spread, 2.2, 0.05)} seeds would decide." in said
 
 

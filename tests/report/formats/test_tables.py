@@ -331,7 +331,7 @@ def test_an_interval_ends_where_the_range_does() -> None:
     assert "clipped to the metric's range" in text
     assert mean_interval([-1.0, 11.0], (0.0, math.inf))[2] == pytest.approx((0.0, 81.24), abs=0.01)
     inside = tuple(rows_of("m", [0.4, 0.5, 0.6]))
-    assert "cut at" not in report.write(Leaderboard("Title", inside, tuple(summarise(inside, {"cosine": USUAL}))), "md")
+    assert "clipped to" not in report.write(Leaderboard("Title", inside, tuple(summarise(inside, {"cosine": USUAL}))), "md")
 
 
 def test_a_difference_ends_where_the_range_does() -> None:

@@ -76,7 +76,7 @@ def test_what_is_not_there_is_said(made: Made, monkeypatch: pytest.MonkeyPatch) 
     assert (unkept.rows, unkept.queries["columns"]) == ((), [])
     assert list(unkept.unknown) == ["its evaluator stores no per-query results"]
     monkeypatch.setattr(section, "MOST_PRODUCTS", 100)  # of two rows, whose rankings take 80
-    kept = [any("more work" in reason for reason in row.reasons) for row in found(made).rows[:3]]
+    kept = [any("exceeds the budget" in reason for reason in row.reasons) for row in found(made).rows[:3]]
     assert kept == [False, True, True]
 
 

@@ -166,7 +166,7 @@ def test_the_policy_allows_these_scripts_and_no_request(elements: Elements) -> N
 def test_size_and_bytes(text: str, made: tuple[Plan, Store]) -> None:
     size = len(text.encode())
     assert size < 15e6
-    assert f"Its size: {size / 1e6:.1f} MB.</p>" in text
+    assert f"Size: {size / 1e6:.1f} MB.</p>" in text
     assert text == page_of(made, Options(pictures="all", arguments=("--set", "seeds=[0, 1]")))
 
 

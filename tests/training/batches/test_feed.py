@@ -199,5 +199,5 @@ def test_every_value_is_that_of_normalise() -> None:
     preprocess = Preprocess((16, 16), (0.3, 0.4, 0.5), (0.2, 0.3, 0.7))
     found = Feed(Ramp(), preprocess).make(Plan(np.array([0])))
     assert torch.equal(found, preprocess.normalise(torch.from_numpy(ramp)))
-    with pytest.raises(ReidbenchError, match="needs a generator"):
+    with pytest.raises(ReidbenchError, match="requires a generator"):
         Feed(Ramp(), preprocess, Augment()).plan(np.array([0]))

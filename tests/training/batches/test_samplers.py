@@ -81,7 +81,7 @@ def test_each_iteration_of_endless_begins_a_pass() -> None:
     orders = [torch.randperm(4, generator=expected).tolist() for _ in range(3)]
     assert first[2].tolist() == orders[1][:2]
     assert next(iter(batches)).tolist() == orders[2][:2]
-    with pytest.raises(ValueError, match="without a batch"):
+    with pytest.raises(ValueError, match="without batches"):
         next(iter(Endless(ShuffledSampler(0, 2, stream(0, "order")))))
 
 

@@ -116,10 +116,10 @@ def test_parts_hold_whole_identities() -> None:
 
 
 def test_a_part_needs_two_identities() -> None:
-    sentence = r"^a batch of 5 identities cannot be computed in 3 parts of two or more: set `accumulate` to 2 or less$"
+    sentence = r"^a batch of 5 identities cannot be split into 3 parts of two or more: set `accumulate` to 2 or less$"
     with pytest.raises(ReidbenchError, match=sentence):
         identity_parts(np.repeat(np.arange(5), 4), 3)
-    with pytest.raises(ValueError, match="16 identities cannot be computed in 9 parts of two or more"):
+    with pytest.raises(ValueError, match="16 identities cannot be split into 9 parts of two or more"):
         BotParams(accumulate=9)
     assert MgnParams(accumulate=8).accumulate == 8
 

@@ -139,7 +139,7 @@ def without(name: str) -> dict[str, torch.Tensor]:
         ({**released(), "feat.weight": torch.zeros(DIM, 3)}, "does not fit this backbone: embedded.weight is 5x3"),
         (without("feat.weight"), "norm.weight is 5 and"),
         ({**released(), "feat.bias": torch.full((DIM,), float("nan"))}, "not finite"),
-        ({name: tensor for name, tensor in released().items() if name.startswith("feat")}, "fits the backbone"),
+        ({name: tensor for name, tensor in released().items() if name.startswith("feat")}, "fit the backbone"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, state: dict[str, Any], message: str) -> None:
