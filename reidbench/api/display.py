@@ -7,13 +7,15 @@ import html
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
 
 from reidbench.execution import progress
+from reidbench.execution.remaining import Remaining
 from reidbench.execution.runner import Display
+from reidbench.execution.standings import Best
 from reidbench.matrix.labels import with_params
 from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import printable
@@ -72,6 +74,11 @@ class Notebook:
     def __init__(self) -> None:
         self.total = self.done = 0
         self.running: dict[str, tuple[str, float, float]] = {}  # key -> label, done, total
+        self.losses: dict[str, str] = {}
+        self.left = self.leading = ""
+        self.remaining: Callable[[], Remaining] | None = None
+        self.best: Callable[[str], list[Best]] | None = None
+        self.estimated = 0.0
         self.notes: list[str] = []
         self.drawn = 0.0
         self.block: Any = None
@@ -93,7 +100,10 @@ class Notebook:
         """Handle a progress event or note of a running stage."""
         if event["event"] == "note":
             self.note(f"{stage.label}: {event['text']}")
+        elif event["event"] == "log":
+            self.losses[stage.key] = printable(progress.loss_of(event))
         elif progress.is_progress(event) and stage.key in self.running:
+            self._estimate()
             self._change(stage.key, (printable(stage.label), float(event["done"]), float(event["total"])), seldom=True)
 
     def ended(self, stage: Stage, status: str, seconds: float, error: str) -> None:
@@ -101,7 +111,19 @@ class Notebook:
         self.running.pop(stage.key, None)
         if error and status not in ("busy", "damaged"):
             self.note(f"{with_params(stage)}: {status}: {error}")
+        elif self.best is not None and (found := self.best(stage.key)):
+            self.leading = printable(found[0].words)
+        self._estimate()
         self._change(done=self.done + (status not in ("busy", "damaged")))
+
+    def follow(self, remaining: Callable[[], Remaining], best: Callable[[str], list[Best]]) -> None:
+        """Set the functions that estimate the remaining time, and return the best rows of a new result's tasks."""
+        self.remaining, self.best, self.estimated = remaining, best, 0.0
+
+    def _estimate(self) -> None:
+        if self.remaining is not None and time.monotonic() - self.estimated > progress.ESTIMATED:
+            self.estimated = time.monotonic()
+            self.left = f"; remaining: {self.remaining().words}"
 
     def note(self, text: str) -> None:
         """Show a note."""
@@ -139,21 +161,31 @@ class Notebook:
         """Return the block as text."""
         if not self.total:
             return "\n".join(["nothing to run: all stages are cached", *(f"note: {text}" for text in self.notes)])
-        lines = [f"{self.done} of {self.total} stages"]
+        lines = [f"{self.done} of {self.total} stages{self._to_come()}"]
         lines += [f"  {label}" + (f": {done:g} of {total:g}" if total else "") for label, done, total in self._now()]
-        return "\n".join([*lines, *(f"note: {text}" for text in self.notes)])
+        return "\n".join([*lines, *self._best(), *(f"note: {text}" for text in self.notes)])
 
     def _repr_html_(self) -> str:
         """Return the block with progress bars."""
         if not self.total:
             return f"<pre>{html.escape(repr(self))}</pre>"
-        lines = [f"{_bar(self.done, self.total)} {self.done} of {self.total} stages"]
+        lines = [f"{_bar(self.done, self.total)} {self.done} of {self.total} stages{self._to_come()}"]
         lines += [f"{_bar(done, total)} {html.escape(label)}" for label, done, total in self._now()]
+        lines += map(html.escape, self._best())
         lines += [f"note: {html.escape(text)}" for text in self.notes]
         return "".join(f"<div>{line}</div>" for line in lines)
 
     def _now(self) -> list[tuple[str, float, float]]:
-        return list(self.running.values())
+        """Label with its last loss, done, total of each running stage."""
+        running = list(self.running.items())
+        labels = {key: ", ".join(filter(None, [one[0], self.losses.get(key, "")])) for key, one in running}
+        return [(labels[key], done, total) for key, (_, done, total) in running]
+
+    def _to_come(self) -> str:
+        return self.left if self.done < self.total else ""
+
+    def _best(self) -> list[str]:
+        return [f"best so far: {self.leading}"] if self.leading else []
 
     def __enter__(self) -> Notebook:
         return self

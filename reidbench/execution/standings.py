@@ -1,4 +1,4 @@
-"""Best row of each task during a run; without ranks, which need all seeds."""
+"""The best row of each task during a run, by its mean so far; ranks need all seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run looks in a notebook: one block that says how far all is, escaped, and nothing elsewhere."""
+"""Progress of a run in a notebook: one escaped block, and no other output."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 
 from reidbench.api import display
 from reidbench.execution import progress
+from reidbench.execution.remaining import Remaining
+from reidbench.execution.runner import Follower
+from reidbench.execution.standings import Best
 from reidbench.matrix.stage import Stage
 
 STAGE = Stage("k", "finetune", "bot", {}, label="finetune bot [plaza, seed 0]")
@@ -69,6 +72,25 @@ def test_a_run_in_a_notebook(page: Page) -> None:
         "note: finetune <script>x</script>\\x1b[31m: failed: RuntimeError: <b>no</b>\\x07",
     ]
     assert "&lt;b&gt;no&lt;/b&gt;" in page.shown[-1][1]
+
+
+def test_the_block_shows_losses_remaining_time_and_the_best_row(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "ESTIMATED", -1.0)
+    best = [Best("plaza", "cosine", "<b>t", "no labels", "mAP", "%", 0.5, 1, 3)]
+    with display.display(True) as shown:
+        assert isinstance(shown, Follower)
+        shown.begin(2)
+        shown.follow(lambda: Remaining(120.0, 0), lambda key: best)
+        shown.started(STAGE)
+        shown.event(STAGE, {"event": "log", "metrics": {"loss": 0.51234}})
+        shown.event(STAGE, {"event": "progress", "done": 3, "total": 20})
+        assert page.shown[-1][0].splitlines() == [
+            "0 of 2 stages; remaining: about 2 min",
+            "  finetune bot [plaza, seed 0], loss 0.512: 3 of 20",
+        ]
+        shown.ended(STAGE, "done", 2.5, "")
+        assert "best so far: plaza: <b>t, mAP 50.0 % (1 of 3 seeds; no labels)" in page.shown[-1][0]
+        assert "plaza: &lt;b&gt;t" in page.shown[-1][1]
 
 
 def test_progress_that_comes_often_changes_the_page_seldom(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

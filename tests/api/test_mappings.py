@@ -147,7 +147,7 @@ def test_several_at_once() -> None:
     assert [problem.partition(":")[0] for problem in raised.value.problems] == ["a", "b.0"]
 
 
-# ---------------------------------------------------------------------- beside a file
+# ---------------------------------------------------------------------- compared with a file
 def test_a_mapping_plans_what_its_file_plans(matrix: Callable[..., Path], registry: Registry) -> None:
     file = matrix(seeds="[0, 1]", methods="{untrained: {finetune: none}, bot: {finetune: {use: bot, epochs: 2}}}")
     mapping = yaml.safe_load(file.read_text())

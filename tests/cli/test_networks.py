@@ -72,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The program in a process of its own."""
+    """Run the program in a separate process."""
     command = [sys.executable, "-m", "reidbench", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -89,7 +89,7 @@ def arrays(file: Path) -> dict[str, np.ndarray]:
 
 
 def listed(text: str) -> dict[str, list[tuple[str, float]]]:
-    """What a search printed: by query, the names of the matches and their distances, after their ranks."""
+    """Parse the output of a search: names and distances of the matches in order, by query."""
     found: dict[str, list[tuple[str, float]]] = {}
     for line in text.splitlines():
         if line.startswith("query "):

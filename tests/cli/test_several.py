@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def test_the_table_of_halves_is_that_of_the_whole(place: Place) -> None:
-    """No half has it all, and what several of them have made is no conflict."""
+    """No half has all results, and results that several of them have are not a conflict."""
     for form in ("md", "csv", "json", "latex"):
         whole = run("table", place.file, "--store", place.whole, "--format", form)
         halves = run("table", place.file, *place.both, "--format", form)
@@ -58,7 +58,7 @@ def test_the_table_of_halves_is_that_of_the_whole(place: Place) -> None:
         assert "warning" not in halves.stderr
         assert run("table", place.file, "--store", place.one, "--format", form).stdout != whole.stdout
     said = run("table", place.file, *place.both, "--store", place.whole).stderr
-    assert said == f"results: {place.one}, {place.two}, {place.whole}\n"  # equal artifacts are no conflict
+    assert said == f"results: {place.one}, {place.two}, {place.whole}\n"  # equal artifacts do not conflict
 
 
 def test_the_page_has_the_ranked_lists_of_both(place: Place, tmp_path: Path) -> None:

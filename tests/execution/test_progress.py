@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from reidbench.execution import progress
+from reidbench.execution.remaining import Remaining
+from reidbench.execution.runner import Follower
+from reidbench.execution.standings import Best
 from reidbench.matrix.stage import Stage
 
 STAGE = Stage("k", "finetune", "bot", {}, label="finetune bot [plaza, seed 0]")
@@ -89,3 +93,53 @@ def test_progress_in_things_that_cannot_be_drawn(terminal: bool, width: int) -> 
         shown.event(stage, {"event": "progress", "done": 3, "total": 10})
         shown.ended(stage, "done", 1.0, "")
     assert "nan" not in stream.getvalue()
+
+
+class Found:
+    """The estimates and best rows of a run, in numbers of calls."""
+
+    estimates = 0
+
+    def remaining(self) -> Remaining:
+        self.estimates += 1
+        return Remaining(600.0, 0)
+
+    def best(self, key: str) -> list[Best]:
+        return [Best("plaza", "cosine", "b\x1bt", "no labels", "mAP", "%", 0.5, 1, 3)]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_terminal_shows_loss_remaining_time_and_the_best_row(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    place = Console(file=stream, force_terminal=True, width=width)
+    monkeypatch.setattr(progress, "ESTIMATED", 0.0)
+    found = Found()
+    with progress.make(place) as shown:
+        assert isinstance(shown, progress.Bars)
+        assert isinstance(shown, Follower)
+        shown.begin(4)
+        shown.follow(found.remaining, found.best)
+        shown.started(STAGE)
+        shown.event(STAGE, {"event": "log", "metrics": {"loss": 0.51234, "epoch": 3.0}})
+        shown.event(STAGE, {"event": "progress", "done": 3, "total": 20})
+        shown.event(STAGE, {"event": "log", "metrics": "odd"})
+        shown.progress.refresh()
+        shown.event(STAGE, {"event": "log", "metrics": {"loss": 0.51234}})
+        shown.progress.refresh()
+        shown.ended(STAGE, "done", 2.5, "")
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    assert "loss 0.512" in text
+    assert "10 min left" in text
+    assert "best so far: plaza: b\\x1bt, mAP 50.0 % (1 of 3 seeds; no labels)" in text
+    assert max(map(len, re.split(r"[\r\n]+", text))) <= width
+    assert found.estimates > 1
+
+
+def test_lines_name_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    place, stream = console(terminal=False)
+    with progress.make(place) as shown:
+        shown.started(STAGE)
+        shown.event(STAGE, {"event": "log", "metrics": {"loss": 0.51234}})
+        shown.event(STAGE, {"event": "progress", "done": 3, "total": 20})
+    assert stream.getvalue() == f"        {STAGE.label}: 3 of 20, loss 0.512\n"

@@ -90,7 +90,7 @@ def test_where_none_can_be_read_nothing_is_given(tmp_path: Path) -> None:
 
 
 def test_features_of_an_ensemble_are_unit_vectors_side_by_side(tmp_path: Path) -> None:
-    """Written out: (3, 4, 0) / 5, then the same direction whatever the second network's factor."""
+    """Written out: (3, 4, 0) / 5, then the same direction for any factor of the second network."""
     split = features.split_of(paint(tmp_path, (153, 204, 0)))  # (0.6, 0.8, 0)
     found = networks(Means(2), Means(-7)).features(split)
     np.testing.assert_allclose(found, [[0.6, 0.8, 0, -0.6, -0.8, 0]], atol=1e-6)

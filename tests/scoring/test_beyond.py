@@ -200,7 +200,7 @@ def test_a_wrong_cell_of_a_table_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_tables_of_pandas_with_unknown_labels(tmp_path: Path) -> None:
-    """Where a cell is empty, pandas makes floats of the column's whole numbers, in CSV and in parquet."""
+    """With an empty cell, pandas converts the column's whole numbers to floats, in CSV and in parquet."""
     (tmp_path / "t.csv").write_text(
         "part,pid,camid,clothes,modality,tracklet,f0,f1\n"
         "query,1,0,4.0,visible,,1.5,1\n"

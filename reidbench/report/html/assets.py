@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 STYLES = ("page.css", "ranks.css", "fails.css", "fit.css")  # parts of page.css
-CODE = ("table.js", "fit.js", "page.js", "fails.js", "start.js")  # parts of page.js, in this order; they share one scope
+CODE = ("table.js", "fit.js", "page.js", "fails.js", "start.js")  # parts of page.js in this order, in one scope
 NO_REQUEST = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 

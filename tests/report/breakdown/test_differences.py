@@ -83,6 +83,7 @@ def test_two_values_without_seeds_are_compared_by_their_queries() -> None:
     assert "| +10.0 [+0.0, +20.0] (no seed) |" in text
     assert "The interval is over queries (paired bootstrap)" in text
     assert "Intervals over two seeds" not in text
+    assert "Two seeds separate" not in text
 
 
 def test_lower_is_better_by_queries_too() -> None:

@@ -228,4 +228,4 @@ def test_the_command(market: Path, tmp_path: Path) -> None:
     }
     done = reidbench("table", file, *store, "--ranks", "--format", "csv")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "reidbench: --ranks is for Markdown, JSON, LaTeX and HTML: CSV has rows only\n"
+    assert done.stderr == "reidbench: --ranks is not available with --format csv; use md, json, latex or html\n"
