@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The best row of each task during a run, by its mean so far; ranks need all seeds."""
-=======
-"""Best row of each task during a run; without ranks, which need all seeds."""
->>>>>>> integ
 
 from __future__ import annotations
 
