@@ -21,7 +21,6 @@ PENDING = (
     "tests/example_plugin/",
     "tests/metrics/",
     "tests/plugins/",
-    "tests/report/",
     "tests/stages/",
     "tests/training/",
 )
