@@ -163,7 +163,7 @@ def test_names_against_a_copy_are_those_of_the_part_for_validation_too(
     (two / "rgb/val/003/A_cropped_rgb005.jpg").unlink()
     said = check("prcc", two, "--against", one)[1]
     assert "problem: 1 files missing, compared with the given copy: rgb/val/003/A_cropped_rgb005.jpg" in said
-    assert "files strange" not in said
+    assert "files unexpected" not in said
 
 
 def test_full_lists_what_cannot_be_decoded_and_reads_all_again(tmp_path: Path) -> None:
