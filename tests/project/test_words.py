@@ -13,11 +13,9 @@ ROOT = prose.ROOT
 # Parts that still have such words. Take a line away when its part is clean; never add one.
 PENDING = (
     "benchmarks/CLAIMS.md",
-    "benchmarks/papers/",
-    "benchmarks/results/",
     "benchmarks/validity.md",
     "benchmarks/validity.yaml",
-    "benchmarks/worlds/",
+    "benchmarks/worlds/claims/",
     "reidbench/__init__.py",
     "reidbench/components.py",
     "reidbench/contexts.py",
