@@ -15,7 +15,6 @@ PENDING = (
     "benchmarks/CLAIMS.md",
     "benchmarks/validity.md",
     "benchmarks/validity.yaml",
-    "benchmarks/worlds/",
     "reidbench/metrics/",
     "tests/check/",
     "tests/example_plugin/",
