@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reidbench.matrix import plan
 from reidbench.matrix.claims import USUAL_RULE
 from reidbench.matrix.reading import reader
 from reidbench.registry import plugins
+from reidbench.testing import installed
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,12 +67,24 @@ def test_the_documents_have_yaml_blocks() -> None:
     assert len(PARTS) > 12
 
 
+@pytest.fixture(scope="module")
+def with_tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plugins.Registry]:
+    """The built-in plugins and that of the tutorial."""
+    blocks_of_it = blocks(ROOT / "docs" / "tutorial.md", "python")
+    folder = tmp_path_factory.mktemp("tutorial") / "mean_colour"
+    folder.mkdir()
+    for name, block in zip(("__init__.py", "method.py"), blocks_of_it, strict=True):
+        (folder / name).write_text(block)
+    with installed(folder):
+        yield plugins.load()
+
+
 @pytest.mark.parametrize("block", PARTS)
-def test_yaml_blocks_are_matrix_files(block: str, tmp_path: Path, registry: plugins.Registry) -> None:
+def test_yaml_blocks_are_matrix_files(block: str, tmp_path: Path, with_tutorial: plugins.Registry) -> None:
     """Data sets and files that are named need not exist, as in a rehearsal."""
     file = tmp_path / "matrix.yaml"
     file.write_text(whole(block))
-    assert reader.read(file, registry, must_exist=False).methods
+    assert reader.read(file, with_tutorial, must_exist=False).methods
 
 
 def test_every_key_of_a_matrix_file_is_in_its_reference() -> None:

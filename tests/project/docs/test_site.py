@@ -134,3 +134,5 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site" / "reference" / "components" / "adapter.html").is_file()
+    for page in (tmp_path / "site").rglob("*.html"):  # a reader's browser asks no other host
+        assert not re.search(r"<(?:script|img|link)[^>]+(?:src|href)=\"https?:", page.read_text()), page
