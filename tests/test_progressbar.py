@@ -17,7 +17,7 @@ from reidbench.progressbar import going_through
 
 
 def shown(terminal: bool) -> tuple[list[int], str]:
-    """What comes out of a walk through 100 numbers, and what is printed meanwhile."""
+    """Return the result of an iteration over 100 numbers, and the output during it."""
     stream = io.StringIO()
     with going_through(Console(file=stream, force_terminal=terminal, width=80)) as through:
         found = list(through("counting", range(100)))
@@ -39,7 +39,7 @@ def test_nothing_else_sees_anything() -> None:
 def test_commands_show_it_on_a_terminal_and_print_the_same(
     words: list[str], matrix: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Standard error is a terminal of its own; standard output is a pipe, as in `reidbench table FILE > table.md`."""
+    """Standard error is a terminal, and standard output a pipe, as in `reidbench table FILE > table.md`."""
     file = matrix(methods="{mine: {finetune: colour-histogram}}")
     command = [sys.executable, "-m", "reidbench", *(word.format(file=file) for word in words)]
     command += ["--store", str(tmp_path / "store")]

@@ -84,7 +84,7 @@ class ArnParams(Params):
     margin: float = Field(2.0, gt=0, description="margin of the contrastive loss, as a root mean squared difference")
     reconstruction: Annotated[Literal["mean", "sum"], AddedLater()] = Field(
         "mean",
-        description="reduction of a domain's squared error: mean over all elements, or their sum over images (paper)",
+        description="reduction of a domain's squared error over all elements: mean, or sum (paper)",
     )
     difference: Literal["cosine", "frobenius", "raw"] = Field(
         "cosine",

@@ -90,7 +90,7 @@ class RankingParams(Params):
     def _rules_that_do_something(self) -> Self:
         if len(self.exclude) > 1:
             raise ValueError(
-                "exclude: give same-clothes or different-clothes, once; both together leave no known match"
+                "exclude: give same-clothes or different-clothes, once; together they leave no known match"
             )
         single = self.gallery == "single-shot"
         if single and self.shots is not None:

@@ -6,7 +6,7 @@ from reidbench import Preset
 
 PRESETS = {
     "paper": Preset(
-        "settings of the paper, as the source of the method's notes has them; augmentation as LUPerson",
+        "settings of the paper, from the method's notes; augmentation as in LUPerson",
         preset="lup",
         image_size=(256, 128),
         crop_from="original",

@@ -69,19 +69,20 @@ def manifest(
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="Pattern of the names, for example 'cam{camid}_person{pid}_{}.jpg' or '{pid}/{camid}_*.png'. {} "
-            "matches any text, * also empty text. A pattern with a / matches the whole path below FOLDER, any other "
+            help="Pattern of the names, for example `cam{camid}_person{pid}_{}.jpg` or `{pid}/{camid}_*.png`. {} "
+            "matches any text, `*` also empty text. A pattern with a / matches the whole path below FOLDER, any other "
             "the file name. {clothes}, {modality} and {tracklet} are labels too."
         ),
     ] = None,
     regex: Annotated[
         str | None,
         typer.Option(
-            help="Regular expression of the whole path, instead of --pattern, with groups (?P<pid>...), (?P<camid>...)."
+            help="Regular expression of the whole path, instead of --pattern, with groups `(?P<pid>...)` and "
+            "`(?P<camid>...)`."
         ),
     ] = None,
     camera: Annotated[
-        str | None, typer.Option(help="Camera name composed of several fields, for example '{store}-{camid}'.")
+        str | None, typer.Option(help="Camera name composed of several fields, for example `{store}-{camid}`.")
     ] = None,
     split: Annotated[
         str,

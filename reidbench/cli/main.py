@@ -67,6 +67,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",  # reflows paragraphs, which are otherwise printed with their line breaks
 )
 
 app.add_typer(plugin_commands)

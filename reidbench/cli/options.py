@@ -49,7 +49,7 @@ WithoutOption = Annotated[
     list[str] | None, typer.Option("--without", metavar="NAME", help="Do not load this plugin. Repeatable.")
 ]
 OnlyOption = Annotated[
-    str | None, typer.Option(metavar="GLOB", help="Select rows by method or method/task, for example 'bot*'.")
+    str | None, typer.Option(metavar="GLOB", help="Select rows by method or method/task, for example `bot*`.")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -160,22 +160,22 @@ def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str |
         raise ReidbenchError(f"--worst requires --breakdown persons, not --breakdown {kind}; remove --worst")
     if kind is not None and (beside or form not in ("md", "csv", "json")):
         raise ReidbenchError(
-            "--breakdown supports --format md, csv and json, without --history, --published, --ranks, --against, "
-            "--columns and --figures"
+            "--breakdown works only with --format md, csv or json, and without --history, --published, --ranks, "
+            "--against, --columns and --figures"
         )
 
 
 def refuse_clash(form: str, history: bool, published: bool, ranks: bool, chosen: bool) -> None:
     """Raise ReidbenchError for conflicting options of `table`. `chosen`: some option selects the table's content."""
     if history and (published or form not in ("md", "json")):
-        raise ReidbenchError("--history supports --format md and json, without --published; remove --history")
+        raise ReidbenchError("--history works only with --format md or json, and without --published; remove it")
     if published and form != "html" and chosen:
         raise ReidbenchError(
             "--published prints all metrics of the cells in `expect:`; remove --metric, --against, --columns and "
             "--ranks"
         )
     if ranks and form == "csv":
-        raise ReidbenchError("--ranks does not support --format csv; use md, json, latex or html")
+        raise ReidbenchError("--ranks is not available with --format csv; use md, json, latex or html")
 
 
 def whole(least: int = 0) -> Callable[[str | int], int]:

@@ -67,7 +67,7 @@ def show_plan(
         print(f"  {line['kind']:<9} {line['use']:<20} {counts}{setup}")
     for text in forecast.lines(found["searches"]) if "searches" in found else ():
         print(plugins.printable(text))
-    print(f"expected: {found['expected']}")
+    print(f"expected stage time: {found['expected']}")
     for name in found["held_out"]:
         print(f"validation: {plugins.printable(name)}")
     for reason in found["reasons"]:

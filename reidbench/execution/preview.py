@@ -15,6 +15,7 @@ from reidbench.store.artifacts import Store
 from reidbench.tuning.resolve import Resolved
 
 from . import forecast
+from .remaining import Remaining
 
 SAMPLE = 20  # manifests read per component for its mean time: enough for a mean, few enough for a large plan
 
@@ -51,7 +52,7 @@ def preview(plan: Plan, store: Store, registry: Registry, searches: Resolved | N
         kinds.append({"kind": kind, "use": use, **counts, "setup": setup})
     never = [row for row in rows if row.key is None and row.lacks == Row.lacks]
     reasons = {f"{row.method} on {row.task}: {row.reason}": None for row in never}
-    expected = f"{seconds:.0f} s of work" + (f" and {unknown} stages never timed here" if unknown else "")
+    expected = Remaining(seconds, unknown).words
     return {
         "title": plan.benchmark.title,
         "rows": len(rows),

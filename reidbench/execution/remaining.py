@@ -25,11 +25,11 @@ class Remaining:
 
     @property
     def words(self) -> str:
-        """Return the estimate as text: `about 12 min, and 3 stages never timed here`."""
-        untimed = f"{self.unknown} stage{'' if self.unknown == 1 else 's'} never timed here" if self.unknown else ""
+        """Return the estimate as text: `about 12 min, plus 3 stages without an estimate`."""
+        untimed = f"{self.unknown} stage{'' if self.unknown == 1 else 's'} without an estimate" if self.unknown else ""
         if not self.seconds and untimed:
-            return f"unknown: {untimed}"
-        return f"about {duration(self.seconds)}" + (f", and {untimed}" if untimed else "")
+            return f"unknown ({untimed})"
+        return f"about {duration(self.seconds)}" + (f", plus {untimed}" if untimed else "")
 
 
 def duration(seconds: float) -> str:

@@ -110,7 +110,7 @@ def test_a_mapping_is_written_nowhere_but_into_the_store(
     assert list((tmp_path / "empty").iterdir()) == []
     assert [result.status for result in results.board.results] == ["ok"]
     (board,) = results.store.boards()
-    assert yaml.safe_load(board.board["text"]) == mapping  # the board can be made again from what is recorded
+    assert yaml.safe_load(board.board["text"]) == mapping  # the record reproduces the board
 
 
 def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(

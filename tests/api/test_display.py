@@ -1,4 +1,4 @@
-"""How a run looks in a notebook: one block that says how far all is, escaped, and nothing elsewhere."""
+"""Progress of a run in a notebook: one escaped block, and no other output."""
 
 from __future__ import annotations
 

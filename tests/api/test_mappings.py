@@ -111,7 +111,7 @@ def deep(levels: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("mapping", "sentence"),
     [
-        ({"d": {"size": {1}}}, "d.size: must be a map, a list, text, a number, true, false or nothing, not set"),
+        ({"d": {"size": {1}}}, "d.size: must be a map, a list, text, a number, true, false or None, not set"),
         ({"seeds": (n for n in range(3))}, "seeds: must be a map, a list, text, .*, not generator"),
         ({"seeds": [0, b"1"]}, "seeds.1: must be .*, not bytes"),
         ({"title": math.nan}, "title: nan is not a finite number"),
@@ -147,7 +147,7 @@ def test_several_at_once() -> None:
     assert [problem.partition(":")[0] for problem in raised.value.problems] == ["a", "b.0"]
 
 
-# ---------------------------------------------------------------------- beside a file
+# ---------------------------------------------------------------------- compared with a file
 def test_a_mapping_plans_what_its_file_plans(matrix: Callable[..., Path], registry: Registry) -> None:
     file = matrix(seeds="[0, 1]", methods="{untrained: {finetune: none}, bot: {finetune: {use: bot, epochs: 2}}}")
     mapping = yaml.safe_load(file.read_text())

@@ -1,4 +1,4 @@
-"""The data, networks and first stages of a check come from itself and from whatever plugins are there."""
+"""The data, networks and first stages of a check come from itself and from any loaded plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reidbench data make` renders by whichever data set takes its parameters; `check` finds a root by name."""
+"""`reidbench data make` renders the first data set that takes its parameters; `check` finds a root by name."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The program in a process of its own."""
+    """Run the program in a separate process."""
     command = [sys.executable, "-m", "reidbench", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -89,7 +89,7 @@ def arrays(file: Path) -> dict[str, np.ndarray]:
 
 
 def listed(text: str) -> dict[str, list[tuple[str, float]]]:
-    """What a search printed: by query, the names of the matches and their distances, after their ranks."""
+    """Parse the output of a search: names and distances of the matches in order, by query."""
     found: dict[str, list[tuple[str, float]]] = {}
     for line in text.splitlines():
         if line.startswith("query "):
@@ -215,9 +215,9 @@ def test_a_gallery_may_be_embedded_before_or_be_that_of_a_manifest(place: Place,
 def test_features_of_another_network_are_refused(place: Place, tmp_path: Path, other: list[object]) -> None:
     """Of bot with another seed they would have the same length, and distances would mean nothing."""
     run("embed", *place.row("bot", 1), place.gallery, "-o", tmp_path / "x.npz")
-    with pytest.raises(DataError, match=r"x\.npz: its features are of another network \([0-9a-f]+\) than the queries'"):
+    with pytest.raises(DataError, match=r"x\.npz: its features are from another network \([0-9a-f]+\) than the"):
         run("search", *place.row(*other), tmp_path / "x.npz", place.queries[0])  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"of another network"):
+    with pytest.raises(DataError, match=r"from another network"):
         run("search", *place.row("bot", 1), "--flip", tmp_path / "x.npz", place.queries[0])
 
 

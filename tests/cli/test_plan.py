@@ -67,7 +67,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
 
 
 def test_plan_counts_trials_and_what_they_share(done: Done) -> None:
-    """Trials of m share the derived data, those of o the data of the rows; each has a training and a test of its own.
+    """Trials of m share the derived data, those of o the data of the rows; each trial has its own training and test.
 
     Alone each of the four is four stages. Of the rows that the searches fill, that of o is one of its trials, and m
     trains again on all identities.

@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def test_the_table_of_halves_is_that_of_the_whole(place: Place) -> None:
-    """No half has it all, and what several of them have made is no conflict."""
+    """No half has all results, and results that several of them have are not a conflict."""
     for form in ("md", "csv", "json", "latex"):
         whole = run("table", place.file, "--store", place.whole, "--format", form)
         halves = run("table", place.file, *place.both, "--format", form)
@@ -58,7 +58,7 @@ def test_the_table_of_halves_is_that_of_the_whole(place: Place) -> None:
         assert "warning" not in halves.stderr
         assert run("table", place.file, "--store", place.one, "--format", form).stdout != whole.stdout
     said = run("table", place.file, *place.both, "--store", place.whole).stderr
-    assert said == f"results: {place.one}, {place.two}, {place.whole}\n"  # equal artifacts are no conflict
+    assert said == f"results: {place.one}, {place.two}, {place.whole}\n"  # equal artifacts do not conflict
 
 
 def test_the_page_has_the_ranked_lists_of_both(place: Place, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_networks_and_curves_are_found_in_either(place: Place, tmp_path: Path) -
     run("export", *row, "--format", "safetensors", "-o", tmp_path / "bot.safetensors", *place.both)
     assert (tmp_path / "bot.safetensors").is_file()
     assert run("curves", *turned, "-o", tmp_path / "curves").stdout.startswith("1 new runs")
-    with pytest.raises(StoreError, match=f"no artifact has it .store: {place.two} and {place.one}"):
+    with pytest.raises(StoreError, match=f"no key in the store {place.two} and {place.one} starts with it"):
         run("embed", "0" * 32, place.file.parent / "data" / "query", "-o", tmp_path / "none.npz", *turned)
 
 

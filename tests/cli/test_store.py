@@ -1,4 +1,4 @@
-"""What can be done with a store: features of any picture, export, curves, cleaning."""
+"""Commands on a store: features of images, export, curves, cleaning."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_onnx_computes_the_same_for_batches_of_any_size(
 def test_a_network_that_onnx_cannot_say_leaves_no_file(place: Place, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    with pytest.raises(ReidbenchError, match="ColourHistogram cannot be said in ONNX for any batch"):
+    with pytest.raises(ReidbenchError, match="ColourHistogram cannot be exported to ONNX: "):
         run("export", place.key("colours"), "-o", tmp_path / "x.onnx", "--store", place.store.root)
     assert list(tmp_path.iterdir()) == []
 
@@ -305,7 +305,7 @@ def test_a_running_stage_keeps_what_it_has(place: Place, own: Store, tmp_path: P
         assert f"removed unfinished artifact {stranger}" in told
     run("clean", file, "--store", own.root)
     assert not (own.root / "tmp" / f"{running}-999999999-1").exists()  # its writer is gone
-    assert (own.root / "scratch" / running / "checkpoint").is_file()  # from which the next run goes on
+    assert (own.root / "scratch" / running / "checkpoint").is_file()  # from which the next run resumes
     with own.claim(stranger), pytest.raises(StoreError, match=r"another run is making ffff.*add its file"):
         run("clean", file, "--store", own.root)
 
@@ -391,7 +391,7 @@ def test_what_dead_workers_left_goes(place: Place, own: Store, monkeypatch: pyte
         run("clean", file, "--store", own.root)
         assert own.keys() == before
         assert cleaning.leftovers(own, needs(file)) == []
-        assert held.exists()  # a run goes on that may start this worker
+        assert held.exists()  # a run continues that may start this worker
     assert not claim.exists()
 
 

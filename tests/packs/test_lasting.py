@@ -195,7 +195,7 @@ def test_seeds_that_were_added_are_one_row_and_parameters_are_named(desk: Desk) 
 @pytest.mark.parametrize("form", ["csv", "latex", "html"])
 def test_formats_without_history_say_so(desk: Desk, form: str) -> None:
     refused = desk.run("table", "matrix.yaml", "--history", "--format", form, code=2)
-    assert refused.stderr == "--history supports --format md and json, without --published; remove --history\n"
+    assert refused.stderr == "--history works only with --format md or json, and without --published; remove it\n"
 
 
 def manifest(desk: Desk, key: str) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
     desk.matrix()
     shown = desk.run("table", "matrix.yaml", "--history").stdout
     done = desk.run("clean", "matrix.yaml")
-    assert "note: kept: 2 results of earlier states of these files" in done.stderr
+    assert "note: kept: 2 results of earlier versions of these files" in done.stderr
     assert desk.store.keys() & old == results
     assert desk.store.records() == old - results
     assert desk.run("table", "matrix.yaml", "--history").stdout == shown

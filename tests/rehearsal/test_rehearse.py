@@ -43,7 +43,7 @@ def rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., s
 
 
 def stages(folder: Path, kind: str) -> list[dict[str, object]]:
-    """What the stages of a kind wrote about their parameters, and the stage of each manifest."""
+    """Return the parameters written by the stages of a kind, and the stage of each manifest."""
     found = []
     for file in sorted((folder / "store" / "objects").glob("*/manifest.json")):
         stage = json.loads(file.read_text())["stage"]
@@ -89,7 +89,7 @@ def test_a_good_file_is_ready(rehearse: Callable[..., subprocess.CompletedProces
 def test_all_failures_are_told_at_once(
     rehearse: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stage that fails, an extra that is missing, a network that cannot, and data that nothing stands in for."""
+    """A failing stage, a missing extra, an impossible network, and data without a stand-in."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     done = rehearse(

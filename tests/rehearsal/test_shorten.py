@@ -1,4 +1,4 @@
-"""What a rehearsal shortens, and that its results never have the keys of a whole run."""
+"""Shortening of a rehearsal, whose results never have the keys of a full run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_few_images_have_another_key(matrix: Callable[..., Path], registry: Regi
     few = plan.expand(replace(benchmark, few=12)).stages
     assert list(whole) == list(again)
     common = {stage.label for key, stage in whole.items() if key in few}
-    # the fine-tuner `none` reads no images, and stands before both
+    # the fine-tuner `none` reads no images, and precedes both
     assert {label.split(" [")[0] for label in common} == {
         "data plaza",
         "finetune none",
@@ -52,7 +52,7 @@ def test_what_is_shortened(matrix: Callable[..., Path], registry: Registry, mark
     assert (found.seeds, found.pretrain_seeds, found.devices, found.few) == ((3,), (5,), 1, FEW)
     assert not found.profile
     assert [ref.identities for ref in found.tasks[0].source] == [1.0, 7]
-    assert found.validate == Validation("identities", 0.25, seed=3)  # of few identities, whatever is held out of all
+    assert found.validate == Validation("identities", 0.25, seed=3)  # of few identities, for any share of all
     assert [task.validate for task in found.tasks] == [None, Validation("data", data="plaza")]
     assert found.data["plaza"].choice.resolved["size"] == "tiny"
     assert cast.refused == {}

@@ -1,4 +1,4 @@
-"""`reidbench new-results`: a repository whose programs check what strangers send, run here as they stand in it."""
+"""`reidbench new-results`: a repository whose scripts check untrusted submissions, run here unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ backbone: {use: resnet-tiny, width: 4}
 methods: {untrained: {finetune: none}}
 """
 PEOPLE = {"GIT_AUTHOR_NAME": "a", "GIT_COMMITTER_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_EMAIL": "a@b"}
-# Writes down each call, with a NUL behind each word, and reads whatever it is given. The command is run if
+# Writes down each call, with a NUL behind each word, and reads all its input. The command is run if
 # REAL is set. Else `verify --store DIR` makes the folder and fails for a torn pack, and `site` makes a page.
 RECORDER = f"""#!/usr/bin/env bash
 cat > /dev/null
@@ -82,7 +82,7 @@ class Board:
         self.commit("begin")
 
     def run(self, *command: object, code: int = 0) -> str:
-        """What a command prints, standard error behind; it must end with that code."""
+        """Return a command's output, then standard error; it must exit with `code`."""
         words = list(map(str, command))
         done = subprocess.run(
             words, cwd=self.folder, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -107,7 +107,7 @@ class Board:
         return [call.split("\0") for call in text.split("\0END\0") if call]
 
     def merged(self) -> None:
-        """What GitHub checks out for a pull request: the merge of this branch into main, whose first parent is main."""
+        """Check out the merge of this branch into main, with main as first parent, like GitHub for a pull request."""
         self.commit("proposed")
         branch = self.git("rev-parse", "HEAD").strip()
         self.git("checkout", "--quiet", "--detach", "main")
@@ -162,7 +162,7 @@ def test_the_command_writes_a_repository_and_says_how_to_go_on(tmp_path: Path) -
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "my board: a repository of results"
+    assert done.stdout.splitlines()[0] == "my board: a results repository"
     written = {path.relative_to(tmp_path / "my board").as_posix() for path in (tmp_path / "my board").rglob("*")}
     assert set(results.FILES) <= written
     assert (tmp_path / "my board" / "README.md").read_text().startswith("# my board\n")

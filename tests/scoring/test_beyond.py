@@ -147,7 +147,7 @@ def test_texts_in_place_of_numbers_are_numbered_alike_on_both_sides(tmp_path: Pa
     [
         ({"query_clothes": None}, "missing query_clothes (or q_clothes"),
         ({"query_clothes": None}, "; exclude=same-clothes requires a number for each image, -1 if unknown"),
-        ({"gallery_tracklets": None}, "; pool=mean requires a number for each image, -1 for those of no tracklet"),
+        ({"gallery_tracklets": None}, "; pool=mean requires a number for each image, -1 if it is in no tracklet"),
         ({"query_clothes": [1, 2, 3]}, "query_clothes has 3 entries but query_pids has 2 entries"),
         ({"gallery_modality": ["a"]}, "gallery_modality has 1 entries but gallery_pids has 3 entries"),
         ({"query_clothes": [1.5, 2]}, "query_clothes[0] = 1.5 is not an integer"),
@@ -200,7 +200,7 @@ def test_a_wrong_cell_of_a_table_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_tables_of_pandas_with_unknown_labels(tmp_path: Path) -> None:
-    """Where a cell is empty, pandas makes floats of the column's whole numbers, in CSV and in parquet."""
+    """With an empty cell, pandas converts the column's whole numbers to floats, in CSV and in parquet."""
     (tmp_path / "t.csv").write_text(
         "part,pid,camid,clothes,modality,tracklet,f0,f1\n"
         "query,1,0,4.0,visible,,1.5,1\n"

@@ -1,4 +1,4 @@
-"""What is said aloud about labels and distances that can be scored all the same."""
+"""Warnings about suspicious labels and distances that can still be scored."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_query_that_equals_a_true_match_may_be_its_own_picture() -> None:
     assert text.startswith("1 of 3 queries have the same features as a true match (first: query 0 and gallery row 0)")
     assert sentences(query, gallery, camera=False)[0].startswith("2 of 3 queries")
     assert sentences(query, gallery + 1e-9) == []
-    for codes in ((np.round, np.float64), (np.ceil, np.int8)):  # equal codes are no copies
+    for codes in ((np.round, np.float64), (np.ceil, np.int8)):  # equal codes are not copies
         assert sentences(*(codes[0](part).astype(codes[1]) for part in (query, gallery))) == []
 
 

@@ -1,4 +1,4 @@
-"""Features beside the names of their images: labels from Market-1501's names, or from a manifest."""
+"""Features with image names: labels from Market-1501's names, or from a manifest."""
 
 from __future__ import annotations
 

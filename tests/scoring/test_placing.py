@@ -23,7 +23,7 @@ VALUES = np.array([[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]], np.float32)  # of P
 
 @pytest.fixture
 def parts(tmp_path: Path) -> dict[str, Split]:
-    """Two queries and three gallery images, persons 1 to 3, cameras 0 and 1; a file of its own content for each."""
+    """Two queries and three gallery images, persons 1 to 3, cameras 0 and 1; each file has different content."""
     for path in PATHS:
         (tmp_path / "data" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / path).write_text(path)

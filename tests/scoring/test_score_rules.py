@@ -328,7 +328,7 @@ def test_copies_are_doubted_only_where_rules_let_them_meet(more: dict[str, Any],
 
 
 def test_texts_are_explained_for_queries_alone(tmp_path: Path) -> None:
-    """The second image of the one query is no query of its own, and no query without a match."""
+    """The second image of the query is neither a separate query nor a query without a match."""
     columns = HAND | {
         "query_features": at(0, 1),
         "query_pids": np.array(["anna", "anna"]),

@@ -50,7 +50,7 @@ FORMS = (as_csv, as_parquet)
 def test_columns_in_any_order(tmp_path: Path, form: Any, names: tuple[str, ...]) -> None:
     found = arrays(dim=12)
     columns = table(found, names)
-    turned = dict(sorted(columns.items(), key=lambda item: item[0][::-1]))  # f10 stands before f1 and f2
+    turned = dict(sorted(columns.items(), key=lambda item: item[0][::-1]))  # f10 is before f1 and f2
     result = scored(form(tmp_path, turned))
     assert result["mAP"] == pytest.approx(expected(found), abs=1e-12)
     assert result["warnings"] == []

@@ -68,7 +68,7 @@ def test_shares_are_spread_evenly() -> None:
         (RATES, 0.0, 1e-4),
         (RATES, 0.5, 1e-3),  # the middle of the powers of ten
         (RATES, 0.25, 3.162e-4),  # 10 ** -3.5, to four digits
-        (Space("uniform", (1000.0, 1000.5)), 0.123456, 1000.0617),  # four digits of what tells values apart
+        (Space("uniform", (1000.0, 1000.5)), 0.123456, 1000.0617),  # four digits that distinguish values
         (Space("log", (1.0, 1.0001)), 0.5, 1.00005),
     ],
 )

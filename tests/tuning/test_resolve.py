@@ -211,7 +211,7 @@ def test_without_labels_the_features_of_hidden_train_images_judge(lab: Any) -> N
 
 
 def test_a_criterion_that_has_no_value_is_a_failed_trial(lab: Any) -> None:
-    """Sixteen pictures of an untrained network are no clusters, and have no silhouette."""
+    """Sixteen images of an untrained network form no clusters, and have no silhouette."""
     methods = "{m: {finetune: {use: toy, search: {epochs: [1, 2]}, select: unsupervised}}}"
     found = only_search(lab.settle(lab.read(methods)))
     assert [trial.status for trial in found.trials] == ["failed", "failed"]

@@ -1,4 +1,4 @@
-"""Fit Markdown to the width of a terminal: wide tables become several, with their key columns in each."""
+"""Fit Markdown to the width of a terminal: wide tables are split, with the key columns in each part."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fitted(text: str, width: int) -> str:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """The lines of a sentence; headings stay whole."""
+    """Return the wrapped lines of a sentence; headings are not wrapped."""
     if cell_len(line) <= width or line.startswith("#"):
         return [line]
     indent = "  " if line.startswith("- ") else ""
@@ -49,7 +49,7 @@ def _wrapped(line: str, width: int) -> list[str]:
 
 
 def _columns(lines: Sequence[str]) -> list[Column]:
-    """The columns of a table, without the line below its headings."""
+    """Return the columns of a table, without the rule below its headings."""
     rows = [[cell.strip() for cell in UNESCAPED_BAR.split(line)[1:-1]] for line in lines if not _is_rule(line)]
     return [list(column) for column in zip(*rows, strict=True)]
 
@@ -63,7 +63,7 @@ def _width(column: Column) -> int:
 
 
 def _split(columns: list[Column], width: int, how: str) -> Iterator[str]:
-    """The lines of a table in parts: tables that fit, then a list for each column that fits in none."""
+    """Yield the lines of a table in parts: tables that fit, then a list for each column that is too wide."""
     keys, others = _keyed(columns)
     space = width - 1 - sum(map(_width, keys))
     wide = [column for column in others if _width(column) > space]
@@ -83,7 +83,7 @@ def _split(columns: list[Column], width: int, how: str) -> Iterator[str]:
 
 
 def _keyed(columns: list[Column]) -> tuple[list[Column], list[Column]]:
-    """The leading columns that name each row, and the others; a table without such names has the first as its key."""
+    """Return the leading columns that identify each row, and the others. Without such columns, the first is the key."""
     for count in range(1, min(MOST_KEYS, len(columns) - 1) + 1):
         names = list(zip(*columns[:count], strict=True))
         if len(set(names)) == len(names):
@@ -92,7 +92,7 @@ def _keyed(columns: list[Column]) -> tuple[list[Column], list[Column]]:
 
 
 def _groups(columns: Sequence[Column], space: int) -> Iterator[list[Column]]:
-    """Consecutive columns that fit together."""
+    """Yield groups of consecutive columns that fit."""
     group: list[Column] = []
     for column in columns:
         if group and sum(map(_width, group)) + _width(column) > space:

@@ -1,4 +1,4 @@
-"""Serve the page of a run on the loopback interface, refreshed as results come."""
+"""Serve the page of a run on the loopback interface, refreshed as results arrive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from reidbench.errors import ReidbenchError
 
 HOST = "127.0.0.1"
-EVERY = 1.0  # seconds for which a state is served again
+EVERY = 1.0  # seconds for which a state is cached
 FRAME = Path(__file__).with_name("watch.html")
 POLICY = (
     "default-src 'none'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; connect-src 'self'; frame-src 'self'; "
@@ -23,9 +23,9 @@ POLICY = (
 
 
 class Source:
-    """State and page of a run, each read again only when it may have changed.
+    """Cached state and page of a run, read again only if they may have changed.
 
-    `state` gives JSON values with a `version`; `page` the HTML of that version.
+    `state` returns JSON values with a `version`, and `page` the HTML of that version.
     """
 
     def __init__(self, state: Callable[[], dict[str, Any]], page: Callable[[], str]) -> None:
@@ -37,12 +37,12 @@ class Source:
         self._version: str | None = None
 
     def state(self) -> dict[str, Any]:
-        """The state now, or `{"error": sentence}`, as while the matrix file is being edited."""
+        """Return the current state, or `{"error": sentence}`, for example while the matrix file is being edited."""
         with self._lock:
             return self._now()
 
     def page(self) -> str:
-        """The page with all results so far."""
+        """Return the page with all results so far."""
         with self._lock:
             state = self._now()
             if "error" in state:
@@ -62,7 +62,7 @@ class Source:
 
 
 class Server(ThreadingHTTPServer):
-    """A server on 127.0.0.1; port 0 takes a free one. Raises OSError where the port is taken."""
+    """A server on 127.0.0.1; port 0 selects a free port. Raises OSError if the port is in use."""
 
     daemon_threads = True
 
@@ -73,7 +73,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """The address to open."""
+        """Address to open in a browser."""
         return f"http://{HOST}:{self.server_port}/"
 
 
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        """Answer `/` (the frame), `/page` and `/state`. A foreign Host header, as by DNS rebinding, is refused."""
+        """Serve `/` (the frame), `/page` and `/state`. A foreign Host header, as in DNS rebinding, is rejected."""
         if self.headers.get("Host") not in self.server.hosts:
             self._answer(403, "text/plain", "Open this server by its own address.")
         elif self.path == "/":
@@ -116,11 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Print nothing for a request."""
+        """Do not log requests."""
 
 
 def _finite(value: Any) -> Any:
-    """JSON values with None for nan and infinity, which a browser's JSON does not read."""
+    """Return JSON values with None for nan and infinity, which JSON in a browser does not support."""
     if isinstance(value, dict):
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, list):

@@ -36,8 +36,8 @@ def show_status(
 ) -> None:
     """Show the progress of a run: stages done, running, failed and to run, with epochs and remaining time.
 
-    The run may be in another process, or on another host that shares the store. A running stage is shown
-    with the age of its heartbeat; another host's stage without a heartbeat for 120 s may be dead.
+    Works during a run in another process, or on another host that shares the store. A running stage is shown with the
+    age of its heartbeat; a stage on another host without a heartbeat for 120 s may be dead.
     """
     from reidbench.execution import status
     from reidbench.registry.plugins import printable

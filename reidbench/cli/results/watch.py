@@ -1,4 +1,4 @@
-"""`reidbench watch`: the page of a run in a browser, refreshed as results come."""
+"""`reidbench watch`: the page of a run in a browser, refreshed as results arrive."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def watch(
     overrides: SetOption = None,
     without: WithoutOption = None,
 ) -> None:
-    """Serve the page of a matrix file on this machine, refreshed as results come. Ctrl-C stops it.
+    """Serve the HTML page of a matrix file on this machine, refreshed as results arrive. Ctrl-C stops it.
 
-    The server listens on 127.0.0.1 only and changes nothing in the store. Needs the extra `report`.
+    The server listens only on 127.0.0.1 and does not write to the store. Requires the extra `report`.
     """
     from reidbench import report
     from reidbench.execution import status
@@ -74,7 +74,7 @@ def watch(
     try:
         server = Server(source, port)
     except (OSError, OverflowError) as error:
-        raise ReidbenchError(f"--port {port}: {getattr(error, 'strerror', None) or error}; leave it out") from None
+        raise ReidbenchError(f"--port {port}: {getattr(error, 'strerror', None) or error}; use another port") from None
     with server:
         print(f"serving {server.address}; Ctrl-C stops it", file=sys.stderr, flush=True)
         try:

@@ -91,7 +91,7 @@ def rank_intervals(
 
     Queries are drawn with replacement (percentile bootstrap), with the same draw for all methods of a task and all
     tasks of one target. There are too few seeds for that: with three, two equal methods would differ significantly in
-    one of four cases, and more often if one network is tested on several tasks. Instead the mean over seeds is drawn
+    one of four cases, and the more often, the more tasks one network is tested on. Instead the mean over seeds is drawn
     from Student's t distribution with the deviations of the seeds, with the same draw for the same seeds of all methods
     and tasks. On one task whose queries do not vary, a method is then better if and only if the paired t-test over
     seeds says so. A single seed does not vary, so the interval covers no other seeds.

@@ -97,7 +97,7 @@ def test_nothing_is_written_where_one_file_cannot_be_read(places: tuple[Path, Pa
 
 
 def words_of(site: Path) -> set[str]:
-    """How far the rows of a site's index were checked."""
+    """Return the check status of the rows in a site's index."""
     cells = re.findall(r"<tr id=.*?</tr>", (site / "index.html").read_text(), re.DOTALL)
     return {word for cell in cells for word in (HERE, *CHECKED) if word in cell}
 
@@ -129,7 +129,7 @@ def test_rows_of_packs_have_the_word_of_who_checked_them(places: tuple[Path, Pat
 
 
 def test_a_store_beside_packs_alone_must_be_there(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match=r"nowhere: no such folder; --store beside packs is where"):
+    with pytest.raises(ReidbenchError, match=r"nowhere: no such folder; with packs, --store names the store"):
         run("site", places[2], "--store", tmp_path / "nowhere", "-o", tmp_path / "site")
     assert not (tmp_path / "site").exists()
 
@@ -161,7 +161,7 @@ def test_another_metric_ranks(places: tuple[Path, Path, Path], registry: Registr
 
 
 def test_packs_that_strangers_forged_make_sound_sites(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    """Whole by their checksums and untrue in what they say, each beside the pack that it was made of."""
+    """Forged packs with valid checksums, each next to its original."""
     file, store, pack = places
     run("pack", file, "--store", store, "--features", "-o", tmp_path / "full.zip")
     forged = [one for one in forgeries(tmp_path / "full.zip", 75) if one.expected == FORGED]

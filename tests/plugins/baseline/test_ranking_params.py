@@ -15,7 +15,7 @@ from reidbench_baseline.ranking_params import ExpansionParams, RankingParams, Re
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"exclude": ["same-clothes", "different-clothes"]}, "both together leave no known match"),
+        ({"exclude": ["same-clothes", "different-clothes"]}, "together they leave no known match"),
         ({"exclude": ["same-clothes", "same-clothes"]}, "give same-clothes or different-clothes, once"),
         ({"exclude": ["clothes"]}, "Input should be 'same-clothes' or 'different-clothes'"),
         ({"cross": "camera"}, "Input should be 'modality'"),

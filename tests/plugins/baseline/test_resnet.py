@@ -115,12 +115,12 @@ def test_weights_by_name_say_what_to_do_when_they_cannot_be_had(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
-    with pytest.raises(ReidbenchError, match="known: IMAGENET1K_V1"):
+    with pytest.raises(ReidbenchError, match="known weights: IMAGENET1K_V1"):
         resnet.resnet18(ResNetParams(weights="IMAGENET"), (64, 32))
     with pytest.raises(ReidbenchError, match="put the file there or use weights_file"):
         resnet.resnet18(ResNetParams(weights="IMAGENET1K_V1"), (64, 32))
 
 
 def test_weights_or_a_file_not_both(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="weights and weights_file exclude each other"):
         ResNetParams(weights="IMAGENET1K_V1", weights_file=tmp_path / "x")

@@ -149,7 +149,7 @@ WRONG = [
     ("tracks_test_info.mat", "track_test_info", changed((3, 3), 7), r"row 4 of .* has a camera outside 1 to 6"),
     ("tracks_test_info.mat", "track_test_info", changed((2, 1), 3), r"row 3 of .* has a last image before the first"),
     ("tracks_test_info.mat", "track_test_info", changed((2, 0), 5), r"row 3 of .* that does not follow the"),
-    ("tracks_test_info.mat", "track_test_info", ranges(TEST)[:-1], r"test_name\.txt: has 14 names, but .* have 13 images"),
+    ("tracks_test_info.mat", "track_test_info", ranges(TEST)[:-1], r"_name\.txt: has 14 names, but .* have 13 images"),
     ("query_IDX.mat", "query_IDX", [3, 8], r"must contain numbers of test tracklets, 1 to 7, 8 is not one"),
     ("query_IDX.mat", "query_IDX", [0, 3], r"1 to 7, 0 is not one"),
     ("query_IDX.mat", "query_IDX", np.zeros((0, 0)), r"must contain numbers of test tracklets, 1 to 7$"),

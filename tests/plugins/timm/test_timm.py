@@ -276,7 +276,7 @@ def test_wrong_parameters(given: dict[str, Any], words: str) -> None:
 
 
 def test_an_image_size_that_a_model_cannot_take() -> None:
-    with pytest.raises(ReidbenchError, match=r"timm's inception_v4 cannot take images of 64x32: .*write another"):
+    with pytest.raises(ReidbenchError, match=r"timm's inception_v4 cannot take images of 64x32: .*set another"):
         built("inception_v4", SIZE)
 
 

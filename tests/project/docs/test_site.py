@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +101,13 @@ def test_the_table_of_words_is_whole(hooks: ModuleType) -> None:
             words = [f"`{word}`" for word in sorted(known_words(field, kind))]
             assert (f"| {kind} | `{field}` | {', '.join(words)} |" in lines) == bool(words)
     assert "<!-- words -->" in (ROOT / "docs" / "reference" / "hooks.md").read_text()
+
+
+def test_blocks_that_name_a_file_have_its_code(hooks: ModuleType) -> None:
+    name = "tests/example_plugin/reidbench_example/method.py"
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/write-a-plugin.md"))
+    found = hooks.on_page_markdown(f"a\n\n```python\n# {name}\n```\nb", page)
+    assert found == f"a\n\n```python\n{(ROOT / name).read_text()}```\nb"
 
 
 def test_functions_for_tests_are_in_the_reference() -> None:

@@ -83,6 +83,7 @@ def test_two_values_without_seeds_are_compared_by_their_queries() -> None:
     assert "| +10.0 [+0.0, +20.0] (no seed) |" in text
     assert "The interval is over queries (paired bootstrap)" in text
     assert "Intervals over two seeds" not in text
+    assert "Two seeds separate" not in text
 
 
 def test_lower_is_better_by_queries_too() -> None:
@@ -115,4 +116,4 @@ def test_what_failed_has_no_difference() -> None:
     failed = Result(Row("gone", "t", "cosine", None, None, "gone", protocol="x"), "failed", error="boom")
     text = report.write(board(*seedless("a", 0.6), failed), "md", against=["a", "gone"])
     assert "No difference on t for gone: no seed has mAP for both." in text
-    assert "No differences on t: gone has no mAP there." in text
+    assert "No differences on t: gone has no mAP." in text

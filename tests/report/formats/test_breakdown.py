@@ -128,13 +128,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert "These 1 of 2 persons" in done.stdout
     done = table(file, "--breakdown", "camera", "--format", "html")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--breakdown supports --format md, csv and json" in done.stderr
+    assert "--breakdown works only with --format md, csv or json" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("kind", "form", "worst", "only", "beside", "sentence"),
     [
-        ("camera", "latex", None, None, False, "supports --format md, csv and json"),
+        ("camera", "latex", None, None, False, "works only with --format md, csv or json"),
         ("camera", "md", 3, None, False, "--worst requires --breakdown persons"),
         ("persons", "md", None, None, True, "without --history"),
         (None, "md", None, "near", False, "--worst and --only require --breakdown"),

@@ -227,7 +227,7 @@ def test_the_sidecar_is_read_when_planning_so_that_it_is_in_the_key(tmp_path: Pa
     params = WeightsParams(file=file)
     assert (params.mean, params.std) == ((0.1, 0.2, 0.3), (0.229, 0.224, 0.225))
     assert WeightsParams(file=file, mean=(0, 0, 0)).mean == (0, 0, 0)
-    for content, message in (("[1]", "must be an object"), ("{", "is not JSON"), ('{"std": [1]}', "std")):
+    for content, message in (("[1]", "must be an object"), ("{", "is not valid JSON"), ('{"std": [1]}', "std")):
         (tmp_path / "mine.json").write_text(content)
         with pytest.raises(ValueError, match=message):
             WeightsParams(file=file)
