@@ -170,7 +170,7 @@ class Archive:
         entries = self._listed(tail, count)
         if _tail(entries, place) != tail:
             raise self.wrong(
-                "the list of files does not have the form of a pack (compressed, linked or additional data)"
+                "the list of files is not in the form of a pack (compressed, linked or extra data)"
             )
         self._check_places(entries, place)
         return entries
