@@ -169,7 +169,7 @@ class Archive:
         tail = self._at(place, length) + end
         entries = self._listed(tail, count)
         if _tail(entries, place) != tail:
-            raise self.wrong("the list of files does not have the form of a pack (no compression, links or extra data)")
+            raise self.wrong("the list of files is not in the form of a pack (compressed, linked or extra data)")
         self._check_places(entries, place)
         return entries
 

@@ -175,7 +175,7 @@ def test_tensors_whose_names_are_in_another_order_are_the_same(ran: Ran, tmp_pat
             manifest |= there.manifest
     assert not joined(tmp_path / "same", ran.store.root, stores[0].root)[1].conflicts
     (sentence,) = joined(tmp_path / "differ", ran.store.root, stores[1].root)[1].conflicts
-    assert f"another {name}" in sentence
+    assert f"different {name}" in sentence
 
 
 def test_a_damaged_artifact_is_left_out_by_name(ran: Ran, tmp_path: Path) -> None:
