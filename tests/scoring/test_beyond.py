@@ -157,7 +157,7 @@ def test_texts_in_place_of_numbers_are_numbered_alike_on_both_sides(tmp_path: Pa
         ({"query_clothes": [1, np.nan]}, "query_clothes[1] is 'nan', a missing value; write -1 for unknown clothes"),
         ({"query_tracklets": [1, -2]}, "query_tracklets[1] = -2 is negative; only -1 (unknown) may be"),
         ({"query_clothes": [-1, -1], "gallery_clothes": [-1, -1, -1]}, "query_clothes and gallery_clothes have no known"
-         " clothes: a number for each image, -1 if unknown"),
+         " clothes; expected a number for each image, -1 if unknown"),
         ({"query_modality": ["", ""], "gallery_modality": ["", "", " "]}, "query_modality and gallery_modality have no"
          " known modality; expected a text for each image, such as visible or infrared"),
         ({"query_modality": [1, 2]}, "query_modality must contain texts such as visible and infrared, not int64"),
