@@ -202,7 +202,7 @@ def test_an_undeclared_metric_beside_declared_ones_is_noted(judged: tuple[Plan, 
 def test_cells_that_an_evaluator_does_not_measure_say_so(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md")
     assert cells(text, "untrained", "rank-of")[0][2] == "not measured"
-    assert "- every cell of rank-of: not measured: it gives median-rank, not mAP" in text
+    assert "- every cell of rank-of: not measured: its evaluator gives median-rank, not mAP" in text
     assert "& not measured" in table_of(judged, "latex")
 
 
@@ -327,7 +327,7 @@ def test_the_page_counts_the_seeds_that_gave_the_metric(judged: tuple[Plan, Stor
     )
     some = dataclasses.replace(board, results=results, summary=tuple(summarise(results, board.declared)))
     page = render(some, *judged, Options("median-rank", pictures="none"))
-    assert "1 of 3 without a number: it gives extra, not median-rank" in page
+    assert "1 of 3 without a number: its evaluator gives extra, not median-rank" in page
     assert page.count("1 of 3 without a number") == 1
     assert re.search(r'<td class="number mid" data-order="2">2/3</td>', page)
     assert "<small>(2 seeds)</small>" in render(some, *judged, Options("extra", pictures="none"))

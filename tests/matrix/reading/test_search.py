@@ -195,7 +195,7 @@ def test_a_value_may_need_another_one_that_is_searched_too(matrix: Matrix, regis
     assert "validate_every requires `choose_epoch: best` or `patience` above 0" in problems[0]
     both = "{m: {finetune: {use: bot, search: {validate_every: [1, 2], patience: [0, 5]}, select: oracle}}}"
     found = searched(read(matrix, registry, both), "m (tuned)")
-    with pytest.raises(ConfigError, match="validate_every needs"):
+    with pytest.raises(ConfigError, match="validate_every requires"):
         found.row({"finetune.validate_every": 2, "finetune.patience": 0})
     assert found.row({"finetune.validate_every": 2, "finetune.patience": 5}).steps[0][1].resolved["patience"] == 5
 
