@@ -29,7 +29,9 @@ TAKEN = (
 )
 LINK = re.compile(r"\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 PARTS = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)  # code, in which nothing is a link
+QUOTE = re.compile(r"(?<=```python\n)# (tests/\S+\.py)\n(?=```)")  # a block that names a file has its code
 COPIED = "files/"
+TITLES = {"dataset": "Data sets", "finetuner": "Fine-tuners"}  # of other kinds the name with an s
 
 
 def sources() -> dict[str, str]:
@@ -170,7 +172,7 @@ def component_pages() -> dict[str, str]:
         index += [f"| [{name}]({kind}.md#{slug(name)}) | {cell(escaped(one.summary))} |" for name, one in members] + [
             ""
         ]
-        text = [f"# {kind.capitalize()}s", ""]
+        text = [f"# {TITLES.get(kind, kind.capitalize() + 's')}", ""]
         for name, one in members:
             text += [f"## {name} {{#{slug(name)}}}", "", *component(kind, name, one, registry.source[kind, name])]
         found[f"reference/components/{kind}.md"] = "\n".join(text)
@@ -263,5 +265,6 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     name = f"docs/{page.file.src_uri}"
     pages = sources()
     if name in pages and pages[name] == page.file.src_uri:
+        markdown = QUOTE.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), markdown)
         markdown = relinked(markdown, name, pages, set())
     return markdown.replace("<!-- words -->", words()) if "<!-- words -->" in markdown else markdown

@@ -1,7 +1,7 @@
 """The eight hooks with which plugins add components.
 
 A plugin is a module or package with functions decorated with `@hookimpl`. Each hook takes no arguments and returns an
-iterable of :class:`reidbench.Component`, usually as a generator. A component only *names* its code
+iterable of `reidbench.Component`, usually as a generator. A component only *names* its code
 ("module:attribute"), so a plugin declares its components without importing torch.
 """
 

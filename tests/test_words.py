@@ -125,7 +125,7 @@ def test_what_is_nested_counts(matrix: Matrix, registry: Registry, file: Path) -
 def test_other_words_are_refused_with_their_line(given: str, matrix: Matrix, registry: Registry, file: Path) -> None:
     methods = f"{{m: {{pretrain: {{use: weights, file: {file}, labels: {given}}}, finetune: none}}}}"
     with pytest.raises(
-        ConfigError, match=r"matrix\.yaml:7: methods\.m\.pretrain\.labels: must be none, or name a data set"
+        ConfigError, match=r"matrix\.yaml:7: methods\.m\.pretrain\.labels: must be none, the labels of a data set"
     ):
         reader.read(matrix(methods=methods), registry)
 
@@ -134,7 +134,7 @@ def test_other_words_are_refused_with_their_line(given: str, matrix: Matrix, reg
 def test_labels_of_no_file_are_refused(use: str, matrix: Matrix, registry: Registry) -> None:
     with pytest.raises(ConfigError, match="labels declares what weights_file was trained on, but weights_file"):
         reader.read(matrix(backbone=f"{{use: {use}, labels: ImageNet labels}}"), registry)
-    with pytest.raises(ValueError, match="no file is given"):
+    with pytest.raises(ValueError, match="but file is not given"):
         require_file(None, (), "file")
     require_file(None, None, "file")
 
@@ -173,7 +173,7 @@ def test_a_plugins_words_are_checked(matrix: Matrix, file: Path) -> None:
         return frozenset({"luck"} if params.file else ())
 
     registry.add("d", [("finetuner", Component("late", "m:f", FromFile, protocol=luck))])
-    with pytest.raises(ConfigError, match=r"matrix.yaml:\d+: .*finetuner late: protocol 'luck' is not a word"):
+    with pytest.raises(ConfigError, match=r"matrix.yaml:\d+: .*finetuner late: protocol 'luck' is not a known word"):
         rows(matrix(methods=f"{{m: {{finetune: {{use: late, file: {file}}}}}}}"), registry)
 
 

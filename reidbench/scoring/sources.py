@@ -220,12 +220,12 @@ def _variables(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Vari
         return _level_4(path, wanted)
     if matfile.is_level_5(start):
         return matfile.read_variables(path, wanted, 2 * memory_limit())
-    kind = "a MATLAB 7.3 (HDF5) file" if start.startswith((b"MATLAB 7.3", b"\x89HDF")) else "not one of MATLAB's files"
+    kind = "a MATLAB 7.3 (HDF5) file" if start.startswith((b"MATLAB 7.3", b"\x89HDF")) else "not a MATLAB file"
     raise DataError(f"{shown(path)}: {kind}; save it in MATLAB with -v7, or with scipy.io.savemat")
 
 
 def _level_4(path: Path, wanted: tuple[str, ...]) -> Mapping[str, matfile.Variable]:
-    """A file of level 4, which scipy reads in Python: no length in it can lead outside of it."""
+    """Read a level 4 file with scipy, whose reader is in Python, so that damaged lengths are safe."""
     import scipy.io
 
     try:

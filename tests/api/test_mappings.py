@@ -111,7 +111,7 @@ def deep(levels: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("mapping", "sentence"),
     [
-        ({"d": {"size": {1}}}, "d.size: must be a map, a list, text, a number, true, false or nothing, not set"),
+        ({"d": {"size": {1}}}, "d.size: must be a map, a list, text, a number, true, false or None, not set"),
         ({"seeds": (n for n in range(3))}, "seeds: must be a map, a list, text, .*, not generator"),
         ({"seeds": [0, b"1"]}, "seeds.1: must be .*, not bytes"),
         ({"title": math.nan}, "title: nan is not a finite number"),

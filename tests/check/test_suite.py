@@ -37,7 +37,7 @@ class Epochs(Params):
 
 class Mute(Params):
     strength: int = 1
-    words: str = Field("", description="told")
+    words: str = Field("", description="words")
 
 
 class Required(Params):
@@ -318,7 +318,7 @@ def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> N
         "# broken: `sound`, mute, needy, by-seed, no-seed, wrong-example, twice, rolling, rootless, no-truth, quiet, "
         "wrong-lack, people, bare, kept, new-head, drawn-network, same-network\n"
     )
-    assert "does not name strange-pids, too-few" in check_plugin(package, only="needy").lines[0].text
+    assert "does not mention strange-pids, too-few" in check_plugin(package, only="needy").lines[0].text
     (package / "README.md").unlink()
     assert "no README.md" in check_plugin(package, only="needy").lines[0].text
 
@@ -392,7 +392,7 @@ def reidbench_finetuners():
 @hookimpl
 def reidbench_selectors():
     yield Component("knows", "broken.code:knows", summary="x", protocol={"truth"})
-    yield Component("told", "broken.code:knows", summary="x", protocol={"truth"}, requires={"truth"})
+    yield Component("truthful", "broken.code:knows", summary="x", protocol={"truth"}, requires={"truth"})
 """
 PROMISES = """
 def source(ctx):
@@ -448,7 +448,7 @@ KEPT = {
     "seen": ("failed", "requires: fails without cameras (AssertionError); declare requires={'cameras'}"),
     "knows": ("failed", "requires: fails without the truth about its images (knows needs the truth, which source "
               "does not know); declare requires={'truth'}"),
-    "told": ("ok", ""),
+    "truthful": ("ok", ""),
 }  # fmt: skip
 
 
@@ -562,8 +562,8 @@ def test_every_shipped_plugin_keeps_the_contracts(plugin: str) -> None:
     found = check_plugin(plugin)
     assert not found.failures, str(found)
     skipped = {one.text.partition(";")[0] for one in found.lines if one.status == "skipped"}
-    known = {"requires a root", "needs file", "needs folder", "needs model", "needs the package anny"}
-    known |= {"its pool must be rendered persons, which the check's is not"}
+    known = {"requires a root", "requires file", "requires folder", "requires model", "needs the package anny"}
+    known |= {"its pool must be rendered persons, and the check's is not"}
     assert skipped <= known, str(found)
 
 

@@ -109,7 +109,7 @@ def test_a_manifest_beside_the_pictures_names_their_folder(
     )
     command = ["data", "check", "csv-manifest", f"{tmp_path}/lists/m.csv", "--set", "images=../photos", "--full"]
     assert exit_code(lambda: main.app(command)) == 0
-    assert "csv-manifest: nothing wrong found" in capsys.readouterr().out
+    assert "csv-manifest: no problems found" in capsys.readouterr().out
 
 
 def test_what_is_left_out_is_counted_and_named_and_strict_refuses_it(
@@ -188,7 +188,7 @@ def test_a_folder_for_each_person_and_a_regular_expression(tmp_path: Path, capsy
          "pattern, or give a regular expression"),
         (["--pattern", SHOP, "--split", "most"], "split 'most': expected 'N% identities' or 'N identities' for "
          "training, none (all for the test) or train (all for training)"),
-        (["--pattern", SHOP, "-o", "FOLDER/none/m.csv"], "FOLDER/none: no such folder to write m.csv into"),
+        (["--pattern", SHOP, "-o", "FOLDER/none/m.csv"], "FOLDER/none: no such folder, so m.csv cannot be written"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(
@@ -205,7 +205,7 @@ def test_a_folder_without_pictures_and_none(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == f"reidbench: {tmp_path}/none: no such folder\n"
     (tmp_path / "empty").mkdir()
     assert manifest(tmp_path / "empty", "--pattern", SHOP, "-o", tmp_path / "m.csv") == 2
-    assert capsys.readouterr().err == f"reidbench: {tmp_path}/empty: no picture in it\n"
+    assert capsys.readouterr().err == f"reidbench: {tmp_path}/empty: contains no images\n"
 
 
 def test_clothes_modality_and_tracklets_are_columns_of_the_manifest(

@@ -85,7 +85,7 @@ def test_networks_and_curves_are_found_in_either(place: Place, tmp_path: Path) -
     run("export", *row, "--format", "safetensors", "-o", tmp_path / "bot.safetensors", *place.both)
     assert (tmp_path / "bot.safetensors").is_file()
     assert run("curves", *turned, "-o", tmp_path / "curves").stdout.startswith("1 new runs")
-    with pytest.raises(StoreError, match=f"no artifact has it .store: {place.two} and {place.one}"):
+    with pytest.raises(StoreError, match=f"no key in the store {place.two} and {place.one} starts with it"):
         run("embed", "0" * 32, place.file.parent / "data" / "query", "-o", tmp_path / "none.npz", *turned)
 
 

@@ -35,7 +35,7 @@ def test_full_output_is_one_sentence(unbuffered: str, matrix: Callable[..., Path
 def test_closed_output_is_one_sentence(matrix: Callable[..., Path]) -> None:
     done = shell(">&-", "table", str(matrix()), "--format", "csv")
     assert done.returncode == 2
-    assert done.stderr.decode() == "reidbench: standard output is closed: what belongs there is not written\n"
+    assert done.stderr.decode() == "reidbench: standard output is closed; the output is lost\n"
 
 
 def test_an_encoding_that_lacks_characters(matrix: Callable[..., Path]) -> None:

@@ -80,12 +80,12 @@ def test_what_cannot_be_read_is_left_out_and_named_and_changes_no_other(tmp_path
     assert found.names == [names[0], names[2]]
     np.testing.assert_allclose(found.features, [[1, 0, 0], [0, 0, 1]], atol=1e-6)
     (note,) = found.notes
-    assert note.startswith(f"2 of 4 pictures cannot be read and are left out: {names[1]}: cannot be decoded: 4 bytes")
+    assert note.startswith(f"2 of 4 images cannot be read and are skipped: {names[1]}: cannot be decoded: 4 bytes")
     assert note.endswith(f"; {tmp_path / 'gone.png'}: no such image")
 
 
 def test_where_none_can_be_read_nothing_is_given(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^no picture can be read, of 1: .*gone\.png: no such image$"):
+    with pytest.raises(DataError, match=r"^none of 1 images can be read: .*gone\.png: no such image$"):
         networks(Means()).readable(features.split_of([str(tmp_path / "gone.png")]))
 
 
@@ -123,7 +123,7 @@ def test_files_say_by_which_networks_and_whether_with_mirror_images(tmp_path: Pa
 def test_a_manifest_stands_alone(tmp_path: Path) -> None:
     assert features.manifest_among([tmp_path / "m.CSV"]) == tmp_path / "m.CSV"
     assert features.manifest_among([tmp_path / "m.png", tmp_path]) is None
-    with pytest.raises(ReidbenchError, match=r"m\.csv: a manifest stands alone, and here are 2 names"):
+    with pytest.raises(ReidbenchError, match=r"m\.csv: a manifest must be the only input, but 2 are given"):
         features.manifest_among([tmp_path, tmp_path / "m.csv"])
 
 

@@ -125,7 +125,7 @@ RAISED = {
     "log_of_text": "ctx.log takes numbers by name, not {'loss': 'low'}",
     "clusters_of_text": "ctx.record_clusters takes an epoch and whole numbers, not 0 and ['a', 'b']",
     "note_of_bytes": "ctx.note takes a sentence, not b'a sentence'",
-    "cannot_be_rebuilt": "finetuner faulty returned Forgetful, which cannot be kept: the embedder cannot be rebuilt",
+    "cannot_be_rebuilt": "finetuner faulty returned Forgetful, which cannot be saved: the embedder cannot be rebuilt",
 }
 
 

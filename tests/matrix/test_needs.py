@@ -165,7 +165,7 @@ class Sized(Params):
         ("backbone", {"capabilities": {"stage"}}, "did you mean 'stages'?"),
         ("backbone", {"capabilities": {"wavelets"}}, "(known: bn, stages, tokens; your own words need a colon"),
         ("dataset", {"protocol": {"truth"}}, "protocol 'truth' is not a known word; it belongs in `capab"),
-        ("backbone", {"protocol": {"ImageNet label"}}, "(known: none; or labels behind a file, like 'ImageNet lab"),
+        ("backbone", {"protocol": {"ImageNet label"}}, "(known: none; or labels behind a file, as in 'ImageNet lab"),
         ("evaluator", {"protocol": {"AP stepp"}}, "did you mean 'AP step'?"),
         ("finetuner", {"traits": {"source-free"}}, "traits 'source-free' is not a known word"),
         ("dataset", {"traits": {"truth"}}, "; it belongs in `capabilities` (known: none)"),

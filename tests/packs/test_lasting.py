@@ -213,7 +213,7 @@ def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
     desk.matrix()
     shown = desk.run("table", "matrix.yaml", "--history").stdout
     done = desk.run("clean", "matrix.yaml")
-    assert "note: kept: 2 results of earlier states of these files" in done.stderr
+    assert "note: kept: 2 results of earlier versions of these files" in done.stderr
     assert desk.store.keys() & old == results
     assert desk.store.records() == old - results
     assert desk.run("table", "matrix.yaml", "--history").stdout == shown

@@ -155,7 +155,7 @@ def test_other_bytes_of_a_file_contradict(ran: Ran, tmp_path: Path) -> None:
         (folder / "features.npz").write_bytes(content)
         manifest |= other.manifest(key).manifest
     (sentence,) = joined(tmp_path / "joined", ran.store.root, discarded.root)[1].conflicts
-    assert "another features.npz" in sentence
+    assert "different features.npz" in sentence
 
 
 def test_tensors_whose_names_are_in_another_order_are_the_same(ran: Ran, tmp_path: Path) -> None:

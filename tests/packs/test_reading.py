@@ -375,7 +375,7 @@ def test_results_of_queries_that_no_pack_contains(files: Files, tmp_path: Path, 
 def test_a_file_that_is_larger_than_its_limit(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = next(name for name in files if name.startswith("rounded/"))
     files[name] = b" " * ((form.limit_of(name) or 0) + 1)
-    assert "may have" in refused(packed(files, tmp_path / "x.zip"))
+    assert "the limit is" in refused(packed(files, tmp_path / "x.zip"))
     monkeypatch.setattr(form, "MOST_JSON", 1000)
     del files[name]
     assert "its manifests have" in refused(packed(files, tmp_path / "y.zip"))

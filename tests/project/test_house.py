@@ -60,8 +60,8 @@ def test_no_folder_is_too_full_to_be_read() -> None:
 def test_every_folder_says_what_it_is_for_what_it_imports_and_where_to_begin(folder: Path) -> None:
     said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
     assert said.partition("\n\n")[0].endswith((".", ":")), "what the folder is for"
-    assert "Imports " in said
-    begin = said.partition("Begin with ")[2].partition(".\n")[0]
+    assert re.search(r"\b(?:[Ii]mports|imported) ", said)
+    begin = re.split(r"\b(?:Begin|Start) with ", said)[-1].partition(".\n")[0]
     named = re.findall(r"`([^`]+)`", begin)
     assert named, "where to begin reading"
     assert [name for name in named if not (folder / name).exists()] == []

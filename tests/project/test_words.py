@@ -10,43 +10,6 @@ import pytest
 from tests.support import prose
 
 ROOT = prose.ROOT
-# Parts that still have such words. Take a line away when its part is clean; never add one.
-PENDING = (
-    "benchmarks/CLAIMS.md",
-    "benchmarks/validity.md",
-    "benchmarks/validity.yaml",
-    "benchmarks/worlds/claims/",
-    "reidbench/__init__.py",
-    "reidbench/components.py",
-    "reidbench/contexts.py",
-    "reidbench/errors.py",
-    "reidbench/execution/",
-    "reidbench/hookspecs.py",
-    "reidbench/metrics/",
-    "reidbench/progressbar.py",
-    "reidbench/rehearsal/",
-    "reidbench/scaffold/",
-    "reidbench/scoring/",
-    "reidbench/words.py",
-    "tests/api/",
-    "tests/check/",
-    "tests/cli/",
-    "tests/data/",
-    "tests/example_plugin/",
-    "tests/export/",
-    "tests/matrix/",
-    "tests/metrics/",
-    "tests/plugins/",
-    "tests/rehearsal/",
-    "tests/report/",
-    "tests/scaffold/",
-    "tests/scoring/",
-    "tests/stages/",
-    "tests/support/",
-    "tests/test_progressbar.py",
-    "tests/training/",
-    "tests/tuning/",
-)
 
 
 def found_in(path: Path, text: str) -> list[tuple[int, str]]:
@@ -57,9 +20,7 @@ def found_in(path: Path, text: str) -> list[tuple[int, str]]:
 def test_no_avoided_words() -> None:
     files = [file for file in prose.files([ROOT]) if file != Path(__file__)]  # which quotes the words
     found = [one for file in files for piece in prose.prose_of(file) for one in prose.findings(piece)]
-    names = {one: one.path.relative_to(ROOT).as_posix() for one in found}
-    assert [str(one) for one in found if not names[one].startswith(PENDING)] == []
-    assert [part for part in PENDING if not any(name.startswith(part) for name in names.values())] == []
+    assert [str(one) for one in found] == []
 
 
 @pytest.mark.parametrize(

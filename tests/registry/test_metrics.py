@@ -150,7 +150,7 @@ def test_a_value_out_of_its_range_is_the_rows_failure(judged: tuple[Plan, Store]
     board = report.collect(*judged)
     failed = [result for result in board.results if result.row.evaluator == "beyond"]
     assert {result.status for result in failed} == {"failed"}
-    assert "beyond returned median-rank 0.25, and declares that it is at least 1" in failed[0].error
+    assert "beyond returned median-rank 0.25, but declares that it is at least 1" in failed[0].error
 
 
 def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tuple[Plan, Store]) -> None:

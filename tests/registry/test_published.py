@@ -25,7 +25,7 @@ TO_DUKE = "market1501->dukemtmc-reid"
 @pytest.mark.parametrize(
     ("published", "where", "cure"),
     [
-        ({"Market-1501 mAP/R1": "85.9/94.5"}, "paper.published must be a sequence", "give Published(metric, value"),
+        ({"Market-1501 mAP/R1": "85.9/94.5"}, "paper.published must be a sequence", "write Published(metric, value"),
         ("85.9", "paper.published must be a sequence", "not str"),
         (NUMBER, "paper.published must be a sequence", "not Published"),
         (["85.9"], "paper.published[0] must be a reidbench.Published", "'85.9'"),

@@ -128,7 +128,9 @@ def test_markdown() -> None:
     assert slow == ["86", "41", "24.4", "no labels"]
     assert other == ["**11**", "2 (B, 2 cores)", "500 (B, 2 cores)", "no labels"]
     assert none == ["-", "-", "-", "no labels"]
-    assert f"Measured on A: forward passes in float32, median of up to {RUNS} after up to {WARM_UP} warm-up passes" in text
+    assert (
+        f"Measured on A: forward passes in float32, median of up to {RUNS} after up to {WARM_UP} warm-up passes" in text
+    )
     assert "latency: median time of one image" in text
     assert "nothing on t: no costs: not measured yet; run again." in text
 
@@ -354,5 +356,5 @@ def test_the_commands(
         f"--columns: {file} does not measure costs; add `profile: true` at the top and run `reidbench run {file}`"
     )
     gone = runner.invoke(app, ["clean", str(without.benchmark.file), *place, "--dry-run"])
-    assert "1 things to remove" in gone.stdout
+    assert "1 items to remove" in gone.stdout
     assert "profile none" in gone.stdout

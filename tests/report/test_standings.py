@@ -151,7 +151,7 @@ def test_rows_by_different_rules_are_apart_and_a_sentence_says_so() -> None:
     assert leaders(found, "t", "cosine", "mAP") == {"new", "old"}
     assert places(found, "t", "cosine", "mAP")["old"] == Place(1, 1, 0, 1, ("AP trapezoid",))
     text = report.write(found, "md", against=["new"])
-    assert "Rows of t by cosine follow different rules" in text
+    assert "Rows on t by cosine follow different rules" in text
     assert "AP step (new); AP trapezoid (old)" in text
     assert "+40.0 [+40.0, +40.0] 3/3 (AP step, AP trapezoid)" in text
     assert "the difference is not due to the method alone" in text

@@ -162,7 +162,7 @@ def test_the_command_writes_a_repository_and_says_how_to_go_on(tmp_path: Path) -
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "my board: a repository of results"
+    assert done.stdout.splitlines()[0] == "my board: a results repository"
     written = {path.relative_to(tmp_path / "my board").as_posix() for path in (tmp_path / "my board").rglob("*")}
     assert set(results.FILES) <= written
     assert (tmp_path / "my board" / "README.md").read_text().startswith("# my board\n")

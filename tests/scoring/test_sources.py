@@ -179,7 +179,7 @@ def test_one_array_that_does_not_say_which_rows_are_queries(tmp_path: Path) -> N
         ({"num_query": 1.5}, r"num_query is 1\.5; it must be a whole number"),
         ({"num_query": np.nan}, "num_query is nan; it must be a whole number"),
         ({"num_query": [1, 2]}, r"num_query is an array of shape \(2,\); it must be a whole number"),
-        ({"part": ["query", "x", "gallery", "gallery"]}, "row 1: part 'x' is none of query, gallery, train"),
+        ({"part": ["query", "x", "gallery", "gallery"]}, "row 1: unknown part 'x'; use query, gallery or train"),
         ({"num_query": 1, "part": ["query"] * 3 + ["gallery"]}, "num_query is 1 but part has 3 queries; remove one"),
         ({"num_query": 1, "pids": np.ones(3, int)}, "feats has 4 rows but pids has 3 entries"),
     ):
@@ -333,7 +333,7 @@ def test_structs_of_matlab(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("start", "kind"),
-    [(b"MATLAB 7.3 MAT-file", r"a MATLAB 7\.3 \(HDF5\) file"), (b"1 2 3\n", "not one of MATLAB's files")],
+    [(b"MATLAB 7.3 MAT-file", r"a MATLAB 7\.3 \(HDF5\) file"), (b"1 2 3\n", "not a MATLAB file")],
 )
 def test_mat_files_of_another_kind(tmp_path: Path, start: bytes, kind: str) -> None:
     (tmp_path / "a.mat").write_bytes(start.ljust(600, b" "))

@@ -227,7 +227,7 @@ def twice(world: World) -> Any:
         ),
         (with_nan, r"features that are not numbers, first for query/0004_c1s1_000000_01\.png"),
         (with_zero, r"query_features row 1 is a zero vector, which has no cosine distance"),
-        (twice, r"f\.npz: query/0003_c1s1_000000_01\.png is in it twice, with different features"),
+        (twice, r"f\.npz: contains query/0003_c1s1_000000_01\.png twice, with different features"),
     ],
     ids=lambda given: getattr(given, "__name__", ""),
 )
@@ -249,10 +249,10 @@ def test_what_is_left_out_is_noted(world: World) -> None:
     found = only(board, "theirs")
     assert numbers(board, "theirs")["cosine", None] == numbers(board, "own")["cosine", 0]
     assert found.notes == (
-        "embed theirs -> noise [no seed, from a file]: more.npz: left out, since noise has no such test image: 1 image "
+        "embed theirs -> noise [no seed, from a file]: more.npz: skipped, since noise has no such test image: 1 image "
         "(query/9999_c1s1_000000_00.png)",
-        "embed theirs -> noise [no seed, from a file]: more.npz: more than once in it, with equal features: 1 image "
-        f"({world.names[0]})",
+        "embed theirs -> noise [no seed, from a file]: more.npz: contained more than once, with equal features: "
+        f"1 image ({world.names[0]})",
     )
 
 

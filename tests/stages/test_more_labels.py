@@ -46,13 +46,15 @@ def ran(tmp_path: Path, manifest: Path, methods: str) -> tuple[Leaderboard, list
 
 
 def test_a_method_that_declares_nothing_is_given_none(tmp_path: Path, manifest: Path, site: Path) -> None:
-    board, facts = ran(tmp_path, manifest, "{m: {finetune: told, adapt: told-more}}")
+    board, facts = ran(tmp_path, manifest, "{m: {finetune: labelled, adapt: labelled-more}}")
     assert [one[side] for one in facts for side in ("source", "target") if side in one] == [{}, {}, {}]
     assert board.results[0].row.protocol == "source labels, target images, target is a source, AP step"
 
 
 def test_a_method_is_given_what_it_declares_and_its_row_says_so(tmp_path: Path, manifest: Path, site: Path) -> None:
-    methods = "{m: {finetune: {use: told, see: [modality]}, adapt: {use: told-more, see: [tracklets, attributes]}}}"
+    methods = (
+        "{m: {finetune: {use: labelled, see: [modality]}, adapt: {use: labelled-more, see: [tracklets, attributes]}}}"
+    )
     board, facts = ran(tmp_path, manifest, methods)
     tuned, adapted = sorted(facts, key=len)
     assert tuned["source"] == {"modality": ["infrared", "visible"]}
@@ -67,7 +69,7 @@ def test_a_method_is_given_what_it_declares_and_its_row_says_so(tmp_path: Path, 
 def test_features_are_published_with_the_labels_that_evaluators_are_given(
     tmp_path: Path, manifest: Path, site: Path
 ) -> None:
-    ran(tmp_path, manifest, "{m: {finetune: told}}")
+    ran(tmp_path, manifest, "{m: {finetune: labelled}}")
     (file,) = tmp_path.glob("store/objects/*/features.npz")
     with np.load(file) as columns:  # no object needs unpickling
         assert columns["query_modality"].tolist() == [
@@ -85,7 +87,7 @@ def test_where_one_side_has_a_label_it_is_unknown_on_the_other(tmp_path: Path, m
         if cells[3] != "query":
             cells[4:7] = "", "", ""
     manifest.write_text("".join(",".join(cells) + "\n" for cells in lines))
-    methods = "{m: {finetune: told}}\nevaluate: [cosine, {use: cosine, pool: mean}]"
+    methods = "{m: {finetune: labelled}}\nevaluate: [cosine, {use: cosine, pool: mean}]"
     board = run_matrix(TABLE.format(manifest=manifest, methods=methods), tmp_path)
     assert [result.status for result in board.results] == ["ok", "ok"], board.results
     (file,) = tmp_path.glob("store/objects/*/features.npz")

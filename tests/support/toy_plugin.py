@@ -95,14 +95,14 @@ def reidbench_finetuners():
     yield Component("toy", "toy_plugin:finetune", ToyParams)
     yield Component("tuned", "reidbench_baseline.bot:finetune", BotParams, traits=PARALLEL)
     yield Component("looking", "toy_plugin:look", protocol=frozenset({"validation"}))
-    yield Component("told", "toy_plugin:look_at_source", SeeingParams, protocol=SeeingParams.words)
+    yield Component("labelled", "toy_plugin:look_at_source", SeeingParams, protocol=SeeingParams.words)
 
 
 @hookimpl
 def reidbench_adapters():
     yield Component("styled", "toy_plugin:adapt_styled", StyledParams)
     yield Component("plain", "toy_plugin:adapt_plain")
-    yield Component("told-more", "toy_plugin:look_at_target", SeeingParams, protocol=SeeingParams.words)
+    yield Component("labelled-more", "toy_plugin:look_at_target", SeeingParams, protocol=SeeingParams.words)
     yield Component("grouped", "toy_plugin:adapt_grouped")
     yield Component("seeing", "toy_plugin:adapt_seeing", requires={"truth", "cameras"}, protocol={"truth"})
 

@@ -37,7 +37,7 @@ class Checker:
         text = f"{self.tree.where(path)}: {sentence}"
         self.problems[printable(text if len(text) < 2000 else f"{text[:2000]}...")] = None
         if len(self.problems) >= MOST_PROBLEMS:
-            more = f"{printable(self.tree.name)}: more errors follow; these are the first"
+            more = f"{printable(self.tree.name)}: has more problems; these are the first"
             raise ConfigError([*self.problems, more], list(self.unknown))
 
     def stop_at_problems(self) -> None:

@@ -302,7 +302,7 @@ class _Builder:
         except (ValueError, LookupError, yaml.YAMLError):
             raise self.fail(node, f"{shown(node.value)} is not a valid {node.tag.rpartition(':')[2]}") from None
         if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-            raise self.fail(node, f"{shown(node.value)} contains half a character (an unpaired surrogate)")
+            raise self.fail(node, f"{shown(node.value)} contains an unpaired surrogate")
         return value
 
     @staticmethod
@@ -319,7 +319,7 @@ class _Builder:
             raise self.fail(node, self.doubt(node))
         value = int(text) if whole else float(text)
         if isinstance(value, int) and abs(value) >= LARGEST:
-            raise self.fail(node, f"{shown(text)} does not fit in 64 bits")
+            raise self.fail(node, f"{shown(text)} exceeds the range of 64-bit integers")
         if not math.isfinite(value):
             raise self.fail(node, f"{shown(text)} is not a finite number")
         return value
@@ -339,7 +339,7 @@ class _Builder:
         if isinstance(value, float) and not math.isfinite(value):
             return f"{shown(text)} is not a finite number"
         if abs(value) >= LARGEST:
-            return f"{shown(text)} does not fit in 64 bits"
+            return f"{shown(text)} exceeds the range of 64-bit integers"
         plain = text.lstrip("+-0") if text.lstrip("+-").isdigit() else str(value)  # 010 looks like 10 but is 8
         looks = (
             ("-" if text.startswith("-") and plain else "") + (plain or "0") if text.lstrip("+-").isdigit() else plain

@@ -22,7 +22,7 @@ def test_before_and_after_a_run(matrix: Callable[..., Path], tmp_path: Path) -> 
     file, store = matrix(), tmp_path / "store"
     lines = status(str(file), "--store", str(store)).splitlines()
     assert lines[0] == "Test: stopped; 0 of 1 rows have a result"
-    assert lines[-1] == "remaining: unknown: 4 stages never timed here, 1 stage at a time"
+    assert lines[-1] == "remaining: unknown (4 stages without an estimate), 1 stage at a time"
     run(file, store=store, executor="inline", progress=False)
     lines = status(str(file), "--store", str(store)).splitlines()
     assert lines[:2] == ["Test: finished; 1 of 1 rows have a result", "stages: 4 of 4 done, 0 to run"]

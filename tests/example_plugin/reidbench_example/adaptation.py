@@ -1,4 +1,4 @@
-"""example-adapter: learns on the target's images, without labels, and returns an embedder."""
+"""example-adapter: learns from the target's images, without labels, and returns an embedder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import AdapterParams
 
 
 def adapt(ctx: AdaptContext[AdapterParams]) -> BackboneEmbedder:
-    """Bring each target image and its mirror image together, from the weights of the step before."""
+    """Bring each target image and its mirror image together, from the weights of the previous step."""
     params, backbone = ctx.params, ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
     embedder = BackboneEmbedder(backbone, preprocess)
@@ -26,6 +26,6 @@ def adapt(ctx: AdaptContext[AdapterParams]) -> BackboneEmbedder:
             images = ctx.fabric.to_device(images)
             with loop.precision():
                 plain, mirrored = embedder(images), embedder(images.flip(3))
-            alike = F.cosine_similarity(plain.float(), mirrored.float())
-            loop.step({"loss": 1 - alike.mean()})
+            similarity = F.cosine_similarity(plain.float(), mirrored.float())
+            loop.step({"loss": 1 - similarity.mean()})
     return embedder

@@ -1,4 +1,4 @@
-"""precision-at: how many of the k nearest gallery images are of the query's person."""
+"""precision-at: precision among the k nearest gallery images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import EvaluatorParams
 
 
 def evaluate(ctx: EvaluateContext[EvaluatorParams]) -> Metrics:
-    """Precision among the first k by cosine; junk and the query's own person seen by its own camera are left out."""
+    """Return the precision among the first k by cosine similarity, without junk and same-camera true matches."""
     query, gallery = ctx.query, ctx.gallery
     similarity = _unit(query.features) @ _unit(gallery.features).T
     precision = np.zeros(len(query.pids))

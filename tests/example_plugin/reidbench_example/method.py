@@ -30,13 +30,13 @@ class Classifier(nn.Module):
         self.logits = nn.Linear(embedder.backbone.dim, classes, bias=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images [B, 3, H, W] to logits [B, classes]."""
+        """Return logits [B, classes] of images [B, 3, H, W]."""
         logits: torch.Tensor = self.logits(self.embedder(images))
         return logits
 
 
 def finetune(ctx: FinetuneContext[MethodParams]) -> BackboneEmbedder:
-    """Minimise the cross-entropy of the identities. Raises DataError for fewer than two of them."""
+    """Minimise the cross-entropy of the identities. Raises DataError for fewer than two identities."""
     params, source = ctx.params, labelled_source(ctx, "example")
     backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
@@ -46,7 +46,7 @@ def finetune(ctx: FinetuneContext[MethodParams]) -> BackboneEmbedder:
     sampler = IdentitySampler(source.labels(), params.identities, params.images, order)
     batches = Batches(source, preprocess, sampler, Augment(pad=2), augmentation, ctx.workers, device=ctx.fabric.device)
     targets = ctx.fabric.to_device(torch.from_numpy(source.labels()))
-    # All that a killed run needs in order to go on: networks, optimisers, the schedule if any, and every generator.
+    # All state that a killed run needs to resume: networks, optimisers, the schedule if any, and every generator.
     networks, optimisers = {"network": network}, {"optimiser": optimiser}
     loop = Loop(ctx, params.epochs, networks, optimisers, order=order, augmentation=augmentation)
     for _ in loop.epochs():

@@ -11,7 +11,7 @@ from . import BackboneParams
 
 
 class Network(Backbone):
-    """Four strided convolutions with batch norm; the last has 4 * width channels."""
+    """Four strided convolutions with batch norm; the last one has 4 * width channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Network(Backbone):
         self.layers = nn.Sequential(*map(_layer, channels[:-1], channels[1:]))
 
     def forward(self, images: torch.Tensor) -> Features:
-        """Images [B, 3, H, W] to a map [B, dim, H / 16, W / 16] and a vector [B, dim]."""
+        """Return a map [B, dim, H / 16, W / 16] and a vector [B, dim] of images [B, 3, H, W]."""
         found = self.layers(images)
         return Features(found, found.mean((2, 3)))
 
@@ -31,5 +31,5 @@ def _layer(inputs: int, outputs: int) -> nn.Module:
 
 
 def build(params: BackboneParams, image_size: tuple[int, int]) -> Network:
-    """The network with random weights; the harness has seeded torch. It takes images of any size."""
+    """Return the network with random weights, for images of any size. The harness has seeded torch."""
     return Network(params.width)

@@ -1,4 +1,4 @@
-"""example-pixels: measures what another component asks for; and a component that asks for it."""
+"""example-pixels: a preparer, and an adapter that uses its result."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from . import UserParams
 
 
 def prepare(ctx: PrepareContext[Params]) -> None:
-    """Write mean and deviation of each colour over all images, for pixels from 0 to 1, to pixels.json."""
+    """Write mean and standard deviation of each channel over all images, for pixels from 0 to 1, to pixels.json."""
     sums = np.zeros((2, 3))
     for index in range(len(ctx.split)):
         pixels = ctx.split.image(index).reshape(-1, 3) / 255
         sums += np.stack([pixels.mean(0), (pixels**2).mean(0)])
     mean, square = sums / len(ctx.split)
-    std = np.sqrt(np.maximum(square - mean**2, 1e-6))  # images of one colour have no deviation to divide by
+    std = np.sqrt(np.maximum(square - mean**2, 1e-6))  # uniform images have zero deviation
     (ctx.out / "pixels.json").write_text(json.dumps({"mean": mean.tolist(), "std": std.tolist()}))
 
 
 def use(ctx: AdaptContext[UserParams]) -> BackboneEmbedder:
-    """The weights of the step before, on images that are normalised by the target's own pixels."""
+    """Return an embedder with the weights of the previous step that normalises images by the target's statistics."""
     pixels = json.loads((ctx.prepared["pixels"] / "pixels.json").read_text())
     return BackboneEmbedder(ctx.backbone(), Preprocess(ctx.image_size, **pixels))

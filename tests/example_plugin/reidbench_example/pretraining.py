@@ -1,4 +1,4 @@
-"""example-pretrainer: teaches a backbone without labels and returns it."""
+"""example-pretrainer: trains a backbone without labels and returns it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Judge(nn.Module):
         self.logits = nn.Linear(backbone.dim, 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images [B, 3, H, W] to logits [B, 2]."""
+        """Return logits [B, 2] of images [B, 3, H, W]."""
         logits: torch.Tensor = self.logits(self.backbone(images).vector)
         return logits
 
 
 def pretrain(ctx: PretrainContext[PretrainerParams]) -> Backbone:
-    """Tell upright pictures from those turned upside down. Raises DataError for a task without a pool."""
+    """Learn to classify images as upright or upside down. Raises DataError for a task without a pool."""
     params, backbone = ctx.params, ctx.backbone()
     if ctx.pool is None:
-        raise DataError("example-pretrainer needs a pool")
+        raise DataError("example-pretrainer requires a pool")
     network = Judge(backbone)
     optimiser = torch.optim.Adam(network.parameters(), lr=params.lr)
     order = stream(ctx.seed, "order")

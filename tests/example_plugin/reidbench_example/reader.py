@@ -1,4 +1,4 @@
-"""example-people: ROOT/train/12/c2_7.png is picture 7 of person 12 by camera 2."""
+"""example-people: ROOT/train/12/c2_7.png is image 7 of person 12 from camera 2."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from reidbench.data import walk_images
 from reidbench.errors import DataError
 from reidbench.testing import Example, write_market_folder
 
-NAME = re.compile(r"([1-9][0-9]*)/c([1-9][0-9]*)_[0-9]+\.\w+")  # \d would take digits of other scripts too
+NAME = re.compile(r"([1-9][0-9]*)/c([1-9][0-9]*)_[0-9]+\.\w+")  # \d would also match digits of other scripts
 
 
 def read(params: Params, root: Path, cache: Path) -> Dataset:
-    """Read the three parts. Strays are named in the notes; raises DataError when there is no picture at all."""
+    """Read the three parts. Notes report other files. Raises DataError if there are no images."""
     parts, strays = {}, []
     for part in ("train", "query", "gallery"):
         samples = []
-        for path in walk_images(root / part):  # sorted, and with every ending that is decoded
+        for path in walk_images(root / part):  # sorted, with every supported extension
             found = NAME.fullmatch(path)
             if found is None:
                 strays.append(path)
@@ -26,13 +26,13 @@ def read(params: Params, root: Path, cache: Path) -> Dataset:
             samples.append(Sample(f"{part}/{path}", int(found[1]), int(found[2]) - 1))
         parts[part] = Split(root, samples)
     if not any(len(split) for split in parts.values()):
-        raise DataError(f"{root}: no picture like train/12/c2_7.png")
-    notes = (f"{len(strays)} files do not belong, first {strays[0]}",) if strays else ()
+        raise DataError(f"{root}: no images named like train/12/c2_7.png")
+    notes = (f"{len(strays)} files ignored, first {strays[0]}",) if strays else ()
     return Dataset("example-people", root, parts["train"], parts["query"], parts["gallery"], notes=notes)
 
 
 def example(folder: Path) -> Example:
-    """A tiny set in that layout, for `reidbench check`."""
+    """Write a tiny data set in this layout, for `reidbench check`."""
     market = write_market_folder(folder / "market")
     for part, name in (("train", "bounding_box_train"), ("query", "query"), ("gallery", "bounding_box_test")):
         for path in (market / name).iterdir():

@@ -1,4 +1,4 @@
-"""example-selector: chooses the images of a pool that a network is pre-trained on."""
+"""example-selector: selects the images of a pool for pre-training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import SelectorParams
 
 
 def select(ctx: SelectContext[SelectorParams]) -> Selection:
-    """Keep the pictures of the strongest contrast: the standard deviation of their pixels. The first wins a tie."""
+    """Keep the images with the highest contrast, the standard deviation of their pixels. The first wins a tie."""
     count = len(ctx.pool)
     scores = np.empty(count)
     for index in range(count):

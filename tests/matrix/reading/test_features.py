@@ -112,7 +112,7 @@ def test_missing_files_are_one_sentence(planned: Read, tmp_path: Path) -> None:
             "{features: {queries: there.npz, gallery: there.npz}}",
             ["unknown key; did you mean 'query'?", "needs `query"],
         ),
-        ("{features: there.pkl}", ["there.pkl: not a feature file by its name"]),
+        ("{features: there.pkl}", ["there.pkl: not a supported feature file"]),
         (
             "{features: there.npz, uses: [target image]}",
             ["'target image': unknown word; did you mean 'target images'?"],

@@ -142,11 +142,13 @@ def test_names_against_another_copy_and_a_list(tmp_path: Path) -> None:
     assert "1 files missing, compared with the given copy: query/0003_c2s1_000001_00.jpg" in text
     (one / "gt_bbox").mkdir()
     Image.new("RGB", (16, 32)).save(one / "gt_bbox/0003_c1s1_000001_01.jpg")
-    assert (
-        "1 files missing, compared with the given copy" in check("market1501", two, "--against", one)[1]
-    )  # not gt_bbox
+    _, text = check("market1501", two, "--against", one)
+    assert "1 files missing, compared with the given copy" in text  # not gt_bbox
     (tmp_path / "list.txt").write_text("query/0003_c1s1_000001_00.jpg\n")
-    assert "files strange, against the copy given" in check("market1501", two, "--against", tmp_path / "list.txt")[1]
+    assert (
+        "files unexpected, compared with the given copy"
+        in check("market1501", two, "--against", tmp_path / "list.txt")[1]
+    )
     assert check("market1501", two, "--against", tmp_path / "none.txt")[0] == 2
 
 
@@ -157,11 +159,11 @@ def test_names_against_a_copy_are_those_of_the_part_for_validation_too(
     one, two = (load_attribute(component.stand_in)(component.params(), tmp_path / name) for name in ("one", "two"))
     (one / "sketch").mkdir()
     shutil.copy(one / "rgb/test/A/013/cropped_rgb001.jpg", one / "sketch/cropped_rgb001.jpg")
-    assert "against the copy given" not in check("prcc", two, "--against", one)[1]
+    assert "compared with the given copy" not in check("prcc", two, "--against", one)[1]
     (two / "rgb/val/003/A_cropped_rgb005.jpg").unlink()
     said = check("prcc", two, "--against", one)[1]
     assert "problem: 1 files missing, compared with the given copy: rgb/val/003/A_cropped_rgb005.jpg" in said
-    assert "files strange" not in said
+    assert "files unexpected" not in said
 
 
 def test_full_lists_what_cannot_be_decoded_and_reads_all_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,6 +103,13 @@ def test_the_table_of_words_is_whole(hooks: ModuleType) -> None:
     assert "<!-- words -->" in (ROOT / "docs" / "reference" / "hooks.md").read_text()
 
 
+def test_blocks_that_name_a_file_have_its_code(hooks: ModuleType) -> None:
+    name = "tests/example_plugin/reidbench_example/method.py"
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/write-a-plugin.md"))
+    found = hooks.on_page_markdown(f"a\n\n```python\n# {name}\n```\nb", page)
+    assert found == f"a\n\n```python\n{(ROOT / name).read_text()}```\nb"
+
+
 def test_functions_for_tests_are_in_the_reference() -> None:
     text = (ROOT / "docs" / "reference" / "python.md").read_text()
     (members,) = re.findall(r"::: reidbench.testing\n    options:\n      members: \[(.*)\]", text)
@@ -127,3 +134,5 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site" / "reference" / "components" / "adapter.html").is_file()
+    for page in (tmp_path / "site").rglob("*.html"):  # a reader's browser asks no other host
+        assert not re.search(r"<(?:script|img|link)[^>]+(?:src|href)=\"https?:", page.read_text()), page

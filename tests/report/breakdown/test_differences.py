@@ -116,4 +116,4 @@ def test_what_failed_has_no_difference() -> None:
     failed = Result(Row("gone", "t", "cosine", None, None, "gone", protocol="x"), "failed", error="boom")
     text = report.write(board(*seedless("a", 0.6), failed), "md", against=["a", "gone"])
     assert "No difference on t for gone: no seed has mAP for both." in text
-    assert "No differences on t: gone has no mAP there." in text
+    assert "No differences on t: gone has no mAP." in text

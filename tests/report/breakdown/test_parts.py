@@ -132,7 +132,9 @@ def test_what_cannot_be_broken_down_says_why(made: Made) -> None:
     other = dataclasses.replace(board, queries=lambda key: {"ap": np.array([0.1, 0.2])})
     assert "do not give mAP" in Breaking(other, evidence, "mAP").down(cell, "camera").reason
     assert "gives no other" in Breaking(board, evidence, "other").down(cell, "camera").reason
-    assert "exceeds the budget" in down(made, "camera-pair", budget=Budget(79)).reason  # 5 queries, 8 gallery rows of 2 values
+    assert (
+        "exceeds the budget" in down(made, "camera-pair", budget=Budget(79)).reason
+    )  # 5 queries, 8 gallery rows of 2 values
     assert down(made, "camera-pair", budget=Budget(80)).reason == ""
 
 

@@ -298,7 +298,7 @@ def test_csv_and_json_have_the_values_themselves(made: Made) -> None:
 def test_latex(made: Made) -> None:
     text = written(made, "latex")
     assert r"small & real & mAP & 61.28 & 50.0 {[}25.2, 74.8{]} (3 seeds) & -11.3 & cosine() \\" in text
-    assert "% Not comparable, because of 1: other image size: published 256x128, measured here 32x16" in text
+    assert "% Not comparable because of 1: other image size: published 256x128, measured here 32x16" in text
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert [line.count(" & ") for line in body] == [6] * 12
     assert r"\textbf" not in text

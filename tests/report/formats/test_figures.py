@@ -146,9 +146,11 @@ def test_a_missing_library_is_one_sentence(
 ) -> None:
     monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     the_plan, store = made
-    with pytest.raises(ReidbenchError, match=r"^drawing figures needs matplotlib: pip install 'reidbench\[report\]'$"):
+    with pytest.raises(
+        ReidbenchError, match=r"^drawing figures requires matplotlib: pip install 'reidbench\[report\]'$"
+    ):
         report.table(the_plan, store, "md", report.Options(), figures=tmp_path / "f")
-    with pytest.raises(ReidbenchError, match=r"^the HTML page needs jinja2, plotly, itables: pip install"):
+    with pytest.raises(ReidbenchError, match=r"^the HTML page requires jinja2, plotly, itables: pip install"):
         report.table(the_plan, store, "html", report.Options())
 
 

@@ -107,7 +107,7 @@ def test_nothing_run_yet_is_still_a_table() -> None:
     text = report.write(board(missing), "latex")
     assert r"\begin{tabular}{lr}" in text
     assert r"m & missing \\" in text
-    assert "% without a number: m on t (seed 0): missing: not run yet" in text
+    assert "% no number: m on t (seed 0): missing: not run yet" in text
 
 
 def test_what_the_table_leaves_out_is_named() -> None:
@@ -120,7 +120,7 @@ def test_what_the_table_leaves_out_is_named() -> None:
     assert "seeds)" not in lines["leading"]
     assert "% protocol of leading: source labels, AP step\n" in text
     assert "% protocol of peeking_1: target images, transductive, AP step\n" in text
-    assert "% without a number: behind on t (seed 3): failed: bot: boom  [31m %\n" in text
+    assert "% no number: behind on t (seed 3): failed: bot: boom  [31m %\n" in text
     assert r"Ranked only with rows of the same kind: peeking\_1 (transductive)." in text
     assert "Ranked only" not in report.write(board(*LEADING, *BEHIND), "latex")
     assert "Ranked only" not in report.write(board(*peeking), "latex")  # nothing that they could be ranked with

@@ -61,7 +61,7 @@ def test_lines_are_by_row_task_and_source_in_the_order_of_the_file(made: Made) -
     assert found is not None
     assert found.headers == ["row", "task", "mAP", "R1", "AP rule", "source", "note"]
     assert found.lines == LINES
-    assert found.introduction.endswith("not measured here, and not ranked with the rows above; in %")
+    assert found.introduction.endswith("not measured here and not ranked with the rows above; in %")
     assert block(report.collect(made[1], made[2])) is None
 
 
@@ -111,9 +111,7 @@ def test_csv_has_measured_rows_only_and_says_so(made: Made) -> None:
     assert text(quoting, store, "csv") == text(plain, store, "csv")
     command = ["table", str(quoting.benchmark.file), "--store", str(store.root), "--format", "csv"]
     said = CliRunner().invoke(main.app, command, catch_exceptions=False).stderr
-    assert (
-        said == "note: CSV has the measured rows only; the published ones of the file are in md, json, latex and html\n"
-    )
+    assert said == "note: CSV contains measured rows only; published rows are in md, json, latex and html\n"
 
 
 class Section(HTMLParser):

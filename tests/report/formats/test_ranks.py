@@ -158,7 +158,7 @@ def test_evaluators_are_compared_apart_and_lower_may_be_better() -> None:
     assert cells(first, "b")[1] == cells(second, "a")[1] == "1.00"
     assert first.startswith("mAP in %, by cosine")
     assert second.startswith("mAP, lower is better, by other")
-    assert "No ranks over tasks by third of a, b: it does not declare whether more of mAP is better." in text
+    assert "No ranks over tasks by third for a, b: it does not declare whether higher mAP is better." in text
 
 
 def test_nothing_to_compare_is_one_sentence() -> None:
@@ -203,7 +203,7 @@ def test_latex_lines_fill_their_columns() -> None:
     assert {len(line.split(" & ")) for line in body} == {len(columns)} == {8}
     assert r"part & -- & -- & -- & -- & -- & 90.0 & -- \\" in table
     only = report.write(board_of({"a": {"x": [0.1]}}), "latex", "mAP")
-    assert "\n% No ranks over tasks by cosine of a: fewer than two" in only
+    assert "\n% No ranks over tasks by cosine for a: fewer than two" in only
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "a"), (25, "z"), (26, "aa"), (51, "az"), (52, "ba"), (701, "zz")])

@@ -148,7 +148,7 @@ def test_differences_are_a_paragraph_of_their_own_and_name_who_is_not_among_them
     results = [*rows_of("base", [0.5, 0.6, 0.4]), *rows_of("new", [0.6, 0.7])]
     gone = [result("gone", seed=seed, status="failed", error="boom") for seed in range(3)]
     text = report.write(board(*results, *gone), "md", against=["base", "gone"])
-    first, second = map(text.index, ("mAP against base", "No differences on t: gone has no mAP there."))
+    first, second = map(text.index, ("mAP against base", "No differences on t: gone has no mAP."))
     assert first < second
     assert text[first - 2 : first] == "\n\n"  # or Markdown takes the line for one more of the table or list before
     assert text[second - 2 : second] == "\n\n"
@@ -167,7 +167,7 @@ def test_seeds_without_a_metric_are_counted_and_named() -> None:
     text = report.write(board(*results), "md")
     assert "| t      | m        | cosine      | 60.0 (2 seeds) | 50.0 | 3       |" in text
     assert "| t      | other    | cosine      | 50.0           | 50.0 | 1       |" in text
-    assert "- m on t (seed 2) by cosine: not measured: it gives R1, not mAP" in text
+    assert "- m on t (seed 2) by cosine: not measured: its evaluator gives R1, not mAP" in text
 
 
 def unseeded(method: str, pretrain: int | None = None, **more: object) -> Result:
@@ -331,7 +331,9 @@ def test_an_interval_ends_where_the_range_does() -> None:
     assert "clipped to the metric's range" in text
     assert mean_interval([-1.0, 11.0], (0.0, math.inf))[2] == pytest.approx((0.0, 81.24), abs=0.01)
     inside = tuple(rows_of("m", [0.4, 0.5, 0.6]))
-    assert "clipped to" not in report.write(Leaderboard("Title", inside, tuple(summarise(inside, {"cosine": USUAL}))), "md")
+    assert "clipped to" not in report.write(
+        Leaderboard("Title", inside, tuple(summarise(inside, {"cosine": USUAL}))), "md"
+    )
 
 
 def test_a_difference_ends_where_the_range_does() -> None:

@@ -136,7 +136,7 @@ def test_several_environments_and_unknown_ones_are_counted(
     assert (found.without, found.known) == (2, {"python": "3.11.7", "torch": "2.6"})
     assert found.commands.splitlines()[0] == "python3.11 -m venv again"
     page = page_of(file, registry, store)
-    assert "Of 2 stages only these versions are known: python 3.11.7, torch 2.6." in page
+    assert "For 2 stages, only these versions are known: python 3.11.7, torch 2.6." in page
 
 
 def test_a_store_without_results_has_commands_and_file(

@@ -340,7 +340,7 @@ def test_each_evaluator_is_compared_alone_and_undeclared_metrics_are_not() -> No
     found = ranks_of(board(*given, declared=declared), "mAP")
     ranked = [(one.evaluator, one.mean_rank.tolist()) for one in found.comparisons]
     assert ranked == [("cosine", [2, 1]), ("other", [2, 1])]
-    reason = "it does not declare whether more of mAP is better"
+    reason = "it does not declare whether higher mAP is better"
     assert found.refused == (("third", Refused((), ("a", "b"), reason)),)
 
 

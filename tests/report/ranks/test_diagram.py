@@ -70,7 +70,7 @@ def test_many_methods_and_long_names() -> None:
     values["m" + "x" * 200] = [0.9] * 2
     found = diagram(compared(values))
     assert (len(found.rows), found.more) == (MOST, 6)
-    assert f"The best {MOST} are shown; the table has 6 more." in found.description
+    assert f"The best {MOST} methods are shown; the table has 6 more." in found.description
     assert found.rows[0].shown == "m" + "x" * 19 + "…"  # an m is wider than others
     assert found.rows[0].method == "m" + "x" * 200
     assert found.ticks[0] == 1
