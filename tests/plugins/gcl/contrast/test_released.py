@@ -138,7 +138,7 @@ def without(name: str) -> dict[str, torch.Tensor]:
         (without("feat.bias"), "incomplete: embedded.bias is missing"),
         ({**released(), "feat.weight": torch.zeros(DIM, 3)}, "does not fit this backbone: embedded.weight is 5x3"),
         (without("feat.weight"), "norm.weight is 5 and"),
-        ({**released(), "feat.bias": torch.full((DIM,), float("nan"))}, "not finite"),
+        ({**released(), "feat.bias": torch.full((DIM,), float("nan"))}, "embedded.bias contains NaN or infinity"),
         ({name: tensor for name, tensor in released().items() if name.startswith("feat")}, "fit the backbone"),
     ],
 )
