@@ -54,7 +54,7 @@ def adapt(ctx: AdaptContext[JointParams]) -> Embedder:
     """
     source = labelled_source(ctx, "competition-joint")
     if ctx.start is None:
-        raise DataError("competition-joint continues from a trained embedder; add `finetune:` before it")
+        raise DataError("competition-joint starts from a trained embedder: add `finetune:` or an adapter before it")
     pseudo = pseudo_labels(ctx, ctx.start)
     ctx.record_clusters(0, pseudo)
     if (pseudo < 0).all():

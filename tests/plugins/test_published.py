@@ -1,4 +1,4 @@
-"""The numbers that plugins give as published: those that were once wrong, and what the papers say of them elsewhere."""
+"""Published numbers of plugins: corrected ones, and statements of the papers' texts about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reidbench.registry import published as papers
 TO_MARKET, TO_DUKE = "dukemtmc-reid->market1501", "market1501->dukemtmc-reid"
 FROM_CUHK03 = ("cuhk03-classic->market1501", "cuhk03-classic->dukemtmc-reid")
 MSMT17 = "msmt17-v1(train=trainval)"
-NO_COMPONENT = {"naic2019", "cifar10"}  # data on which somebody published, and that no component reads
+NO_COMPONENT = {"naic2019", "cifar10"}  # data sets of published numbers that no component reads
 
 
 def lines_of(registry: plugins.Registry, kind: str, name: str) -> list[papers.Line]:
@@ -25,7 +25,7 @@ def lines_of(registry: plugins.Registry, kind: str, name: str) -> list[papers.Li
 def values(
     registry: plugins.Registry, kind: str, name: str, source: str, row: str, task: str, *, exact: bool = False
 ) -> list[str]:
-    """The numbers of the one line of a source whose row ends so, as they are printed."""
+    """Return the printed numbers of the one line of a source whose row has this ending."""
     found = [
         line
         for line in lines_of(registry, kind, name)
@@ -42,7 +42,7 @@ def every(registry: plugins.Registry) -> list[Published]:
 
 
 def test_every_task_names_a_data_set_that_there_is(registry: plugins.Registry) -> None:
-    """With a parameter and a value that it has, else the number could stand beside no row."""
+    """Its parameters and values must exist too, or the number could not be shown next to a row."""
     seen = 0
     for number in every(registry):
         for side in re.split(r"->|\+", number.task):
@@ -75,7 +75,7 @@ def test_numbers_across_modalities_have_the_words_of_their_protocol(
 
 
 def test_every_number_has_a_source_and_no_mean_precision_of_a_method_lacks_its_rule(registry: plugins.Registry) -> None:
-    """Where the rule is unknown, the number is cited by others, or it is ARN's, whose paper does not state one."""
+    """If the rule is unknown, the number is cited by others, or it is ARN's, whose paper does not state one."""
     for number in every(registry):
         assert re.search(r"paper|README|PLIP|zoo|demo|reproduction", number.source), number.source
         if number.metric == "mAP" and number.ap == "unknown":
@@ -166,7 +166,7 @@ def test_arn_has_its_four_rows_in_both_directions_and_says_that_they_are_often_e
 
 
 def test_arn_as_others_cite_it(registry: plugins.Registry) -> None:
-    """JVTC's table has both directions in the order of the paper, which settles which is which."""
+    """JVTC's table has both directions in the order of the paper, which confirms them."""
     source = "paper, as cited by JVTC, Table 2"
     for task, expected in (
         (TO_DUKE, ["33.4", "60.2", "73.9", "79.5", "82.5"]),

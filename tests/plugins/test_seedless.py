@@ -1,6 +1,6 @@
-"""What says that it uses no seed gives the same bytes with two: here what `reidbench check` skips for lack of files.
+"""Components without a seed give the same bytes with two seeds: those that `reidbench check` skips for lack of files.
 
-All else is tried by `reidbench check`: see the slow test of all shipped plugins in tests/check/test_suite.py.
+`reidbench check` tests all others: see the slow test of all shipped plugins in tests/check/test_suite.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 class Truth:
-    """Every second picture shows a person."""
+    """Every second image shows a person."""
 
     def relevance(self, index: int) -> bool:
         return index % 2 == 0
@@ -66,7 +66,7 @@ def released(folder: Path, split: Split) -> dict[str, Any]:
 
 
 def meshes(folder: Path, split: Split) -> dict[str, Any]:
-    """A tetrahedron for each image, each of another height."""
+    """Write a tetrahedron for each image, each of another height."""
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float)
     (folder / "bodies").mkdir()
     for number, path in enumerate(split.paths):
@@ -77,7 +77,7 @@ def meshes(folder: Path, split: Split) -> dict[str, Any]:
 
 
 def same_twice(folder: Path, component: Component, params: Any, make: Callable[[Path, int], Any]) -> list[Any]:
-    """The answers with two seeds, whose files must be equal; generators are seeded as the harness does."""
+    """Return the results with two seeds, whose files must be equal; generators are seeded as in the harness."""
     assert "seedless" in component.traits_with(params)
     answers = []
     for seed in (0, 9):
@@ -118,7 +118,7 @@ def test_preparers(name: str, given: Callable[[Path, Split], dict[str, Any]], sp
 
 
 def test_weights_from_a_file_that_fills_a_part_of_a_network_from_before(split: Split, tmp_path: Path) -> None:
-    """The network that it starts from is one of its inputs: a part of it stays."""
+    """The initial network is one of its inputs: a part of it remains."""
     torch.save({n: t for n, t in tiny(1).state_dict().items() if "stages.3.norm2" not in n}, tmp_path / "w.pth")
     component = REGISTRY.get("pretrainer", "weights")
     params = component.params(file=tmp_path / "w.pth")

@@ -36,7 +36,7 @@ METHODS = {
 
 
 def run(folder: Path, market: Path, workers: int) -> dict[str, dict[str, object]]:
-    """All of the matrix in this process; by key what lies in the store."""
+    """Run the matrix in this process; return the store's contents by key."""
     folder.mkdir()
     rows = "".join(f"  {name}: {{{text}}}\n" for name, text in METHODS.items())
     (folder / "matrix.yaml").write_text(
@@ -54,7 +54,7 @@ def run(folder: Path, market: Path, workers: int) -> dict[str, dict[str, object]
 
 
 def files(folder: Path) -> dict[str, object]:
-    """The tensors and features of an artifact, without times and hosts."""
+    """Return the tensors and features of an artifact, without times and hosts."""
     found: dict[str, object] = {file.name: file.read_bytes() for file in folder.glob("*.npz")}
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "np") as tensors:

@@ -1,4 +1,4 @@
-"""What says how many steps a training has is found and needs no torch."""
+"""Every workload can be loaded without torch."""
 
 from __future__ import annotations
 

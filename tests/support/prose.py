@@ -26,7 +26,7 @@ AVOIDED = {
     "tells": r"tells?|told",
     "is no": r"(?<!there )(?<!There )(?:is|are|was|were) no(?! longer\b| more\b| fewer\b| less\b|t\b| match\b)(?= )",
     "goes on": r"go(?:es)? on(?!to\b)|went on|gone on|going on",
-    "beside": r"(?<!\.)beside",
+    "beside": r"(?<!\.)beside(?!=)",
     "mend": r"mend(?:s|ed|ing)?",
     "foretell": r"foretells?|foretold",
     "somebody": r"somebody(?:'s)?",

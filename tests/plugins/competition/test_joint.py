@@ -168,7 +168,7 @@ def test_killed_and_resumed_is_uninterrupted(source: Split, target: HiddenSplit,
 def test_what_it_needs_is_said(source: Split, target: HiddenSplit, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="competition-joint needs a source with at least two identities"):
         adapt(context(None, target, tmp_path / "a")[0])
-    with pytest.raises(DataError, match="continues from a trained embedder"):
+    with pytest.raises(DataError, match="starts from a trained embedder"):
         adapt(replace(context(source, target, tmp_path / "b")[0], start=None))
 
 
@@ -189,4 +189,4 @@ methods:
     found = {result.row.method: result for result in board.results}
     assert (found["joint"].status, found["joint"].error) == ("ok", "")
     assert {"source labels", "target images"} <= set(found["joint"].row.protocol.split(", "))
-    assert "continues from a trained embedder" in found["alone"].row.reason
+    assert "starts from a trained embedder" in found["alone"].row.reason
