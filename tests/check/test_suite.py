@@ -37,7 +37,7 @@ class Epochs(Params):
 
 class Mute(Params):
     strength: int = 1
-    words: str = Field("", description="told")
+    words: str = Field("", description="words")
 
 
 class Required(Params):
@@ -392,7 +392,7 @@ def reidbench_finetuners():
 @hookimpl
 def reidbench_selectors():
     yield Component("knows", "broken.code:knows", summary="x", protocol={"truth"})
-    yield Component("told", "broken.code:knows", summary="x", protocol={"truth"}, requires={"truth"})
+    yield Component("truthful", "broken.code:knows", summary="x", protocol={"truth"}, requires={"truth"})
 """
 PROMISES = """
 def source(ctx):
@@ -448,7 +448,7 @@ KEPT = {
     "seen": ("failed", "requires: fails without cameras (AssertionError); declare requires={'cameras'}"),
     "knows": ("failed", "requires: fails without the truth about its images (knows needs the truth, which source "
               "does not know); declare requires={'truth'}"),
-    "told": ("ok", ""),
+    "truthful": ("ok", ""),
 }  # fmt: skip
 
 

@@ -57,5 +57,5 @@ def test_durations(seconds: float, words: str) -> None:
 
 def test_words_name_what_is_unknown() -> None:
     assert Remaining(720, 0).words == "about 12 min"
-    assert Remaining(720, 1).words == "about 12 min, and 1 stage never timed here"
-    assert Remaining(0, 3).words == "unknown: 3 stages never timed here"
+    assert Remaining(720, 1).words == "about 12 min, plus 1 stage without an estimate"
+    assert Remaining(0, 3).words == "unknown (3 stages without an estimate)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -85,7 +86,9 @@ def test_a_run_in_another_process_is_seen_with_its_epoch(
     file = matrix(methods="{toy: {finetune: {use: toy, epochs: 400, seconds: 0.25}}}")
     store = Store(tmp_path / "store")
     command = [sys.executable, "-m", "reidbench", "run", str(file), "--store", str(store.root)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path) as other:
+    places = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=tmp_path, env=places) as other:
         try:
             deadline = time.monotonic() + 120
             while not ((found := read(file, store)).running and found.running[0].progress.done):

@@ -63,7 +63,9 @@ def test_all_broken_plugins_at_once_cost_no_other_plugin_anything(site: Path) ->
     assert all("\n" not in line for line in registry.complaints())
     reasons = {name.rpartition(":")[2]: plugins.one_line(trace) for name, trace in registry.broken.items()}
     assert "a_module_that_is_not_there" in reasons["missing_module"]
-    assert "unknown hook 'reidbench_finetunerz'; did you mean 'reidbench_finetuners'? (known: " in reasons["misspelt_hook"]
+    assert (
+        "unknown hook 'reidbench_finetunerz'; did you mean 'reidbench_finetuners'? (known: " in reasons["misspelt_hook"]
+    )
     assert "did you mean 'reidbench_adapters'?" in reasons["other_name"]
     assert "reidbench_finetuners is never called: put @hookimpl" in reasons["unmarked"]
     assert "registry" in reasons["wrong_argument"]

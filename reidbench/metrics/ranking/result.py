@@ -89,7 +89,7 @@ class Ranking:
         if self.unopposed:
             found.append(
                 f"without another person in their gallery: {self.unopposed} of {self.num_valid} valid queries, which "
-                "score 100 % whatever the features"
+                "score 100 % with any features"
             )
         return found
 

@@ -45,7 +45,7 @@ def test_no_page_scrolls_sideways_with_more_metrics(browser: Any, width: int, mo
 @in_browser
 def test_columns_come_back_on_a_wider_screen_and_details_have_what_is_hidden(browser: Any) -> None:
     view(browser, 1110)
-    browser.execute_script(MORE, 6)
+    browser.execute_script(MORE, 2)
     assert find(browser, "#board.tight")
     assert not find(browser, "#board td.wide")[0].is_displayed()
     find(browser, "button.open")[0].click()

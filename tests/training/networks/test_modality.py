@@ -18,7 +18,7 @@ from reidbench.training.efficiency import measure
 WORDS = ("infrared", "visible")
 
 
-class Told(Embedder):
+class GivenModality(Embedder):
     """The first pixel's red, the camera and the modality's number."""
 
     modalities = WORDS
@@ -61,7 +61,7 @@ def pictures(folder: Path, words: Sequence[str] | None, count: int = 5) -> Split
 @pytest.mark.parametrize("workers", [0, 2])
 def test_each_image_comes_with_the_place_of_its_word(tmp_path: Path, flip: bool, workers: int) -> None:
     split = pictures(tmp_path, ["visible", "infrared", "infrared", "visible", "infrared"])
-    found = embed(Told(), split, split.camids, batch=2, flip=flip, workers=workers)
+    found = embed(GivenModality(), split, split.camids, batch=2, flip=flip, workers=workers)
     np.testing.assert_allclose(found[:, 0], np.arange(5) * 50 / 255, atol=1e-6)
     assert found[:, 1].tolist() == [0, 1, 2, 0, 1]
     assert found[:, 2].tolist() == [1, 0, 0, 1, 0]
@@ -75,10 +75,12 @@ def test_an_embedder_without_modalities_is_given_none(tmp_path: Path) -> None:
 
 def test_images_without_a_modality_are_refused(tmp_path: Path) -> None:
     split = pictures(tmp_path, None)
-    with pytest.raises(ReidbenchError, match=r"^Told takes each image's modality \(infrared or visible\), and the im"):
-        embed(Told(), split, split.camids)
+    with pytest.raises(
+        ReidbenchError, match=r"^GivenModality takes each image's modality \(infrared or visible\), and the im"
+    ):
+        embed(GivenModality(), split, split.camids)
     with pytest.raises(ReidbenchError, match=r"and the query images of t have none: say it$"):
-        modality_numbers(Told(), None, "query images of t", "say it")
+        modality_numbers(GivenModality(), None, "query images of t", "say it")
 
 
 @pytest.mark.parametrize(
@@ -91,23 +93,23 @@ def test_images_without_a_modality_are_refused(tmp_path: Path) -> None:
 )
 def test_an_unknown_word_is_named(words: list[str], text: str) -> None:
     with pytest.raises(ReidbenchError) as raised:
-        modality_numbers(Told(), words)
+        modality_numbers(GivenModality(), words)
     assert str(raised.value).endswith(text)
 
 
 def test_for_images_of_one_modality_the_embedder_takes_images_alone() -> None:
     images, camids = torch.rand(3, 3, 8, 4), torch.zeros(3, dtype=torch.long)
     for number, word in enumerate(WORDS):
-        one = OneModality(Told(), word)
+        one = OneModality(GivenModality(), word)
         assert not one.modalities
         assert one(images, camids)[:, 2].tolist() == [number] * 3
     with pytest.raises(ReidbenchError, match="the first is thermal"):
-        OneModality(Told(), "thermal")
+        OneModality(GivenModality(), "thermal")
     with pytest.raises(ReidbenchError, match="Plain takes no modality, but visible is given"):
         OneModality(Plain(), "visible")
 
 
 def test_costs_are_those_of_images_of_the_first_modality() -> None:
-    told = Told()
-    assert measure(told)["bytes"] == 3 * 4
-    assert all((numbers == 0).all() for numbers in told.seen)
+    given = GivenModality()
+    assert measure(given)["bytes"] == 3 * 4
+    assert all((numbers == 0).all() for numbers in given.seen)
