@@ -1,4 +1,4 @@
 """The generator of turned views and its discriminator.
 
-Imports torch and this folder. Start with `synthesis.py`.
+Imports torch and this folder. Begin with `synthesis.py`.
 """

@@ -1,4 +1,4 @@
 """Body shape and pose from an image: a network, its training bodies and its fitting.
 
-Imports torch, rendering and structure. Start with `structures.py`.
+Imports torch, rendering and structure. Begin with `structures.py`.
 """

@@ -1,4 +1,4 @@
 """Structure maps: bodies, rendered at turned angles.
 
-Imports numpy, rendering and this folder. Start with `providers.py`.
+Imports numpy, rendering and this folder. Begin with `providers.py`.
 """
