@@ -292,8 +292,8 @@ def test_what_was_left_aside_is_named_and_a_choice_is_never_guessed(trained: Sma
         ({"student": state}, "has no tensors by name; it contains student"),
         ({}, "has no tensors by name; it contains nothing"),
         ({"a": np.zeros(2)}, r"it contains a; these are numpy arrays: save torch\.from_numpy\(array\) for each"),
-        ([state], "holds a list, not tensors by name"),
-        (torch.zeros(3), "holds a Tensor, not tensors by name"),
+        ([state], "contains a list, not tensors by name"),
+        (torch.zeros(3), "contains a Tensor, not tensors by name"),
     ):
         torch.save(content, tmp_path / "a.pth")
         with pytest.raises(ReidbenchError, match=rf"a\.pth: .*{sentence}"):

@@ -154,7 +154,7 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
             read_checkpoint(file)
     assert not (tmp_path / "owned").exists()
     torch.save([1, 2], file)
-    with pytest.raises(ReidbenchError, match=r"hostile\.pth: holds a list"):
+    with pytest.raises(ReidbenchError, match=r"hostile\.pth: contains a list"):
         read_checkpoint(file)
 
 
