@@ -20,7 +20,7 @@ demo: $(READY)
 
 # For the impatient, and for a quick look whether all works: one small world, one seed. Its numbers mean nothing.
 demo-quick: $(READY)
-	@echo "make demo-quick: 3 rows, 1 seed, on $(JOBS) slots: some seconds, then a leaderboard"
+	@echo "make demo-quick: 3 rows, 1 seed, on $(JOBS) slots: a few seconds, then a leaderboard"
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS) --only '*/plaza' \
 	  --set 'seeds=[0]' --set data.plaza.size=tiny
 

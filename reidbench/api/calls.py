@@ -208,7 +208,7 @@ def _path(name: str, given: Any) -> Path | None:
 
 
 def _texts(name: str, given: Any) -> tuple[str, ...]:
-    """Return the texts of a list, or a single text."""
+    """Return the strings of a list, or a single string."""
     texts = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     if isinstance(given, Mapping) or not all(isinstance(text, str) for text in texts):
         like = '["seeds=[0]"]' if name == "set" else '["PLUGIN"]'

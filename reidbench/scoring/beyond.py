@@ -79,7 +79,7 @@ def check_length(path: Path, keys: Keys, role: str, values: NDArray[Any], pids_r
 def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
     """Return the columns [N] of one label, of query and gallery, as evaluators take them; `columns` is by key.
 
-    Texts instead of numbers are numbered, equal texts equally. Raises DataError, with the key, for a column of another
+    Strings instead of numbers are numbered, each distinct string once. Raises DataError, with the key, for a column of another
     type, columns without a known value, and a modality in two spellings.
     """
     found = (

@@ -160,7 +160,7 @@ def _variable(body: _Body, order: str, wanted: Container[str], limit: int) -> tu
 
 
 def _content(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    """Return numbers, the lines of a text, or a cell of texts or single numbers; None for any other cell."""
+    """Return numbers, the lines of a text, or a cell of strings or single numbers; None for any other cell."""
     if kind == "char":
         return _lines(body, at, order, shape, name)
     return _cell(body, at, order, shape, name) if kind == "cell" else _values(body, at, order, kind, shape, name)

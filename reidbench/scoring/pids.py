@@ -39,9 +39,9 @@ class Mapped:
 
 
 def mapped(path: Path, given: Mapping[str, Any]) -> Mapped:
-    """Convert the labels of query and gallery to numbers together, so that equal texts become equal numbers.
+    """Convert the labels of query and gallery to numbers together, so that the same string becomes the same number.
 
-    `given` maps keys of the file to [N] numbers or texts. If all texts are whole numbers, they become these numbers;
+    `given` maps keys of the file to [N] numbers or strings. If all strings are whole numbers, they become these numbers;
     otherwise the distinct texts are numbered from 1 in sorted order, and "-1" stays -1. Raises DataError, with file,
     key and index, for a value that is neither.
     """
@@ -71,7 +71,7 @@ def array_of(path: Path, name: str, given: Any) -> NDArray[Any]:
         try:
             value = np.char.decode(value, "utf-8")
         except UnicodeDecodeError:
-            raise DataError(f"{shown(path)}: {shown(name)} has texts that are not UTF-8") from None
+            raise DataError(f"{shown(path)}: {shown(name)} has text that is not UTF-8") from None
     value = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
     if value.dtype.kind == "U" and value.nbytes and np.ascontiguousarray(value).ravel().view(np.uint32).max() > LAST:
         raise DataError(f"{shown(path)}: {shown(name)} has texts with invalid characters")

@@ -129,7 +129,7 @@ def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
     if features.query_features is None or features.gallery_features is None:
         return
     yield from query_doubts(features.query_features, features.query_pids)
-    if features.query_images is None and not (rules.pool or rules.multi_query):  # pooling compares no single images
+    if features.query_images is None and not (rules.pool or rules.multi_query):  # pooling does not compare single images
         meeting, pids = Meeting(*_sides(features), rules), (features.query_pids, features.gallery_pids)
         yield from copy_doubts(features.query_features, features.gallery_features, pids, meeting.may, meeting.asked())
 

@@ -163,7 +163,7 @@ def _npy(file: Path) -> Any:
 
 def _read_array(opened: Callable[[], AbstractContextManager[Any]], size: int) -> Any:
     if size > 2 * memory_limit():
-        raise MemoryError(f"{size} bytes are more than half of this machine's memory")
+        raise MemoryError(f"{size} bytes exceed half of this machine's memory")
     with opened() as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
