@@ -88,7 +88,7 @@ class InPlace:
 
 @dataclass(frozen=True)
 class Secret:
-    """Marks a map of texts whose values are never stored: key, manifest and reports contain only their hashes."""
+    """Marks a map of strings whose values are never stored: key, manifest and reports contain only their hashes."""
 
 
 @dataclass(frozen=True)

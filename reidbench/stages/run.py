@@ -30,7 +30,7 @@ class Busy(ReidbenchError):
 
 
 def run_stage(spec: StageSpec, emit: worker.Emit) -> None:
-    """Run one stage and publish its artifact. Returns at once if it exists; raises Busy if another process is computing it.
+    """Run one stage and publish its artifact. Returns at once if it exists; raises Busy if another process runs it.
 
     Any other exception is the stage's failure.
     """

@@ -242,7 +242,7 @@ def test_a_search_may_be_re_ranked(place: Place, tmp_path: Path) -> None:
 
 
 class Seen(HTMLParser):
-    """Tags and texts of a page as a browser parses them."""
+    """Tags and strings of a page as a browser parses them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

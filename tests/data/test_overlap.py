@@ -187,7 +187,9 @@ def test_one_picture_of_two_persons_is_a_problem(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "m5.png", tmp_path / "c5.png")
     code, told = check(manifest(tmp_path, [("c5.png", 4, "gallery")]))
     assert code == 1
-    assert told[0] == "problem: 1 test images (identical files) have several pids: m5.png is person 3, c5.png is person 4"
+    assert (
+        told[0] == "problem: 1 test images (identical files) have several pids: m5.png is person 3, c5.png is person 4"
+    )
     assert told[-1] == "remark: 1 gallery images repeat another gallery image (identical files), first m5.png = c5.png"
 
 

@@ -25,7 +25,7 @@ class LoadReport:
     """Result of loading a file: names of the backbone that were loaded or not found, and unused names of the file.
 
     `missing` are all tensors of the backbone that were not loaded; `reshaped` are sentences about those of them that
-    have a different shape in the file; `foreign` are names of the file inside the backbone's own parts, which lack them.
+    have a different shape in the file; `foreign` are names of the file inside the backbone's parts, which lack them.
     """
 
     layout: str

@@ -1,4 +1,4 @@
-"""Texts of components may change after a pack was written; what decides a result may not."""
+"""Descriptions of components may change after a pack was written; what decides a result may not."""
 
 from __future__ import annotations
 

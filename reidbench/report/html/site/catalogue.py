@@ -1,4 +1,4 @@
-"""The results of several matrices as one leaderboard: identical results are merged, different ones get different labels."""
+"""The results of several matrices as one leaderboard: identical results are merged, others get different labels."""
 
 from __future__ import annotations
 
