@@ -1,15 +1,15 @@
-# The two commands of the README are `make demo` and `make test`. Both make their own environment in .venv.
+# The two commands of the README are `make demo` and `make test`. Both create an environment in .venv.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
-# What owns the module faiss: faiss-cpu, or faiss-gpu on a machine with CUDA (`make FAISS=faiss-gpu test`). Never both.
+# Package that provides the module faiss: faiss-cpu, or faiss-gpu on a machine with CUDA (`make FAISS=faiss-gpu test`). Never both.
 FAISS  ?= faiss-cpu
 TESTS  ?=
 READY  := $(VENV)/.installed-with-$(FAISS)
 
-# Tests over JOBS processes, in runs of neighbours, so that a file's fixtures are mostly made once. When a process dies,
-# worksteal reports its test and goes on with the others; loadfile runs that test again in every process that is left.
+# Tests over JOBS processes, in runs of neighbours, so that a file's fixtures are mostly built once. When a process dies,
+# worksteal reports its test and continues with the others; loadfile reruns that test in every remaining process.
 SPREAD := -n $(JOBS) --dist worksteal --benchmark-disable
 
 .PHONY: demo demo-quick test test-slow check docs tables bench bench-slow clean
@@ -18,9 +18,9 @@ demo: $(READY)
 	@echo "make demo: 12 rows, 3 seeds, on $(JOBS) slots: about two minutes on two cores, then a leaderboard"
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS)
 
-# For the impatient, and for a quick look whether all works: one small world, one seed. Its numbers mean nothing.
+# A quick check that everything works: one small world, one seed. Its numbers mean nothing.
 demo-quick: $(READY)
-	@echo "make demo-quick: 3 rows, 1 seed, on $(JOBS) slots: some seconds, then a leaderboard"
+	@echo "make demo-quick: 3 rows, 1 seed, on $(JOBS) slots: a few seconds, then a leaderboard"
 	$(BIN)/reidbench run benchmarks/quickstart.yaml --executor process --jobs $(JOBS) --only '*/plaza' \
 	  --set 'seeds=[0]' --set data.plaza.size=tiny
 
@@ -36,7 +36,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The documentation as build/site/index.html; fails for a link that leads nowhere.
+# The documentation as build/site/index.html; fails on a broken link.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
@@ -44,7 +44,7 @@ docs: $(READY)
 tables: $(READY)
 	$(BIN)/python -m benchmarks.tables
 
-# One table of figures beside their goals; benchmarks/perf/README.md says how to read it.
+# One table of measurements and their goals; benchmarks/perf/README.md explains it.
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks/perf -q --benchmark-only
 
@@ -53,7 +53,7 @@ bench-slow: $(READY)
 
 # --prefer-binary and the constraints keep the install to tested wheels; see constraints.txt for why torch is exact.
 $(READY): pyproject.toml constraints.txt
-	@echo "installing into $(VENV), the first time only: some minutes and 2 GB, mostly torch"
+	@echo "installing into $(VENV), the first time only: a few minutes and 2 GB, mostly torch"
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/.installed-with-*
 	$(BIN)/python -m pip uninstall --quiet --quiet --disable-pip-version-check --yes faiss-cpu faiss-gpu

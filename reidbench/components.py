@@ -46,7 +46,7 @@ class NestedKind:
 
 
 class Uses:
-    """Type of a Params field that names a component to run as a separate parent stage. Equal stages are shared.
+    """Type of a Params field that names a component to run as a separate parent stage. Identical stages are shared.
 
     `style: Uses["preparer", "target"]` runs a preparer on the target's images; its files are in
     `ctx.prepared["style"]`. The kind may also be "pretrainer" (images of the role without labels) or "finetuner" (the
@@ -88,7 +88,7 @@ class InPlace:
 
 @dataclass(frozen=True)
 class Secret:
-    """Marks a map of texts whose values are never stored: key, manifest and reports contain only their hashes."""
+    """Marks a map of strings whose values are never stored: key, manifest and reports contain only their hashes."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Context(Generic[P_co]):
     prepared: Mapping[str, Path] = field(default_factory=dict)
     network: Callable[[str], Any] = no_network  # trained Backbone or Embedder of a `Uses` field
     # Records a sentence about dropped or skipped data or an assumption. It is stored with the artifact and shown with
-    # each row that depends on it, in this run and all later ones. Equal sentences are stored once.
+    # each row that depends on it, in this run and all later ones. Identical sentences are stored once.
     note: Callable[[str], None] = ignore_note
     truth: Any = None
     log_file: Path | None = None  # the stage's log, to which output of other programs may be appended

@@ -88,7 +88,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Escape a text, such as an error message, for a table."""
+    """Escape text, such as an error message, for a table."""
     return " ".join(text.replace("|", "/").split())[:200]
 
 

@@ -21,7 +21,9 @@ class StemParams(Params):
         "conv: the same with batch norm only, its control",
     )
     stem_width: int = Field(64, ge=2, multiple_of=2, description="channels of the stems ics and conv")
-    drop_path: float = Field(0.0, ge=0, lt=1, description="stochastic depth of the last block, linear from 0; training")
+    drop_path: float = Field(
+        0.0, ge=0, lt=1, description="stochastic depth rate of the last block in training, rising from 0"
+    )
 
     def capabilities(self) -> frozenset[str]:
         """Return "bn" for the convolution stems, the only ones with batch norm."""

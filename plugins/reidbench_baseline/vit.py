@@ -56,7 +56,7 @@ class ViT(Backbone):
         self.patch_embed, self.blocks, self.norm = network.patch_embed, network.blocks, network.norm
         self.dim = network.embed_dim
         self.grid: tuple[int, int] = self.patch_embed.grid_size
-        trunc_normal_(self.cls_token, std=0.02)  # as DINO and TransReID; timm uses 1e-6
+        trunc_normal_(self.cls_token, std=0.02)  # as in DINO and TransReID; timm uses 1e-6
 
     def tokens(self, images: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
         """Map images [B, 3, H, W] to the input of the blocks [B, 1+hw, dim]: CLS and patches with their positions.

@@ -45,7 +45,7 @@ _UDA = (f"market1501->{MSMT17}", f"{MSMT17}->market1501", "personx->market1501",
 _FIRST = "first version of the paper, as listed by OpenUnReID"
 _ZOO = "model zoo of OpenUnReID"
 _ZOO_SETS = (TO_MARKET, TO_DUKE, "market1501", "dukemtmc-reid")
-_PLUS = "SpCL+: GeM pooling and other settings than the paper's; chosen on validation data"
+_PLUS = "SpCL+: GeM pooling and settings that differ from the paper's; chosen on validation data"
 SPCL = (
     *Published.table(
         _SPCL_README,

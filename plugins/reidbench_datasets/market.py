@@ -53,7 +53,7 @@ def open_folder(params: FolderParams, root: Path, cache: Path) -> Dataset:
 
 
 def otherwise(root: Path) -> str:
-    """Return the end of an error message for images in another layout or with other names."""
+    """Return the end of an error message for images in a different layout or with other names."""
     meant = depth_hint(root / MARKET_FOLDERS["train"])
     there = not meant and root.is_dir() and next(walk_images(root), None) is not None
     return "; `reidbench data manifest` makes a CSV of images in other folders or with other names" if there else ""

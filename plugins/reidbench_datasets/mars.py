@@ -235,7 +235,7 @@ def _disagreement(names: Sequence[str], tracks: _Tracks, tracklets: np.ndarray, 
     wrong = np.flatnonzero((pids != tracks.pids[tracklets]) | (camids != tracks.camids[tracklets]))
     if not len(wrong):
         return []
-    return [f"{len(wrong)} images have another person or camera in their names than in {info}, which is used: "
+    return [f"{len(wrong)} images have a person or camera in their names that differs from {info}, which is used: "
         f"{first_names([names[int(at)] for at in wrong])}"]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from .params import PersonFoldersParams
 
 INSIDE = ("pytorch",)
 EXAMPLE = "0002/0002_c1s1_000451_03.jpg"
-OTHER_PERSON = "their names have another person than their folders"
+OTHER_PERSON = "their names and folders have different persons"
 NO_PERSON = "they are not in a folder whose name is a person's number"
 
 
@@ -37,7 +37,7 @@ class File(NamedTuple):
 
 
 def open_folders(params: PersonFoldersParams, root: Path, cache: Path) -> Dataset:
-    """Read the folders; excludes files whose names do not match, or have another person than their folder."""
+    """Read the folders; excludes files whose names do not match, or name a different person from their folder."""
     root = place(root, cache, *INSIDE)
     _check_layout(params, root)
     files = {folder: list(_files(root / folder)) for folder in _folders(params)}

@@ -138,7 +138,7 @@ def _persons_of(cell: np.ndarray) -> set[int]:
         whole = numbers.dtype.kind in "iuf" and bool((numbers == np.rint(numbers)).all())
         if whole and len(set(numbers.tolist())) == GRID_TRAIN and numbers.min() >= 1:
             return {int(number) for number in numbers}
-    raise ValueError(f"no field has {GRID_TRAIN} persons")
+    raise ValueError(f"no field contains {GRID_TRAIN} persons")
 
 
 def _of(rows: list[Row], persons: set[int]) -> list[Row]:

@@ -177,5 +177,5 @@ def _loaded(weights: Path) -> Any:
     missing = sorted(name for name in told["missing_keys"] if name.split(".")[0] != "pooler")
     wrong = [*missing, *sorted(str(one) for one in told.get("mismatched_keys", ()))]
     if wrong:
-        raise ReidbenchError(f"{shown(weights)}: {len(wrong)} tensors are missing or of another shape: {wrong[0]}")
+        raise ReidbenchError(f"{shown(weights)}: {len(wrong)} tensors are missing or of a different shape: {wrong[0]}")
     return network

@@ -117,7 +117,7 @@ class StarGan:
         return {**facts, "lr": rate}
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return augmented images in -1..1, their cameras, and the same cameras in another order as the targets."""
+        """Return augmented images in -1..1, their cameras, and the same cameras in a different order, as targets."""
         rows = self.passes.at(step)
         pixels = self.fetch(self.usable[rows]).permute(0, 3, 1, 2)
         images = crop_and_flip(pixels, self.size, self.params.flip, self.streams["augment"])

@@ -13,7 +13,7 @@ Part = Literal["train", "query", "gallery"]
 _FRAMES = 100  # more than the frames of any walk
 _OUTFITS = 3
 # Outfits at cameras 0 to 3, in the query and in the gallery of a test. Gallery camera 0 has the same clothes as queries
-# of camera 1 and other clothes than camera 2, as in PRCC; between cameras 1 and 2 clothes stay and between 2 and 3 they
+# of camera 1 and different from camera 2, as in PRCC; between cameras 1 and 2 clothes stay and between 2 and 3 they
 # change, as in VC-Clothes; and every person has matches in other cameras in the same and in other clothes.
 _ASKED: tuple[tuple[int, ...], ...] = ((0,), (0,), (1,), (1,))
 _ANSWERED: tuple[tuple[int, ...], ...] = ((0,), (1,), (0,), (0, 2))

@@ -35,7 +35,7 @@ class DinoParams(Params):
         ge=0,
         lt=1,
         description="drop path rate of the student's last block, rising from 0 in the first; null: as the "
-        "backbone was built, or 0.1 if it was built without",
+        "backbone was built, or 0.1 if it was built without it",
     )
 
     out_dim: int = Field(65536, ge=2, description="output size of the head (K); for small pools hundreds or thousands")

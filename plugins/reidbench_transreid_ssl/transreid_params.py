@@ -42,7 +42,7 @@ class TransReidParams(shared.EpochParams):
         ge=0,
         lt=1,
         description="stochastic depth rate of the last block, rising linearly from 0, no effect in a CNN; "
-        "null: as the backbone was built, or 0.1 if it was built without",
+        "null: as the backbone was built, or 0.1 if it was built without it",
     )
     label_smoothing: shared.LabelSmoothing = 0.0
     margin: shared.Margin = None

@@ -60,7 +60,7 @@ def run(
     folder. `store` is a folder; default: $REIDBENCH_STORE, or `.reidbench`. The other arguments are the options of
     `reidbench run`: `jobs` is the number of parallel stages (default: 1, or the capacity of the cluster at `address`)
     if `executor` is "process" or "ray"; "inline" runs them in this process. `time_limit` in seconds and `memory_limit`
-    in GiB apply to each stage. `only` is a pattern of methods or method/task, `set` a list of KEY=VALUE texts,
+    in GiB apply to each stage. `only` is a pattern of methods or method/task, `set` a list of KEY=VALUE strings,
     `without` a list of plugins not to load. With `progress` False nothing is printed.
 
     A failed cell raises nothing; its row has the reason, and is in `Results.failed`. Raises ConfigError with all
@@ -208,11 +208,11 @@ def _path(name: str, given: Any) -> Path | None:
 
 
 def _texts(name: str, given: Any) -> tuple[str, ...]:
-    """Return the texts of a list, or a single text."""
+    """Return the strings of a list, or a single string."""
     texts = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     if isinstance(given, Mapping) or not all(isinstance(text, str) for text in texts):
         like = '["seeds=[0]"]' if name == "set" else '["PLUGIN"]'
-        raise ReidbenchError(f"{name} must be a list of texts, for example {like}, not {type(given).__name__}")
+        raise ReidbenchError(f"{name} must be a list of strings, for example {like}, not {type(given).__name__}")
     return texts
 
 

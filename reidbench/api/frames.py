@@ -143,7 +143,7 @@ def claims(board: report.Leaderboard, plan: Plan) -> pd.DataFrame:
 
 
 def wide(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:
-    """Return the wide table of one metric as texts."""
+    """Return the wide table of one metric as strings."""
     headings, lines = wide_texts(board, chosen(board, metric))
     index = 2 if len(board.evaluators) > 1 else 1
     pandas = _pandas()

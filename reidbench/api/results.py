@@ -1,4 +1,4 @@
-"""Results of `reidbench.run` and `reidbench.load`: rows, means and differences, as frames, texts and pages."""
+"""Results of `reidbench.run` and `reidbench.load`: rows, means and differences, as frames, text and pages."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Results:
 
     @uncollected()
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
-        """Return the wide table of one metric as texts in its unit: methods by tasks, with the protocol.
+        """Return the wide table of one metric as strings in its unit: methods by tasks, with the protocol.
 
         A cell has mean ± sd over seeds [95 % interval]; `**` marks the best of a column and those that do not differ
         from it significantly. The index is the method, and the evaluator if there are several.

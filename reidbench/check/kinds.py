@@ -76,7 +76,10 @@ def _embedder(trial: Trial) -> None:
         need(len(shape) == 2 and shape[0] == len(images), f"shapes: features are {shape}, not [{len(images)}, D]")
         need(bool(features.isfinite().all()), "shapes: features are not finite")
         near = _near(live, features)
-        need(near, "shapes: the embedder rebuilt from spec and weights gives other features than the returned one")
+        need(
+            near,
+            "shapes: the embedder rebuilt from spec and weights gives features that differ from the returned one's",
+        )
         given = zip(*(column.split(1) for column in (images, cameras, *more)), strict=True)
         alone = torch.cat([rebuilt(*one) for one in given])
         need(_near(alone, features), "shapes: in eval mode an image's features depend on the rest of its batch")

@@ -233,7 +233,7 @@ def _cameras(option: str, text: str | None) -> list[int] | None:
 
 
 def _skipped(given: Sequence[str] | None) -> dict[int, list[int]] | None:
-    """Parse texts like 2:1,3 into skipped gallery cameras by query camera; None if nothing is given."""
+    """Parse strings like 2:1,3 into skipped gallery cameras by query camera; None if nothing is given."""
     found: dict[int, list[int]] = {}
     for text in given or ():
         camera, colon, skipped = text.partition(":")

@@ -57,7 +57,7 @@ class Images:
 
     @property
     def attributes(self) -> Mapping[str, tuple[str, ...]]:
-        """Texts [N] by name, "" unknown; empty if the set has none or they are hidden."""
+        """Strings [N] by name, "" unknown; empty if the set has none or they are hidden."""
         return self.more.attributes
 
     def __len__(self) -> int:

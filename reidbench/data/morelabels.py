@@ -19,7 +19,7 @@ class MoreLabels:
 
     `clothes` [N] int64 number the outfits within a person; equal numbers of two persons mean nothing; -1 is unknown.
     `modality` is a word for each image, such as "visible" or "infrared"; "" is unknown. `tracklets` [N] int64 number
-    the image sequences; images of one tracklet have one pid and one camera; -1 means none. `attributes` are texts
+    the image sequences; images of one tracklet have one pid and one camera; -1 means none. `attributes` are strings
     by name; "" is unknown.
     """
 

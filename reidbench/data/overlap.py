@@ -20,7 +20,7 @@ from .split import Split
 QUERY_IN_GALLERY = "query images in gallery"
 TEST_IN_TRAIN = "test images in train"
 PERSONS_IN_TRAIN = "test persons in train"
-UNKNOWN = 0  # number of an unreadable image, equal to no other
+UNKNOWN = 0  # number of an unreadable image; matches no other image
 EMPTY = int(np.frombuffer(hashlib.sha256().digest()[:8], dtype="<i8")[0])  # number of an empty file
 NO_PICTURE = np.array([UNKNOWN, EMPTY])
 SHOWN = 3
@@ -40,7 +40,7 @@ class Overlap:
 
 
 def image_numbers(dataset: Dataset, cache: Path | None = None) -> dict[str, np.ndarray]:
-    """Content number of each image, by split [N] int64: 64 bits of its sha256, equal for equal images.
+    """Content number of each image, by split [N] int64: 64 bits of its sha256, the same for identical images.
 
     Files are read only if the index in `cache` does not have them. Returns {} for rendered sets, which know the truth,
     and for an lmdb without query and gallery, whose values would have to be read one by one.
@@ -87,7 +87,7 @@ def find_overlaps(dataset: Dataset, numbers: Mapping[str, np.ndarray]) -> Overla
     if len(twice):
         pair = _first_pair(query, numbers["query"], gallery, numbers["gallery"])
         notes.append(
-            f"{len(twice)} of {len(query)} query images are in the gallery too (equal files), first {pair}: "
+            f"{len(twice)} of {len(query)} query images are in the gallery too (identical files), first {pair}: "
             "no query is compared with its own image"
         )
     notes += _in_train(parts, numbers)
@@ -113,7 +113,7 @@ def _in_train(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> 
         found = shared(numbers[part], numbers["train"])
         if len(found):
             pair = _first_pair(parts[part], numbers[part], parts["train"], numbers["train"])
-            yield f"{len(found)} of {len(parts[part])} {part} images are in train too (equal files), first {pair}"
+            yield f"{len(found)} of {len(parts[part])} {part} images are in train too (identical files), first {pair}"
 
 
 def persons_in_train(train: np.ndarray, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -140,7 +140,7 @@ def several_persons(
     if len(several):
         first = {int(pids[at]): of[at] for at in np.flatnonzero(content == several[0]).tolist()[::-1]}
         named = [f"{shown(parts[part].paths[index])} is person {pid}" for pid, (part, index) in sorted(first.items())]
-        yield f"{len(several)} {what} images (equal files) have several pids: {', '.join(named[:SHOWN])}"
+        yield f"{len(several)} {what} images (identical files) have several pids: {', '.join(named[:SHOWN])}"
 
 
 def _repeated(gallery: Split, numbers: np.ndarray) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _repeated(gallery: Split, numbers: np.ndarray) -> Iterator[str]:
         at = int(first[(counts > 1) & ~np.isin(numbers[first], NO_PICTURE)].min())
         others = np.flatnonzero(numbers == numbers[at])
         pair = f"{shown(gallery.paths[at])} = {shown(gallery.paths[others[1]])}"
-        yield f"{more} gallery images repeat another gallery image (equal files), first {pair}"
+        yield f"{more} gallery images repeat another gallery image (identical files), first {pair}"
 
 
 def _first_pair(one: Split, numbers: np.ndarray, other: Split, others: np.ndarray) -> str:

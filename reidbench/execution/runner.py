@@ -27,7 +27,7 @@ from .reporting import Reports
 from .silence import Silence
 from .standings import Best, Standings
 
-RETRY_BUSY = 0.5  # seconds before checking again a stage that another driver is making
+RETRY_BUSY = 0.5  # seconds before checking again a stage that another driver is running
 
 PATIENCE = 5.0  # seconds of waiting for other drivers, and nothing else, before a note about it
 REMAKES = 2  # repeated runs of a stage whose artifact was damaged or missing
@@ -104,7 +104,7 @@ class Runner:
         self.waits_for: dict[str, str] = {}  # key -> owner named in the last note
 
     def run(self) -> Outcome:
-        """Run until every stage is made, failed or blocked.
+        """Run until every stage is done, failed or blocked.
 
         At Ctrl-C no further stage starts, and running stages continue to their end or next checkpoint if the executor
         `winds_down`; at the second the workers are killed. Both raise KeyboardInterrupt. Raises StoreError if a stage
@@ -220,7 +220,7 @@ class Runner:
             time.sleep(min(RETRY_BUSY, 0.1))
 
     def _say_for_whom(self) -> None:
-        """After some seconds of pure waiting, note once whose work each stage waits for."""
+        """After a few seconds of pure waiting, note once whose work each stage waits for."""
         now = time.monotonic()
         self.idle_since = self.idle_since or now
         if now - self.idle_since < PATIENCE:
@@ -260,11 +260,11 @@ class Runner:
                 continue
             if any(parent in unmade for parent in self.reads[key]) or self.retry_at.get(key, 0) > time.monotonic():
                 continue
-            if self.store.has(key):  # another driver has made it meanwhile
+            if self.store.has(key):  # another driver has published it meanwhile
                 del self.waiting[key]
                 self.display.ended(stage, "there", 0.0, "")
                 continue
-            if self.store.claimed(key):  # another driver is making it, so no worker needs to start
+            if self.store.claimed(key):  # another driver is running it, so no worker needs to start
                 self.retry_at[key] = time.monotonic() + RETRY_BUSY
                 continue
             del self.waiting[key]

@@ -37,7 +37,7 @@ def run_benchmark(
     record: Callable[[Plan], str],
     only: str | None = None,
 ) -> Ran:
-    """Run the missing stages of a benchmark. Each plan is `run` by a new executor; the first is made at once.
+    """Run the missing stages of a benchmark. Each plan is `run` by a new executor; the first is created at once.
 
     `choose` selects the rows of `only` from the whole plan, which `record` keeps. Raises what these raise.
     """

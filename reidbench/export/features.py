@@ -224,7 +224,7 @@ def embed_parts(networks: Networks, parts: Mapping[str, Split], out: Path) -> tu
 
     Array names are `query_features`, `query_pids`, ..., as `reidbench score` reads them, with `query_clothes`,
     `query_modality`, `query_tracklets`, ... if the manifest has such labels. If an image is in both query and gallery,
-    `query_images` and `gallery_images` contain equal numbers for equal images. Raises DataError for an image that
+    `query_images` and `gallery_images` contain the same number for identical images. Raises DataError for an image that
     cannot be read.
     """
     write = writer_of(out)

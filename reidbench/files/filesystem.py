@@ -1,4 +1,4 @@
-"""Safe access to files of a store: foreign, unreadable, of another type, or in place of a folder."""
+"""Safe access to files of a store: foreign, unreadable, of a different type, or in place of a folder."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _digest(text: str) -> str:
 def content_of(component: Component, params: Params, root: Path | None) -> str:
     """Return the component's own fingerprint, or the hash of all names and contents under the root; "" without a root.
 
-    A stand-in differs from an unmarked folder of equal files. Raises DataError if files cannot be read.
+    A stand-in differs from an unmarked folder of the same files. Raises DataError if files cannot be read.
     """
     mark = f" {STAND_IN}" if root is not None and is_stand_in(root) else ""
     if component.fingerprint:

@@ -32,7 +32,7 @@ def trial_tasks(benchmark: Benchmark, task: Task, select: str) -> tuple[dict[str
 
     `select` is "source-val" (one task for each source, all with the same training), "held-out-domain", or "oracle" for
     the task itself. With the first two, no stage receives the task's test part. Raises NotApplicable if the task's
-    validation is of another kind or impossible.
+    validation is of a different kind or impossible.
     """
     if select == ORACLE:
         return {}, (task,)
@@ -43,7 +43,7 @@ def trial_tasks(benchmark: Benchmark, task: Task, select: str) -> tuple[dict[str
         _check_apart(benchmark, task, validation.data)
         return {}, (replace(task, target=DataRef(validation.data)),)
     if select != SOURCE_VAL:
-        raise ValueError(f"no trial is judged by {select}")
+        raise ValueError(f"trials cannot be selected by {select}")
     if validation is None or validation.kind == "data":
         raise NotApplicable(f"`select: {select}` needs {ON_THE_SOURCE}{_instead(validation)}")
     derived, held_out = held_out_task(benchmark.data, task, validation)
@@ -79,7 +79,7 @@ def _check_apart(benchmark: Benchmark, task: Task, name: str) -> None:
 
 
 def same_data(one: DataSource, other: DataSource) -> bool:
-    """Return whether two entries are the same data set: same root, or equal contents."""
+    """Return whether two entries are the same data set: same root, or identical contents."""
     if one.name == other.name or said_content(one) == said_content(other):
         return True
     if one.root is None or other.root is None:

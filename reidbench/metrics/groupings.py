@@ -101,7 +101,7 @@ def _parents(features: NDArray[Any], threshold: float, self_match: str, ties: st
     first, second = order[near[:, 0]], order[near[:, 1]]
     if self_match == "allowed":
         parent = np.where(first == rows, OUTLIER, first)
-    else:  # of equal vectors another one may precede the vector itself
+    else:  # among equal vectors, another one may precede the vector itself
         parent = np.where(first == rows, second, first)
     directions = unit(features)
     distance = 1 - np.einsum("nd,nd->n", directions, directions[parent])

@@ -34,7 +34,7 @@ class ScoreReport:
     camid_texts: Mapping[int, str] = field(default_factory=dict)
 
     def asked(self) -> tuple[list[int | str], list[int | str]]:
-        """pids and camids of the queries as in the file: texts are numbered differently in each file."""
+        """pids and camids of the queries as in the file: strings are numbered differently in each file."""
         return (
             [self.pid_texts.get(pid, pid) for pid in self.query_pids.tolist()],
             [self.camid_texts.get(camid, camid) for camid in self.query_camids.tolist()],

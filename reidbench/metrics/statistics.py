@@ -100,7 +100,9 @@ def paired_bootstrap(first: Any, second: Any, level: float = 0.95, samples: int 
     """
     first, second = (np.atleast_2d(np.asarray(x, np.float64)) for x in (first, second))
     if first.shape != second.shape:
-        raise MetricError(f"a paired comparison requires equal seeds and queries, not {first.shape} and {second.shape}")
+        raise MetricError(
+            f"a paired comparison requires the same seeds and queries, not {first.shape} and {second.shape}"
+        )
     invalid = np.isnan(first)
     if (invalid != np.isnan(second)).any() or (invalid != invalid[0]).any():
         raise MetricError("a paired comparison requires the same valid queries on both sides")

@@ -1,4 +1,4 @@
-"""The zip format of packs: equal contents give equal bytes.
+"""The zip format of packs: the same contents give the same bytes.
 
 Entries are stored uncompressed, sorted by name, with a fixed date and mode and no optional fields. A file that differs
 from what `write_archive` writes for its entries is refused. This excludes compressed or encrypted entries, links,
@@ -199,7 +199,7 @@ class Archive:
             if entry.place != place or begins + entry.size > end:
                 raise self.wrong(f"{shown(name)} overlaps another file or exceeds the archive")
             if self._at(place, begins - place) != _local(name, entry):
-                raise self.wrong(f"the header of {shown(name)} has another form or differs from the list")
+                raise self.wrong(f"the header of {shown(name)} has a different form or differs from the list")
             place = begins + entry.size
         if place != end:
             raise self.wrong("there is data between the files and their list")

@@ -19,7 +19,7 @@ RESULTS = ("notes.json", "per_query.npz")  # of an evaluation
 SIDES = ("query", "gallery")
 MIB = 1 << 20
 
-_KEY = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}"  # as KEY of manifests
+_KEY = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,250}"  # as in manifests' KEY
 LARGEST: Mapping[re.Pattern[str], int] = {
     re.compile(pattern): limit * MIB
     for pattern, limit in {

@@ -240,7 +240,7 @@ Used = Mapping[tuple[str, str, int], Choice]
 
 
 def _versions(old: Used | None, new: Used | None) -> Iterator[str]:
-    """Yield components with another version, and components that the row no longer uses."""
+    """Yield components with a different version, and components that the row no longer uses."""
     now = {place[:2]: choice.component.version for place, choice in (new or {}).items()}
     for (kind, name), version in {place[:2]: one.component.version for place, one in (old or {}).items()}.items():
         if (kind, name) not in now and new is not None:

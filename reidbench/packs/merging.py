@@ -130,7 +130,7 @@ class StoreSource:
 
 
 class PackSource:
-    """A pack: its results are self-reported unless trusted; other stages than evaluations have manifests only."""
+    """A pack: its results are self-reported unless trusted; stages other than evaluations have manifests only."""
 
     def __init__(self, pack: Pack, *, trusted: bool) -> None:
         self.pack = pack

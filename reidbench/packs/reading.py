@@ -177,7 +177,7 @@ class Pack:
         for name, said in about["files"].items():
             entry = self._archive.entries.get(name)
             if entry is None or not isinstance(said, dict) or said.get("size") != entry.size:
-                raise self.wrong(f"{form.PACK} lists {shown(name)}, which is missing or has another size")
+                raise self.wrong(f"{form.PACK} lists {shown(name)}, which is missing or has a different size")
             found[name] = str(said.get("sha256"))
         if more := self._archive.entries.keys() - found.keys() - {form.PACK, form.SIGNATURE}:
             raise self.wrong(f"{form.PACK} does not list {shown(min(more))}")

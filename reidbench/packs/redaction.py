@@ -76,7 +76,7 @@ class Redaction:
         return cls(known, users() if with_host else {*users(), *host_names(), *hosts})
 
     def text(self, given: str) -> str:
-        """Return a text without paths of this machine."""
+        """Return text without paths of this machine."""
         marked = given.replace(OPEN, "").replace(CLOSE, "")
         if self._known:
             marked = self._known.sub(lambda found: self._marks[found[0]], marked)
@@ -84,7 +84,7 @@ class Redaction:
         return MARK.sub(lambda found: f"<{self._labels[int(found[1])]}>", bare)
 
     def value(self, given: Any) -> Any:
-        """Redact all texts of a JSON value, including field names."""
+        """Redact all strings of a JSON value, including field names."""
         if isinstance(given, str):
             return self.text(given)
         if isinstance(given, Mapping):
@@ -107,7 +107,7 @@ class Redaction:
 
 
 def bare(given: str) -> str:
-    """Return a text with the last part of each path only, to compare texts of different machines and packs."""
+    """Return text with the last part of each path only, to compare text of different machines and packs."""
     return PATH.sub(_last_part, KNOWN.sub("/", given))
 
 

@@ -169,7 +169,7 @@ class Scale:
 
 
 def without_seeds(plan: Plan) -> dict[str, str]:
-    """Return a text for each stage, by key, that is equal for stages that differ only in seeds."""
+    """Return a string for each stage, by key, that is the same for stages that differ only in seeds."""
     found: dict[str, str] = {}
     for key, stage in plan.stages.items():  # parents come first
         data = [[given.role, given.data, given.part, given.identities, given.subset_seed] for given in stage.data]

@@ -38,7 +38,7 @@ SHAPES: dict[str, dict[str, float]] = {
     "arms": {"upper arm": 3.0, "forearm": 3.0, "hand": 3.0},
 }
 GIRTHS = ("trunk", "hips", "depth", "thigh girth", "arm girth", "head half")
-ANKLE = 0.015  # height of the ankles above the floor in a upright body
+ANKLE = 0.015  # height of the ankles above the floor in an upright body
 _MOST = 3.0  # upper limit of a coefficient, in units
 SIDES = 12  # vertices per ring
 

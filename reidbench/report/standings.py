@@ -34,7 +34,7 @@ class Place:
     """Place of a method in one column.
 
     `rank` is one more than the number of significantly better methods, `tied` the number of methods that share it, and
-    `beats` the number of significantly worse methods, out of `rivals` including itself. `kind` are the words that
+    `beats` the number of significantly worse methods, out of `rivals` including itself. `kind` holds the words that
     separate them from other rows (transductive, truth, test images in train, stand-in data, another rule of the
     evaluator), or empty. `behind` are the significantly better methods.
     """

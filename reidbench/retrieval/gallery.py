@@ -49,7 +49,7 @@ def of_one_modality(gallery: Split | Source, own: str | None, of_queries: str | 
 
 
 def embedded(gallery: Split | Source, networks: Networks) -> Named:
-    """Return names and features of a gallery. Raises DataError for features of another network than the queries'."""
+    """Return names and features of a gallery. Raises DataError for features of a network other than the queries'."""
     return networks.readable(gallery) if isinstance(gallery, Split) else _read(gallery, networks)
 
 
@@ -73,7 +73,7 @@ def _read(source: Source, networks: Networks) -> Named:
     made_by = "".join(map(str, np.ravel(source.read("network"))[:1]))
     if made_by != networks.identity:
         raise DataError(
-            f"{shown(source.path)}: its features are from another network ({shown(made_by)}) than the queries' "
+            f"{shown(source.path)}: its features are from a different network ({shown(made_by)}) from the queries' "
             f"({networks.identity}); embed the gallery again, or use the same network"
         )
     return Named(names.tolist(), features)

@@ -136,7 +136,7 @@ def write(name: str, folder: Path | None = None, kind: str = "finetuner") -> Pat
 
 
 def write_files(folder: Path, files: Mapping[str, str], beside: Collection[str] = ()) -> None:
-    """Write texts by path to a folder that is new, or contains only names in `beside`.
+    """Write files by path to a folder that is new, or contains only names in `beside`.
 
     Raises ReidbenchError for any other folder.
     """

@@ -27,7 +27,7 @@ WHAT = {
     "tracklets": "a number for each image, -1 if it is in no tracklet",
 }
 Needs = Mapping[str, str]  # label of NEEDED -> rule that requires it
-More = Mapping[str, NDArray[Any]]  # by names of NEEDED: int64 [N], modality texts [N]
+More = Mapping[str, NDArray[Any]]  # by names of NEEDED: int64 [N], modality strings [N]
 
 
 def more_of_rows(path: Path, rows: Rows, sides: Mapping[str, NDArray[np.intp]], needs: Needs) -> dict[str, More]:
@@ -79,8 +79,7 @@ def check_length(path: Path, keys: Keys, role: str, values: NDArray[Any], pids_r
 def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
     """Return the columns [N] of one label, of query and gallery, as evaluators take them; `columns` is by key.
 
-    Texts instead of numbers are numbered, equal texts equally. Raises DataError, with the key, for a column of another
-    type, columns without a known value, and a modality in two spellings.
+    Distinct strings are numbered. Raises DataError, with the key, for a column of a different type, columns without a known value, and a modality in two spellings.
     """
     found = (
         [_words(path, key, given) for key, given in columns.items()]
@@ -124,8 +123,8 @@ def _refuse_missing(path: Path, word: str, key: str, column: NDArray[Any]) -> No
 def _words(path: Path, key: str, given: Any) -> NDArray[Any]:
     column = array_of(path, key, given)
     if column.dtype.kind != "U":
-        kind = "Python objects; save texts with .astype(str)" if column.dtype == object else column.dtype
-        raise DataError(f"{shown(path)}: {shown(key)} must contain texts such as visible and infrared, not {kind}")
+        kind = "Python objects; save strings with .astype(str)" if column.dtype == object else column.dtype
+        raise DataError(f"{shown(path)}: {shown(key)} must contain strings such as visible and infrared, not {kind}")
     column = column.ravel() if column.ndim == 2 and 1 in column.shape else column
     if column.ndim != 1:
         raise DataError(f"{shown(path)}: {shown(key)} must have one dimension, not shape {column.shape}")

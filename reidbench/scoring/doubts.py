@@ -19,7 +19,7 @@ _ENOUGH = 5  # minimum number of queries to judge by largest values
 
 
 def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> Iterator[str]:
-    """Warn about queries that may be distractors, unless persons are `named` by texts, and trained test persons."""
+    """Warn about queries that may be distractors, unless persons are `named` by strings, and trained test persons."""
     zeros = int((query_pids == DISTRACTOR).sum())
     if zeros and not named:
         yield (

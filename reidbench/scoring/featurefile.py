@@ -238,7 +238,7 @@ def _labels(
     """Return pids and camids as numbers by key, with warnings; `camera` includes warnings about cameras."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
-        f"the {what} mix numbers and texts and are compared as texts: '2' and '0002' are two {unit}s"
+        f"the {what} mix numbers and text and are compared as text: '2' and '0002' are two {unit}s"
         for what, unit, found in (("pids", "person", persons), ("camids", "camera", cameras))
         if found.mixed
     ]
@@ -264,7 +264,7 @@ def named_features(source: Source, keys: Keys, before: str = "") -> NamedFeature
         )
     names = array_of(source.path, keys.first(names_key), value_of(source, keys, names_key))
     if names.dtype.kind != "U":
-        raise DataError(f"{shown(source.path)}: {shown(keys.first(names_key))} must contain texts, not {names.dtype}")
+        raise DataError(f"{shown(source.path)}: {shown(keys.first(names_key))} must contain strings, not {names.dtype}")
     features = matrix_of(source, keys, features_key)
     if names.size != len(features):
         raise DataError(

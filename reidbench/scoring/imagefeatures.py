@@ -63,7 +63,7 @@ def _blocks(path: Path, part: str) -> list[Block]:
         return found
     file = read_features(path, camera=False, use="features")
     if file.pid_texts:
-        raise DataError(f"{shown(path)}: its pids are texts; without image names they must be the data set's numbers")
+        raise DataError(f"{shown(path)}: its pids are strings; without image names they must be the data set's numbers")
     return [
         Block(path, "query", _given(file.query_features), None, file.query_pids, file.query_camids),
         Block(path, "gallery", _given(file.gallery_features), None, file.gallery_pids, file.gallery_camids),
@@ -103,7 +103,7 @@ def _labelled(source: Source, keys: Keys, part: str) -> Block:
 
 
 def _labels(source: Source, keys: Keys, before: str, count: int) -> tuple[Ints | None, Ints | None]:
-    """Return pids and camids of the rows, each None if the file has none or has texts, which cannot be compared."""
+    """Return pids and camids of the rows, each None if the file has none or has strings, which cannot be compared."""
     found: list[Ints | None] = []
     for role in (f"{before}pids", f"{before}camids"):
         name = keys.first(role)

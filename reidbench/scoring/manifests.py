@@ -33,7 +33,7 @@ class Image:
 
 
 def read_images(manifest: Path, needs: Collection[str] = ()) -> list[Image]:
-    """Return the rows of a manifest in order. Labels may be texts; label columns not in `needs` are ignored.
+    """Return the rows of a manifest in order. Labels may be strings; label columns not in `needs` are ignored.
 
     Raises DataError as `file:line: what is wrong`.
     """

@@ -1,4 +1,4 @@
-"""MATLAB .mat files of level 5: reads numbers and texts itself, and checks nested data before scipy reads them.
+"""MATLAB .mat files of level 5: reads numbers and strings itself, and checks nested data before scipy reads them.
 
 `scipy.io.loadmat` crashes the process on some damaged files, since its C code uses lengths in tags as indices. Here
 every length is checked against the file. Format: "MAT-File Format", The MathWorks. Running scipy in a child process
@@ -40,7 +40,7 @@ class DamagedMatError(ValueError):
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable: its kind in words and, if requested, its real numbers or texts."""
+    """One variable: its kind in words and, if requested, its real numbers or strings."""
 
     kind: str
     values: NDArray[Any] | None = None
@@ -65,7 +65,7 @@ def read_variables(path: Path, wanted: Container[str], limit: int) -> dict[str, 
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Check every tag of a level 5 file of numbers, texts, cells and structs, then return `scipy.io.loadmat` of it.
+    """Check every tag of a level 5 file of numbers, strings, cells and structs, then return `scipy.io.loadmat` of it.
 
     Raises DamagedMatError if the file is damaged, exceeds half of the memory once unpacked, or contains other types.
     """
@@ -160,14 +160,14 @@ def _variable(body: _Body, order: str, wanted: Container[str], limit: int) -> tu
 
 
 def _content(body: bytes, at: int, order: str, kind: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    """Return numbers, the lines of a text, or a cell of texts or single numbers; None for any other cell."""
+    """Return numbers, the lines of a text, or a cell of strings or single numbers; None for any other cell."""
     if kind == "char":
         return _lines(body, at, order, shape, name)
     return _cell(body, at, order, shape, name) if kind == "cell" else _values(body, at, order, kind, shape, name)
 
 
 def _lines(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    """Return the rows of a character matrix as texts [rows] without padding; None for more dimensions."""
+    """Return the rows of a character matrix as strings [rows] without padding; None for more dimensions."""
     begin, size, code = _text(body, at, order, shape, name)
     if len(shape) != 2:
         return None
@@ -186,7 +186,7 @@ def _lines(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) 
 
 
 def _cell(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
-    """Return the single texts or numbers of a cell, in MATLAB's order; None if it contains anything else."""
+    """Return the single strings or numbers of a cell, in MATLAB's order; None if it contains anything else."""
     if min(shape) < 0:
         raise DamagedMatError(f"{name} has a damaged part")
     found = []
@@ -264,7 +264,7 @@ def _check(body: bytes, order: str, depth: int) -> None:
             if part:
                 _check(part, order, depth + 1)
     else:
-        raise DamagedMatError(f"{name} is {kind}; only numbers, texts, cells and structs are supported")
+        raise DamagedMatError(f"{name} is {kind}; only numbers, strings, cells and structs are supported")
 
 
 def _text(body: bytes, at: int, order: str, shape: tuple[int, ...], name: str) -> tuple[int, int, int]:

@@ -54,8 +54,8 @@ def pair_by_name(given: NamedFeatures) -> Rows:
         lacking = "query" if "query" not in parts else "gallery"
         here = first_names(elsewhere or unknown or given.names)
         raise DataError(
-            f"{shown(given.path)}: contains no {lacking} images: names must look like {EXAMPLE}, below a folder query, "
-            f"bounding_box_test or gallery, but are {here}; label other names with --manifest FILE.csv "
+            f"{shown(given.path)}: contains no {lacking} images: names must look like {EXAMPLE}, in a folder named "
+            f"query, bounding_box_test or gallery, but are {here}; label other names with --manifest FILE.csv "
             "(path,pid,split[,camid])"
         )
     warnings += _left_out(unknown, "no pid and camera in the name")

@@ -1,4 +1,4 @@
-"""pids and camids as programs store them, whole numbers of any type or texts, and their conversion to int64."""
+"""pids and camids as programs store them, whole numbers of any type or strings, and their conversion to int64."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MISSING = ("nan", "none", "null", "<na>", "n/a")  # missing values as written by
 class Mapped:
     """Labels as int64 [N] by key.
 
-    `texts` maps numbers to texts if the labels are texts, and is empty otherwise. `mixed`: some of these texts are
-    whole numbers.
+    `texts` maps numbers to strings if the labels are strings, and is empty otherwise. `mixed`: some of these strings
+    are whole numbers.
     """
 
     values: Mapping[str, Ints]
@@ -39,10 +39,10 @@ class Mapped:
 
 
 def mapped(path: Path, given: Mapping[str, Any]) -> Mapped:
-    """Convert the labels of query and gallery to numbers together, so that equal texts become equal numbers.
+    """Convert the labels of query and gallery to numbers together, so that the same string becomes the same number.
 
-    `given` maps keys of the file to [N] numbers or texts. If all texts are whole numbers, they become these numbers;
-    otherwise the distinct texts are numbered from 1 in sorted order, and "-1" stays -1. Raises DataError, with file,
+    `given` maps keys of the file to [N] numbers or strings. If all strings are whole numbers, they become these
+    numbers; otherwise the distinct strings are numbered from 1 in sorted order, and "-1" stays -1. Raises DataError, with file,
     key and index, for a value that is neither.
     """
     arrays = {key: _one_dimension(path, key, value) for key, value in given.items()}
@@ -71,10 +71,10 @@ def array_of(path: Path, name: str, given: Any) -> NDArray[Any]:
         try:
             value = np.char.decode(value, "utf-8")
         except UnicodeDecodeError:
-            raise DataError(f"{shown(path)}: {shown(name)} has texts that are not UTF-8") from None
+            raise DataError(f"{shown(path)}: {shown(name)} has strings that are not UTF-8") from None
     value = value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
     if value.dtype.kind == "U" and value.nbytes and np.ascontiguousarray(value).ravel().view(np.uint32).max() > LAST:
-        raise DataError(f"{shown(path)}: {shown(name)} has texts with invalid characters")
+        raise DataError(f"{shown(path)}: {shown(name)} has strings with invalid characters")
     return value
 
 
@@ -82,7 +82,7 @@ def _one_dimension(path: Path, name: str, given: Any) -> NDArray[Any]:
     """Return labels as [N], also from the [1, N] arrays of MATLAB."""
     value = array_of(path, name, given)
     if value.dtype.kind not in "fiuU":
-        raise DataError(f"{shown(path)}: {shown(name)} must contain whole numbers or texts, not {_kind(value)}")
+        raise DataError(f"{shown(path)}: {shown(name)} must contain whole numbers or strings, not {_kind(value)}")
     if value.ndim == 2 and 1 in value.shape:
         value = value.ravel()
     if value.ndim != 1:
@@ -91,7 +91,7 @@ def _one_dimension(path: Path, name: str, given: Any) -> NDArray[Any]:
 
 
 def _kind(value: NDArray[Any]) -> str:
-    return "Python objects; save texts with .astype(str)" if value.dtype == object else str(value.dtype)
+    return "Python objects; save strings with .astype(str)" if value.dtype == object else str(value.dtype)
 
 
 def _texts(path: Path, name: str, array: NDArray[Any]) -> list[str]:

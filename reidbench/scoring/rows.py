@@ -24,9 +24,9 @@ PART_OF = {
 class Rows:
     """Features [N, D]; the part (query, gallery, or "" for none), pid and camid of each row.
 
-    pids, camids and train_pids are numbers or texts; without cameras camids is None. train_pids are those of the
+    pids, camids and train_pids are numbers or strings; without cameras camids is None. train_pids are those of the
     training part, if the source has one. `images` are image numbers, if an image may be in both parts. `warnings`
-    report skipped images. `more` has labels beyond identity of each row, numbers or texts, "" if unknown.
+    report skipped images. `more` has labels beyond identity of each row, numbers or strings, "" if unknown.
     """
 
     features: NDArray[Any]

@@ -85,7 +85,7 @@ def _read(path: Path, rules: Rules, use: Use | None, manifest: Path | None) -> F
     numbered = [name for name in by_camera if name in BY_NUMBER]
     if numbered and features.camid_texts:
         first = shown(next(iter(features.camid_texts.values())))
-        raise DataError(f"{shown(path)}: {numbered[0]} names cameras by number, but the file's cameras are texts "
+        raise DataError(f"{shown(path)}: {numbered[0]} names cameras by number, but the file's cameras are strings "
                         f"({first!r}, ...); save them as numbers")  # fmt: skip
     return features
 
@@ -129,7 +129,9 @@ def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
     if features.query_features is None or features.gallery_features is None:
         return
     yield from query_doubts(features.query_features, features.query_pids)
-    if features.query_images is None and not (rules.pool or rules.multi_query):  # pooling compares no single images
+    if features.query_images is None and not (
+        rules.pool or rules.multi_query
+    ):  # pooling does not compare single images
         meeting, pids = Meeting(*_sides(features), rules), (features.query_pids, features.gallery_pids)
         yield from copy_doubts(features.query_features, features.gallery_features, pids, meeting.may, meeting.asked())
 
@@ -143,7 +145,7 @@ def _in_their_words(text: str, features: FeatureFile) -> str:
 
 
 def _meaning(features: FeatureFile, queries: NDArray[np.intp]) -> list[str]:
-    """Return the original pids and cameras of some queries, if these are texts."""
+    """Return the original pids and cameras of some queries, if these are strings."""
     sides = (("pid", features.query_pids, features.pid_texts), ("camera", features.query_camids, features.camid_texts))
     found = [
         f"{what} {number} is {shown(texts[number])!r}"

@@ -27,7 +27,7 @@ from .pids import array_of
 
 _CLAIMS = "its declared size exceeds the file"
 _PT_CURE = (
-    "if you trust the file, load it in Python and save only tensors, numeric arrays, and lists of numbers or texts: "
+    "if you trust the file, load it in Python and save only tensors, numeric arrays, and lists of numbers or strings: "
     "torch.save({'query_features': ..., 'query_pids': ..., ...}, FILE)"
 )
 _NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
@@ -163,7 +163,7 @@ def _npy(file: Path) -> Any:
 
 def _read_array(opened: Callable[[], AbstractContextManager[Any]], size: int) -> Any:
     if size > 2 * memory_limit():
-        raise MemoryError(f"{size} bytes are more than half of this machine's memory")
+        raise MemoryError(f"{size} bytes exceed half of this machine's memory")
     with opened() as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
@@ -178,7 +178,7 @@ def _explained(path: Path, read: Callable[[str], Any], what: str, cure: str) -> 
             if "allow_pickle" in str(error):
                 raise DataError(
                     f"{shown(path)}: {shown(what.format(name))} contains pickled Python objects, which could run code; "
-                    "save numbers, or texts with .astype(str)"
+                    "save numbers, or strings with .astype(str)"
                 ) from error
             raise _unreadable(path, what.format(name), error, cure) from error
 
@@ -205,8 +205,8 @@ def _mat(path: Path) -> Source:
         variable = variables((name,))[name]
         if variable.values is None:
             raise DataError(
-                f"{shown(path)}: {shown(name)} must contain real numbers or texts, not {variable.kind}; "
-                "save matrices, texts, and cells of texts"
+                f"{shown(path)}: {shown(name)} must contain real numbers or strings, not {variable.kind}; "
+                "save matrices, strings, and cells of strings"
             )
         return variable.values
 
@@ -278,7 +278,7 @@ def _plain(value: Any, size: int) -> Any:
 
 
 def _listed(value: Any, size: int) -> Any:
-    """Convert a list of numbers, texts or rows to one array. A pickle may repeat one item a million times."""
+    """Convert a list of numbers, strings or rows to one array. A pickle may repeat one item a million times."""
     import torch
 
     if any(isinstance(item, torch.Tensor | np.ndarray) for item in value):

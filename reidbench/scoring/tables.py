@@ -249,7 +249,7 @@ def named_table(path: Path) -> tuple[NDArray[Any], tuple[str, ...]] | None:
     others = [column for column in range(len(names)) if column != place]
     columns = tuple(_list_columns(where, names, kinds)) or _numbered(where, names, others)
     if kinds[place] != "text" or not columns:
-        lacking = f"{shown(names[place])} must contain texts" if columns else "no column `features`, or f0, f1, ..."
+        lacking = f"{shown(names[place])} must contain strings" if columns else "no column `features`, or f0, f1, ..."
         raise DataError(f"{where}: {lacking}; the file has: {first_names(names)}")
     _refuse_missing(where, table, names, (place, *columns))
     if strange := [column for column in columns if kinds[column] not in ("number", "list")]:
@@ -338,11 +338,12 @@ def _kind(given: Any) -> str:
 
 
 def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int, *, unknown: bool = False) -> list[str]:
-    """Return labels as texts. With `unknown`, a missing label becomes ""."""
+    """Return labels as strings. With `unknown`, a missing label becomes ""."""
     kind = _kind(table.schema.field(place).type)
     if kind not in ("number", "text"):
         raise DataError(
-            f"{where}: {shown(names[place])} must contain whole numbers or texts, not {table.schema.field(place).type}"
+            f"{where}: {shown(names[place])} must contain whole numbers or strings, not "
+            f"{table.schema.field(place).type}"
         )
     found = []
     for row, value in enumerate(table.column(place).to_pylist()):

@@ -106,7 +106,7 @@ class Record:
         if not isinstance(text, str):
             raise ReidbenchError(f"ctx.note takes a sentence, not {shown_value(text)}")
         text = text.strip()
-        if len(text) > LONGEST_NOTE:  # it is printed next to every row: no list of a whole data set
+        if len(text) > LONGEST_NOTE:  # notes are printed next to every row, so none may list a whole data set
             text = f"{text[:LONGEST_NOTE]} ... ({len(text) - LONGEST_NOTE} more characters)"
         if text and text not in self.notes:
             self.notes.append(text)

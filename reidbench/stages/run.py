@@ -26,11 +26,11 @@ from .unchanged import refuse_changed
 
 
 class Busy(ReidbenchError):
-    """Raised when another process is making this artifact."""
+    """Raised when another process is computing this artifact."""
 
 
 def run_stage(spec: StageSpec, emit: worker.Emit) -> None:
-    """Make one artifact and publish it. Returns at once if it exists; raises Busy if another process is making it.
+    """Run one stage and publish its artifact. Returns at once if it exists; raises Busy if another process runs it.
 
     Any other exception is the stage's failure.
     """
@@ -52,7 +52,7 @@ def run_stage(spec: StageSpec, emit: worker.Emit) -> None:
                     manifest["metrics"] = perform(StageRun(inputs, folder), manifest)
                 refuse_changed(inputs, folder, manifest)
             except DamagedArtifact as error:
-                store.set_aside(error.key)  # the runner makes it again
+                store.set_aside(error.key)  # the runner runs the stage again
                 raise
             except Exception as error:
                 blame_what_is_gone(store, spec, error)

@@ -24,7 +24,7 @@ IMAGES = "images.npz"  # of a data stage: a number for each image's content, by 
 class Seen:
     """Overlaps found by the embed stage of a target.
 
-    `columns` are `query_images` [Q] and `gallery_images` [G] int64, equal for equal images, if there are any.
+    `columns` are `query_images` [Q] and `gallery_images` [G] int64, the same for identical images, if there are any.
     """
 
     columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def _compare(
             seen.words[TEST_IN_TRAIN] = None
             first = shown(split.paths[int(both[0])])
             where = f"{len(both)} of {len(split)} {part} images of {target.data}"
-            seen.notes.append(f"trained on {given.data}, which contains {where} (equal files), first {first}")
+            seen.notes.append(f"trained on {given.data}, which contains {where} (identical files), first {first}")
     persons = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
     one = given.key == target.key or _of_one_set(artifact, inputs.artifact(target.key))
     if one and len(persons) and inputs.artifact(target.key).need("one_numbering"):

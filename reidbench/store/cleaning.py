@@ -64,7 +64,7 @@ def leftovers(
     strange = sorted(claimed - needed - held)
     if strange:
         raise StoreError(
-            f"{store.root}: another run is making {strange[0]}, which is in none of these files; "
+            f"{store.root}: another run is computing {strange[0]}, which is in none of these files; "
             "add its file, or wait until it is done"
         )
     for file, keys in runs.items():
@@ -116,7 +116,7 @@ def _keep_manifest(store: Store, key: str) -> None:
 
 
 def living_claims(store: Store) -> set[str]:
-    """Return the keys that are or may be in the making now."""
+    """Return the keys that are being computed, or may be."""
     return {file.stem for file in store.files("claims") if file.suffix == ".json" and not store.watch.gone(file)}
 
 

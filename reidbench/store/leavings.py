@@ -33,7 +33,7 @@ class UnfitLeavings(ReidbenchError):
 def check_leavings(folder: Path, owner: int, reserved: frozenset[str] = OWN) -> None:
     """Raise UnfitLeavings for the first thing under `folder` that cannot be published, with a fix.
 
-    That is anything but regular files and folders, and anything with a second name (a hard link), of another user than
+    That is anything but regular files and folders, and anything with a second name (a hard link), of a user other than
     `owner`, unreadable by its owner, or with a name in `reserved` at the top.
     """
     info = folder.lstat() if os.path.lexists(folder) else None

@@ -20,7 +20,7 @@ from reidbench.files.filesystem import regular_bytes
 from .devices import draw_apart, states_of_all, this_share
 
 DIGEST = hashlib.sha256().digest_size
-LAYOUT = 2  # increased when the networks of methods rename tensors: a checkpoint of another layout is ignored
+LAYOUT = 2  # increased when the networks of methods rename tensors: a checkpoint of a different layout is ignored
 
 
 class TrainingCheckpoint:

@@ -143,9 +143,9 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
         ({"only": "nothing*"}, "'nothing\\*' matches no method and no method/task"),
         ({"only": ["bot"]}, "only must be a pattern such as .*, not list"),
         ({"set": ["seeds"]}, "--set 'seeds': expected KEY=VALUE"),
-        ({"set": {"seeds": [0]}}, "set must be a list of texts, for example .*, not dict"),
-        ({"set": [1]}, "set must be a list of texts"),
-        ({"without": 3}, "without must be a list of texts, .*, not int"),
+        ({"set": {"seeds": [0]}}, "set must be a list of strings, for example .*, not dict"),
+        ({"set": [1]}, "set must be a list of strings"),
+        ({"without": 3}, "without must be a list of strings, .*, not int"),
         ({"store": 3}, "store must be the path of a folder, not int"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Results as frames, texts and pages: the numbers of the table, in every form."""
+"""Results as frames, text and pages: the numbers of the table, in every form."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_without_pandas_the_cure_is_named(results: reidbench.Results, monkeypatc
     assert results._repr_html_()
 
 
-# ---------------------------------------------------------------------- texts and pages
+# ---------------------------------------------------------------------- text and pages
 def test_markdown_is_what_the_table_prints(results: reidbench.Results) -> None:
     assert results.markdown() == report.write(results.board, "md")
     assert results.markdown("cmc1", against="bot") == report.write(results.board, "md", "cmc1", ["bot"])

@@ -154,7 +154,8 @@ def test_equal_pictures_of_two_persons_end_with_1(shop: Path, capsys: pytest.Cap
         assert manifest(shop, "--pattern", SHOP, "-o", shop.parent / "m.csv", "--split", split) == 1
         said = capsys.readouterr().out
         assert (
-            f"problem: 1 {what} images (equal files) have several pids: photos/storeA_cam1_personanna_0.jpg is" in said
+            f"problem: 1 {what} images (identical files) have several pids: photos/storeA_cam1_personanna_0.jpg is"
+            in said
         )
 
 

@@ -215,9 +215,9 @@ def test_a_gallery_may_be_embedded_before_or_be_that_of_a_manifest(place: Place,
 def test_features_of_another_network_are_refused(place: Place, tmp_path: Path, other: list[object]) -> None:
     """Of bot with another seed they would have the same length, and distances would mean nothing."""
     run("embed", *place.row("bot", 1), place.gallery, "-o", tmp_path / "x.npz")
-    with pytest.raises(DataError, match=r"x\.npz: its features are from another network \([0-9a-f]+\) than the"):
+    with pytest.raises(DataError, match=r"x\.npz: its features are from a different network \([0-9a-f]+\) from the"):
         run("search", *place.row(*other), tmp_path / "x.npz", place.queries[0])  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"from another network"):
+    with pytest.raises(DataError, match=r"from a different network"):
         run("search", *place.row("bot", 1), "--flip", tmp_path / "x.npz", place.queries[0])
 
 
@@ -242,7 +242,7 @@ def test_a_search_may_be_re_ranked(place: Place, tmp_path: Path) -> None:
 
 
 class Seen(HTMLParser):
-    """Tags and texts of a page as a browser parses them."""
+    """Tags and strings of a page as a browser parses them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

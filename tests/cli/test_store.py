@@ -306,7 +306,7 @@ def test_a_running_stage_keeps_what_it_has(place: Place, own: Store, tmp_path: P
     run("clean", file, "--store", own.root)
     assert not (own.root / "tmp" / f"{running}-999999999-1").exists()  # its writer is gone
     assert (own.root / "scratch" / running / "checkpoint").is_file()  # from which the next run resumes
-    with own.claim(stranger), pytest.raises(StoreError, match=r"another run is making ffff.*add its file"):
+    with own.claim(stranger), pytest.raises(StoreError, match=r"another run is computing ffff.*add its file"):
         run("clean", file, "--store", own.root)
 
 

@@ -85,7 +85,7 @@ def test_a_query_that_is_in_the_gallery(spelling: Callable[[Path], str], tmp_pat
     file = manifest(folder, [(other, 3, "gallery")])
     if other == "copy.png":
         shutil.copy(folder / "m4.png", folder / "copy.png")
-    sentence = f"1 of 2 query images are in the gallery too (equal files), first m4.png = {other}: "
+    sentence = f"1 of 2 query images are in the gallery too (identical files), first m4.png = {other}: "
     assert check(file) == (0, [f"note: {sentence}no query is compared with its own image"])
     board = run(file, tmp_path)
     (result,) = board.results
@@ -120,8 +120,8 @@ def test_test_images_and_persons_in_train(tmp_path: Path) -> None:
     assert code == 1
     assert told[0].startswith("problem: 1 persons are in train and in the test: pid 3; ")
     assert told[1:] == [
-        "note: 1 of 2 query images are in train too (equal files), first m4.png = c4.png",
-        "note: 1 of 2 gallery images are in train too (equal files), first m5.png = m5.png",
+        "note: 1 of 2 query images are in train too (identical files), first m4.png = c4.png",
+        "note: 1 of 2 gallery images are in train too (identical files), first m5.png = m5.png",
     ]
     methods = "{hist: {finetune: colour-histogram}, bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}"
     rows = {result.row.method: result for result in run(file, tmp_path, methods).results}
@@ -172,7 +172,7 @@ methods: {{bot: {{finetune: {{use: bot, epochs: 1, identities: 2, images: 2}}}}}
     assert found == {"near->m", "both->m"}
     told = {note for result in board.results for note in result.notes}
     assert {note.partition(": ")[2] for note in told} == {
-        "trained on near, which contains 1 of 2 gallery images of m (equal files), first m5.png"
+        "trained on near, which contains 1 of 2 gallery images of m (identical files), first m5.png"
     }
 
 
@@ -187,8 +187,10 @@ def test_one_picture_of_two_persons_is_a_problem(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "m5.png", tmp_path / "c5.png")
     code, told = check(manifest(tmp_path, [("c5.png", 4, "gallery")]))
     assert code == 1
-    assert told[0] == "problem: 1 test images (equal files) have several pids: m5.png is person 3, c5.png is person 4"
-    assert told[-1] == "remark: 1 gallery images repeat another gallery image (equal files), first m5.png = c5.png"
+    assert (
+        told[0] == "problem: 1 test images (identical files) have several pids: m5.png is person 3, c5.png is person 4"
+    )
+    assert told[-1] == "remark: 1 gallery images repeat another gallery image (identical files), first m5.png = c5.png"
 
 
 def test_junk_and_distractors_are_no_persons(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_junk_and_distractors_are_no_persons(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "m5.png", tmp_path / "d5.png")
     code, told = check(manifest(tmp_path, [("c5.png", 0, "gallery"), ("d5.png", -1, "gallery")]))
     assert code == 0
-    assert told == ["remark: 2 gallery images repeat another gallery image (equal files), first m5.png = c5.png"]
+    assert told == ["remark: 2 gallery images repeat another gallery image (identical files), first m5.png = c5.png"]
 
 
 def test_pictures_that_cannot_be_read_equal_no_other(tmp_path: Path) -> None:
@@ -279,7 +281,7 @@ methods: {{bot: {{finetune: {{use: bot, epochs: 1, identities: 2, images: 2}}}}}
     found = {result.row.task for result in board.results if "test images in train" in result.row.protocol}
     assert found == {"all"}
     told = {note.partition(": ")[2] for result in board.results for note in result.notes}
-    assert told == {"trained on near, which contains 1 of 2 gallery images of m (equal files), first m5.png"}
+    assert told == {"trained on near, which contains 1 of 2 gallery images of m (identical files), first m5.png"}
 
 
 def test_all_images_of_the_target_by_another_name(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def start(matrix: Path, store: Path) -> subprocess.Popen[bytes]:
     )
 
 
-# When n artifacts are there and some seconds have passed.
+# When n artifacts are there and a few seconds have passed.
 MOMENTS = [
     (0, 0.2), (0, 1.5), (1, 0.0), (1, 2.5), (2, 0.3), (3, 0.0), (3, 1.0), (4, 0.7), (5, 0.0), (5, 1.3), (6, 0.4),
     (7, 0.0),

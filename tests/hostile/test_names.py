@@ -1,4 +1,4 @@
-"""Names and error texts that are orders: to a terminal, a browser, a spreadsheet, Markdown, LaTeX. None is obeyed."""
+"""Names and error strings that are orders: to a terminal, a browser, a spreadsheet, Markdown, LaTeX. None is obeyed."""
 
 from __future__ import annotations
 

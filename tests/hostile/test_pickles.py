@@ -173,7 +173,7 @@ def test_cells_and_structs_of_matlab_are_not_opened(tmp_path: Path) -> None:
         nested = holder
     labels = {name: value.numpy() for name, value in complete().items()}
     scipy.io.savemat(tmp_path / "a.mat", {**labels, "query_pids": nested})
-    with pytest.raises(ReidbenchError, match=r"a\.mat: query_pids must contain real numbers or texts, not cell"):
+    with pytest.raises(ReidbenchError, match=r"a\.mat: query_pids must contain real numbers or strings, not cell"):
         score.read_features(tmp_path / "a.mat")
 
 

@@ -39,7 +39,7 @@ PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 16, 3), d
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(owned) (w) file closefile\nshowpage\n"
 REFUSED = {
     "nothing": (b"", "it is empty (0 bytes)"),
-    "text": (b"hello\n", "its 6 bytes are none of JPEG"),
+    "text": (b"hello\n", "its 6 bytes are not in a supported format (JPEG"),
     "bomb": (png(50_000, 50_000, 8, 2, b""), "pixels"),
     "bomb by a little": (png(10_000, 10_000, 8, 2, b""), "pixels"),
     "bomb in one line": (png(2_000_000_000, 1, 8, 0, b""), "pixels"),

@@ -194,7 +194,7 @@ def test_as_dict() -> None:
         (lambda: over_seeds([]), "one finite value"),
         (lambda: over_seeds([1, np.nan]), "one finite value"),
         (lambda: paired_seeds([1, 2], [1]), "same seeds, not 2 and 1"),
-        (lambda: paired_bootstrap([1, 2], [1]), "equal seeds and queries"),
+        (lambda: paired_bootstrap([1, 2], [1]), "the same seeds and queries"),
         (lambda: paired_bootstrap([1, np.nan], [1, 2]), "same valid queries"),
         (lambda: beyond_noise([[1, np.nan], [1, 2]]), "same valid queries"),
         (lambda: beyond_noise([[np.nan], [np.nan]]), "no valid query"),

@@ -278,7 +278,7 @@ BROKEN: dict[str, Change] = {
     "truth as number": lambda b: b["stages"][0].update(seed=True),
     "place beyond": lambda b: b["methods"][0]["steps"][0].__setitem__(1, 10**9),
     "negative place": lambda b: b["methods"][0]["steps"][0].__setitem__(1, -1),
-    "of another kind": lambda b: b["methods"][0]["steps"][0].__setitem__(1, b["evaluate"][0]),
+    "of a different kind": lambda b: b["methods"][0]["steps"][0].__setitem__(1, b["evaluate"][0]),
     "unknown kind": lambda b: b["components"][0].update(kind="virus"),
     "itself": lambda b: b["choices"][0]["for_data"].update(x=0),
     "later": lambda b: b["choices"][0].update(backbone=len(b["choices"]) - 1),

@@ -160,7 +160,7 @@ def test_texts_in_place_of_numbers_are_numbered_alike_on_both_sides(tmp_path: Pa
          " clothes; expected a number for each image, -1 if unknown"),
         ({"query_modality": ["", ""], "gallery_modality": ["", "", " "]}, "query_modality and gallery_modality have no"
          " known modality; expected a text for each image, such as visible or infrared"),
-        ({"query_modality": [1, 2]}, "query_modality must contain texts such as visible and infrared, not int64"),
+        ({"query_modality": [1, 2]}, "query_modality must contain strings such as visible and infrared, not int64"),
         ({"query_modality": ["visible", "Visible"]}, "query_modality and gallery_modality have the modalities 'visible'"
          " and 'Visible', which differ only in case; use one spelling"),
         ({"query_modality": [["visible", "infrared"], ["a", "b"]]}, "query_modality must have one dimension, not shape"

@@ -174,7 +174,7 @@ def parquet_of_numbers_as_names(folder: Path) -> Path:
         (fewer_names, r"f\.npz: features has 3 rows but names has 2 entries"),
         (parquet_without_a_name, r"f\.parquet: row 1: name is missing"),
         (parquet_without_features, r"f\.parquet: no column `features`, or f0, f1, \.\.\.; the file has: name, score"),
-        (parquet_of_numbers_as_names, r"f\.parquet: name must contain texts"),
+        (parquet_of_numbers_as_names, r"f\.parquet: name must contain strings"),
     ],
     ids=lambda given: getattr(given, "__name__", ""),
 )

@@ -192,7 +192,7 @@ def test_any_word_may_lie(tmp_path: Path) -> None:
 
 
 def nested(path: Path) -> Path:
-    """Cells of texts and of cells, a struct with fields of several kinds, numbers, as data sets come."""
+    """Cells of strings and of cells, a struct with fields of several kinds, numbers, as data sets come."""
     names = np.empty((3, 1), dtype=object)
     names[:, 0] = ["1_001_1_01.png", "1_001_2_02.png", "x"]
     inner = np.empty((1, 2), dtype=object)
@@ -237,7 +237,7 @@ def test_what_is_nested_too_deep_or_of_another_kind_is_not_read(tmp_path: Path) 
     with pytest.raises(DamagedMatError, match="nested too deep"):
         matfile.load(tmp_path / "a.mat")
     scipy.io.savemat(tmp_path / "b.mat", {"x": scipy.sparse.csc_array(np.eye(3))})
-    with pytest.raises(DamagedMatError, match="x is sparse; only numbers, texts, cells and structs are supported"):
+    with pytest.raises(DamagedMatError, match="x is sparse; only numbers, strings, cells and structs are supported"):
         matfile.load(tmp_path / "b.mat")
     (tmp_path / "c.mat").write_bytes(b"\0" * 200)
     with pytest.raises(DamagedMatError, match="not a level 5 file"):

@@ -1,4 +1,4 @@
-"""Labels as numbers, as texts, and as what is neither."""
+"""Labels as numbers, as strings, and as what is neither."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_digits_of_other_scripts_and_python_numbers_are_names() -> None:
         (["9" * 30], "overflows a 64-bit integer"),
         (["a\x1b[2J "], r"x1b\[2J . starts or ends with a space"),
         ([1.5], r"k\[0\] = 1\.5 is not an integer"),
-        (np.array(["a", None], dtype=object), "must contain whole numbers or texts, not Python objects"),
+        (np.array(["a", None], dtype=object), "must contain whole numbers or strings, not Python objects"),
         ([[1, 2], [3]], "is not one array"),
-        (np.array([b"\xff"]), "texts that are not UTF-8"),
-        (np.array([0x110000, 65], np.uint32).view("<U1"), "texts with invalid characters"),
+        (np.array([b"\xff"]), "strings that are not UTF-8"),
+        (np.array([0x110000, 65], np.uint32).view("<U1"), "strings with invalid characters"),
         (np.array([["a", "b"], ["c", "d"]]), r"must have one dimension, not shape \(2, 2\)"),
         (np.array([True]), "not bool"),
         (np.array("a"), r"must have one dimension, not shape \(\)"),

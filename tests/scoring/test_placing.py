@@ -181,7 +181,7 @@ def test_cameras_counted_from_one(tmp_path: Path, parts: dict[str, Split]) -> No
             {"query_features": VALUES[:1], "query_pids": [1], "query_camids": [0]},
             r"s\.npz: 1 query features without names, but market has 2 query images; save the image names",
         ),
-        ({"query_pids": ["x", "y"], "gallery_pids": ["x", "y", "z"]}, "its pids are texts"),
+        ({"query_pids": ["x", "y"], "gallery_pids": ["x", "y", "z"]}, "its pids are strings"),
         (
             {"query_camids": [-1, -1], "gallery_camids": [-1] * 3},
             "have neither image names nor numeric pids and camids",

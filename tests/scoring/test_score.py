@@ -186,7 +186,7 @@ def test_several_files_are_compared_in_pairs(tmp_path: Path) -> None:
 
 
 def test_queries_of_other_names_are_not_compared(tmp_path: Path) -> None:
-    """Texts are numbered in each file for itself: the same number may be another person."""
+    """Strings are numbered in each file for itself: the same number may be another person."""
     paths = []
     for letter in "abc":
         found = arrays()

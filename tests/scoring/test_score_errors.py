@@ -90,7 +90,7 @@ def renamed(old: str, new: str) -> Any:
         (broken("gallery_pids", lambda a: put(5, 1e300)(a.astype(float))), r"gallery_pids\[5\] = 1e\+300 exceeds"),
         (
             broken("query_pids", lambda a: a.astype("M8[s]")),
-            "query_pids must contain whole numbers or texts, not datetime64",
+            "query_pids must contain whole numbers or strings, not datetime64",
         ),
         (broken("query_features", lambda a: a.astype(str)), "query_features must contain real numbers, not <U"),
         (

@@ -165,7 +165,7 @@ def test_distances_and_cameras_that_are_texts_are_refused(tmp_path: Path) -> Non
         scored(save(tmp_path, columns), more={"cross": "modality"}, use="distances")
     texts = {"query_camids": np.array(["c0"]), "gallery_camids": np.array(["c1", "c1", "c2", "c3"])}
     with pytest.raises(
-        DataError, match=r"gallery_cameras names cameras by number, but the file's cameras are texts \('c0'"
+        DataError, match=r"gallery_cameras names cameras by number, but the file's cameras are strings \('c0'"
     ):
         scored(save(tmp_path, HAND | texts), more={"gallery_cameras": [1]})
 

@@ -84,7 +84,7 @@ def test_own_pictures_are_left_out_where_the_file_numbers_them(tmp_path: Path) -
 
 @pytest.mark.parametrize("form", ["mat", "floats", "columns"])
 def test_picture_numbers_of_any_shape_are_used(form: str, tmp_path: Path) -> None:
-    """MATLAB and savemat have 1 x N arrays and doubles; another number of them is an error, texts are a warning."""
+    """MATLAB and savemat have 1 x N arrays and doubles; another number of them is an error, strings are a warning."""
     rng = np.random.default_rng(0)
     query = rng.normal(size=(5, 8))
     sides = {"query_features": query, "gallery_features": np.concatenate([query, rng.normal(size=(15, 8))])}

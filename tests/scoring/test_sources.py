@@ -264,7 +264,7 @@ def test_partly_texts(tmp_path: Path) -> None:
     found = arrays()
     found["gallery_pids"] = np.array([f"{pid}" if pid < 8 else f"p{pid}" for pid in found["gallery_pids"]])
     text, _ = scored(as_npz(tmp_path, found))["warnings"]
-    assert text.startswith("the pids mix numbers and texts and are compared as texts")
+    assert text.startswith("the pids mix numbers and text and are compared as text")
 
 
 # ------------------------------------------------------------------------------------------------ refusals
@@ -288,7 +288,7 @@ def test_folders_that_hold_no_arrays(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"query_pids\.npy cannot be read \(it is empty"):
         scored(path)
     np.save(path / "query_pids.npy", np.array(["a", None], dtype=object))
-    with pytest.raises(DataError, match=r"query_pids\.npy contains pickled Python objects, .*save numbers, or texts"):
+    with pytest.raises(DataError, match=r"query_pids\.npy contains pickled Python objects, .*save numbers, or strings"):
         scored(path)
 
 
@@ -306,9 +306,9 @@ def test_one_array_alone(tmp_path: Path) -> None:
         ({**arrays(), "query_pids": [[[1]]]}, "query_pids is not a plain array .*nested too deep"),
         (
             {**arrays(), "query_pids": ["a", 1, None]},
-            "query_pids must contain whole numbers or texts, not Python objects",
+            "query_pids must contain whole numbers or strings, not Python objects",
         ),
-        ({**arrays(), "query_pids": {"a": 1}}, "query_pids must contain whole numbers or texts"),
+        ({**arrays(), "query_pids": {"a": 1}}, "query_pids must contain whole numbers or strings"),
     ],
     ids=range(5),
 )
@@ -327,7 +327,7 @@ def test_lists_that_claim_more_than_the_file(tmp_path: Path) -> None:
 
 def test_structs_of_matlab(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {**arrays(), "query_pids": {"x": 1}})
-    with pytest.raises(DataError, match="query_pids must contain real numbers or texts, not struct"):
+    with pytest.raises(DataError, match="query_pids must contain real numbers or strings, not struct"):
         scored(tmp_path / "a.mat")
 
 

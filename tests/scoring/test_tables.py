@@ -133,7 +133,7 @@ def test_a_column_of_lists(tmp_path: Path, kind: str) -> None:
         ({"features": [[1.0, 2.0]] * 72, "pid": [1.0, 1.5] * 36}, r"row 1: pid 1\.5 is not a whole number"),
         (
             {"features": [[1.0, 2.0]] * 72, "pid": [True, False] * 36},
-            "pid must contain whole numbers or texts, not bool",
+            "pid must contain whole numbers or strings, not bool",
         ),
         ({"f0": ["1.5"] * 72}, "f0 must contain numbers, not string; save it as float"),
         ({"f0": [1.5] * 72, "f1": [True] * 72}, "f1 must contain numbers, not bool"),

@@ -139,7 +139,7 @@ METHODS = {
 
 
 def test_every_method_computes_in_the_precision_that_is_asked_for(tmp_path: Path, market: Path) -> None:
-    """bfloat16 gives other features than float32, though not very other ones, and they are float32 on disk."""
+    """bfloat16 gives features that differ from float32's, though not by much, and they are float32 on disk."""
     methods = "{" + ", ".join(f"{name}: {method}" for name, method in METHODS.items()) + "}"
     found: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
     for precision in ("32-true", "bf16-mixed"):

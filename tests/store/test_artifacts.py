@@ -107,7 +107,7 @@ NAMES = ("metrics", "versions", "notes")
 
 @pytest.mark.parametrize("form", ["as written", "on one line"])
 def test_facts_are_the_fields_of_the_manifest(tmp_path: Path, form: str) -> None:
-    """Of a text as stages write it, which is not decoded as a whole, and of another form of the same JSON."""
+    """Of a text as stages write it, which is not decoded as a whole, and of a different form of the same JSON."""
     store = Store(tmp_path)
     with store.publishing("k") as (_, manifest):
         manifest |= {"metrics": {"mAP": 0.5}, "versions": {"numpy": "2"}, "seconds": 1.5}

@@ -61,7 +61,7 @@ def _of_contents(change: Change) -> Callable[[Files, random.Random], bytes]:
 
 # ---------------------------------------------------------------------- the file itself
 def _zip(entries: Files, compression: int = zipfile.ZIP_STORED, **fields: Any) -> bytes:
-    """An archive in another format; `fields` are set in each entry's header."""
+    """An archive in a different format; `fields` are set in each entry's header."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as archive:
         for name in sorted(entries):
@@ -256,7 +256,7 @@ HUGE = (
 )
 BROKEN: dict[str, Change] = {
     "no index": lambda entries, rng: entries.pop("pack.json") and None,
-    "an index of another format": _about(format=2),
+    "an index of a different format": _about(format=2),
     "an index with more in it": _about(also="this"),
     "no board": _without("board.json"),
     "no matrix file": _without("matrix.yaml"),
@@ -363,7 +363,7 @@ UNTRUE: dict[str, Change] = {
     "all better, and the features are said to give it": _metrics(sorted, rounded=True),
     "better results of the queries": _per_query_better,
     "features of two rows exchanged": _swapped_features,
-    "features in another order": _shuffled_features,
+    "features in a different order": _shuffled_features,
     "features of fewer queries": _fewer_queries,
     "another rule of the evaluator": _another_rule,
 }

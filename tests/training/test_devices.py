@@ -118,7 +118,7 @@ def contrastive(folder: Path, name: str, **changes: Any) -> Found:
     """One step; then a whole run of small steps: gradients, loss, keys and all that is left at the end.
 
     At the ordinary rate six steps of a network this small turn another processor's last digits into other losses
-    (by .2, measured), so the run goes slowly: what two processes do in another way than one still shows.
+    (by .2, measured), so the run goes slowly: what two processes do differently from one still shows.
     """
     make: Any = UpReidStep if name == "up-reid" else moco._step
     kind = UpReidParams if name == "up-reid" else MocoParams

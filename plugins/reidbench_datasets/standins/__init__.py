@@ -1,7 +1,7 @@
 """Stand-ins: for each reader a few drawn persons in the layout of its data set's release.
 
 A function `(params, folder) -> root` for each data set, by its name, writes below the folder and returns the `root` of
-the data set. Equal params give equal bytes. The output is marked as a stand-in (see
+the data set. The same params give the same bytes. The output is marked as a stand-in (see
 reidbench.data.standin), so that its numbers are not mistaken for those of the data set.
 
 Imports reidbench and the readers' names of files and folders. Begin with `people.py` and `figures.py`.

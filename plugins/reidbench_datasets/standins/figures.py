@@ -1,4 +1,4 @@
-"""Drawings of persons for stand-ins: plain coloured figures, equal bytes for equal names.
+"""Drawings of persons for stand-ins: plain coloured figures, the same bytes for the same name.
 
 A person has the same skin and hair in all images, and the same clothes in all images of an outfit; a camera has the
 same background and light. The person's position, and specks that make every image unique, depend on the image's

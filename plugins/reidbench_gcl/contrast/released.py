@@ -40,7 +40,7 @@ def finetune(ctx: FinetuneContext[GCLWeightsParams]) -> HeadEmbedder:
     """Return the recipe's backbone and the file's head, both with the weights of `file`, without training.
 
     Notes the backbone's tensors that are not in the file. Raises ReidbenchError for a file that is unsafe or of another
-    backbone, and for a head that is missing, incomplete or of another shape.
+    backbone, and for a head that is missing, incomplete or of a different shape.
     """
     file = ctx.params.file
     where = shown(file)

@@ -168,7 +168,7 @@ def mean_theta(camera: Sequence[float] = (-0.1, 0.0, 0.0, 0.3), root: Sequence[f
 def load_encoder(regressor: Regressor, file: Path) -> None:
     """Load a torchvision encoder's weights from a state dict, without its classifier.
 
-    Raises ReidbenchError for the small encoder and for tensors that are missing or of another shape.
+    Raises ReidbenchError for the small encoder and for tensors that are missing or of a different shape.
     """
     load_weights(regressor.encoder, read_state(file), where=str(file), exactly=True)
 
@@ -204,7 +204,7 @@ def load_regressor(weights: Path, spec: Path | None = None) -> Regressor:
 
 
 def _carried(weights: Path) -> str | None:
-    """Return the description in a safetensors file, or None if it has none or the file is of another format."""
+    """Return the description in a safetensors file, or None if it has none or the file is of a different format."""
     try:
         with safe_open(weights, "pt") as opened:
             return (opened.metadata() or {}).get("spec")

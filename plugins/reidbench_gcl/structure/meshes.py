@@ -20,7 +20,7 @@ MESH_SUFFIXES = (".npz", ".obj", ".ply", ".glb")
 MAX_BYTES = 2**30  # limit of a file's size, and of an .npz's unpacked size
 MAX_VERTICES, MAX_FACES = 1_000_000, 2_000_000
 MAX_COORDINATE = 1e6  # coordinates beyond this have too little precision in float32
-# raised by numpy and trimesh for files of another format, truncated files, and files with a wrong size
+# raised by numpy and trimesh for files of a different format, truncated files, and files with a wrong size
 UNREADABLE = (
     ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, EOFError, MemoryError, OverflowError,
     NotImplementedError, AssertionError, RecursionError, struct.error, zipfile.BadZipFile,

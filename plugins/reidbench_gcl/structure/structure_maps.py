@@ -46,7 +46,7 @@ class StructureMaps:
     def load(cls, folder: Path, images: int) -> StructureMaps:
         """Read the output of `write_structure_maps` for a split of `images`.
 
-        Raises DataError if it is not a structure folder, is damaged, or has another number of images.
+        Raises DataError if it is not a structure folder, is damaged, or has a different number of images.
         """
         if not (folder / DESCRIPTION).is_file() or not (folder / STRUCTURE).is_file():
             raise DataError(f"{folder}: not a structure folder: {DESCRIPTION} or {STRUCTURE} is missing")

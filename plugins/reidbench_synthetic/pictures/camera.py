@@ -75,7 +75,7 @@ def _light_from(side: float) -> Colour:
 def expose(clean: Light, camera: Camera, stream: Stream) -> Bytes:
     """Apply the camera's photometric transform to a clean image [H,W,3] in 0..1.
 
-    With another camera than the one that took the image this is the true camera style transfer.
+    With a camera other than the one that took the image this is the true camera style transfer.
     """
     height, width = clean.shape[:2]
     image = clean * np.float32(camera.gain) * np.array(camera.balance, dtype=np.float32)

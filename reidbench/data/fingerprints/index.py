@@ -116,7 +116,7 @@ class Index:
         return np.where(same, seen, np.uint64(self.now))
 
     def _settled(self, numbers: np.ndarray) -> np.ndarray:
-        """Whether equal numbers will prove equal contents, for files hashed after `start`."""
+        """Whether equal numbers will prove identical contents, for files hashed after `start`."""
         times = numbers[:, 3:STAT].astype(np.int64)
         clocks = {int(device): self._clock_of(int(device) or self.home) for device in np.unique(numbers[:, 0])}
         clock = np.array([clocks[device] for device in numbers[:, 0].tolist()], dtype=np.int64)

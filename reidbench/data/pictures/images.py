@@ -64,7 +64,7 @@ def read_encoded(path: Path) -> bytes:
         if not stat.S_ISREG(info.st_mode):  # reading a pipe would never end, nor would a link to a device
             raise DataError(f"{shown(path)}: cannot be decoded: it is not a file")
         if info.st_size > MOST_BYTES:
-            raise DataError(f"{shown(path)}: cannot be decoded: {info.st_size} bytes are more than an image has")
+            raise DataError(f"{shown(path)}: cannot be decoded: {info.st_size} bytes exceed the limit of an image")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         value = read_value(path)
@@ -84,12 +84,12 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are more than an image has")
+                raise ValueError(f"{image.width} x {image.height} pixels exceed the limit of an image")
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
             return upright(pixels, orientation(image))
     except UnidentifiedImageError:
         kinds = ", ".join(FORMATS)
-        why = f"its {len(data)} bytes are none of {kinds}" if data else "it is empty (0 bytes)"
+        why = f"its {len(data)} bytes are not in a supported format ({kinds})" if data else "it is empty (0 bytes)"
         raise DataError(f"{shown(name)}: cannot be decoded: {why}") from None
     except Exception as error:  # noqa: BLE001 - Pillow's readers raise many kinds for a damaged file
         why = shown(str(error) or type(error).__name__)

@@ -25,7 +25,7 @@ class Stored(Protocol):
 def opaque_names(images: Stored, seed: int) -> list[str]:
     """Name each image [N] from its own bytes and the seed only, so that the name reveals nothing else.
 
-    The second and later of equal images end in -b, -c, ... Raises DataError if an image cannot be read.
+    The second and later of identical images end in -b, -c, ... Raises DataError if an image cannot be read.
     """
     seen: dict[str, int] = {}
     names = []

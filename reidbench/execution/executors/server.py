@@ -90,7 +90,7 @@ class Server:
         """Return the descriptor that shows the end of a new guard; -1 on failure, None if the code has changed."""
         status = given[2]
         try:
-            with contextlib.suppress(Exception, SystemExit):  # the worker meets the same error and reports it
+            with contextlib.suppress(Exception, SystemExit):  # the worker gets the same error and reports it
                 request["component"] = self._prepare(Path(request["file"]))
             if self._outdated():
                 return None

@@ -31,7 +31,7 @@ OF_FILES = ("features", "uses", *STEP_SETTINGS)  # keys of a row whose features 
 PARTS = ("query", "gallery")
 WRITTEN = re.compile(r"(?<!\$)\{(\w*)\}", re.ASCII)  # a placeholder {NAME}, not a variable ${NAME}
 FIRST = 3  # number of files named in an error
-# Messages for pydantic's error types, in the words of a matrix file.
+# Messages for pydantic's error types, phrased for matrix files.
 MUST_BE = {
     "int_type": WHOLE,
     "float_type": DECIMAL,

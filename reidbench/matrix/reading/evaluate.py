@@ -44,7 +44,9 @@ class EvaluateReader:
         """Report an evaluator that has the same component and rules as another in the list."""
         same = next((other.called for other in others if other.identity == choice.identity), None)
         if same is not None and same != choice.called:
-            sentence = f"evaluators {same} and {choice.called} have equal rules and so give equal numbers: remove one"
+            sentence = (
+                f"evaluators {same} and {choice.called} have the same rules and so give the same numbers: remove one"
+            )
             self.check.wrong(path, sentence)
         elif same is not None:
             self.check.wrong(path, f"evaluator {choice.called} appears twice")
@@ -79,5 +81,5 @@ class EvaluateReader:
 
 
 def _named(choice: Choice) -> tuple[str, dict[str, Any]]:
-    """Return the identity of an evaluator in a file: presets with equal rules keep their names in different tasks."""
+    """Return the identity of an evaluator in a file: presets with the same rules keep their names across tasks."""
     return choice.preset, choice.identity

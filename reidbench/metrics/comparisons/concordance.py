@@ -111,5 +111,5 @@ def _alike(first: Any, second: Any) -> tuple[Doubles, Doubles]:
     if a.ndim != 1 or a.shape != b.shape:
         raise MetricError(f"two orders require one value per item, not shapes {a.shape} and {b.shape}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise MetricError("values that are not finite have no order")
+        raise MetricError("values that are not finite cannot be ordered")
     return a, b

@@ -228,10 +228,10 @@ class Matches:
             return "their pid -1 means junk"
         rows = self.people.pairs(query, query + 1).cols
         if not len(rows):
-            where = "the part of the gallery that they meet" if self.part else "the gallery"
+            where = "the part of the gallery that they are compared with" if self.part else "the gallery"
             return f"their pid is not in {where}"
         why = set(self._judged(np.full(len(rows), query), rows).tolist())
-        if 0 in why:  # this gallery has a true match, but the ranked one was drawn from it
+        if 0 in why:  # the whole gallery has a true match, the drawn one does not
             return "none of their true matches is in a drawn gallery"
         found = " or ".join(REASONS[name] for name in _SHOWN if _CODES[name] in why)
         return f"their pid is in the gallery {found} only"

@@ -1,4 +1,4 @@
-"""Compare the components of a board with the plugins installed here: what decides a result, and texts."""
+"""Compare the components of a board with the plugins installed here: what decides a result, and descriptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Recorded = Mapping[str, Any]
 def check_components(theirs: Iterable[Recorded], mine: Iterable[Recorded], findings: Findings) -> None:
     """Report components that both boards have and that differ.
 
-    Another version, metric or published number is a mismatch. Other texts are a note: they change no result.
+    Another version, metric or published number is a mismatch. Other descriptions are a note: they change no result.
     """
     installed = {(one["kind"], one["name"]): one for one in mine}
     reworded = []
@@ -30,7 +30,7 @@ def check_components(theirs: Iterable[Recorded], mine: Iterable[Recorded], findi
             reworded.append(f"{name} ({', '.join(texts)})")
     if reworded:
         count = f"{len(reworded)} component{'' if len(reworded) == 1 else 's'}"
-        findings.note(f"texts of {count} differ from the plugins installed here: {', '.join(reworded)}")
+        findings.note(f"descriptions of {count} differ from the plugins installed here: {', '.join(reworded)}")
 
 
 def without_notes(numbers: Iterable[Recorded]) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def without_notes(numbers: Iterable[Recorded]) -> list[dict[str, Any]]:
 
 
 def _decisive(component: Recorded) -> dict[str, Any]:
-    """Everything but texts: a field that is added to boards later is decisive."""
+    """Everything but descriptions: a field that is added to boards later is decisive."""
     others = {name: value for name, value in component.items() if name not in ("summary", "paper")}
     return others | {"published numbers": without_notes(_published(component))}
 

@@ -123,7 +123,7 @@ class Targets:
         if isinstance(found, Unknown):
             raise found
         if len(found.pids) != row.queries.shape[1]:
-            raise Unknown("its evaluator used other queries than those of the target")
+            raise Unknown("its evaluator used queries that differ from the target's")
         return found
 
 

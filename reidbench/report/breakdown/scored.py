@@ -72,7 +72,7 @@ class Scored:
         embeds = tuple(evidence.plan.stages[parent] for _, parent in evidence.plan.stages[key].parents)
         columns = _joined([_features(evidence.store, stage) for stage in embeds])
         if len(columns["query_pids"]) != len(ap):
-            raise Unknown("its evaluator used other queries than those of the target")
+            raise Unknown("its evaluator used queries that differ from the target's")
         return cls(ap, valid, rules, columns, embeds)
 
     @property
@@ -177,7 +177,7 @@ def _rules(noted: Any) -> Rules:
     try:
         rules = Rules(**noted)
     except (TypeError, MetricError):
-        raise Unknown("its evaluator notes no ranking rules") from None
+        raise Unknown("its evaluator records no ranking rules") from None
     if rules.distance == "given":
         raise Unknown("its evaluator ranks by other distances (re-ranking), which are not stored")
     return rules

@@ -1,4 +1,4 @@
-"""Lines of the table of claims, as texts and values."""
+"""Lines of the table of claims, as strings and values."""
 
 from __future__ import annotations
 

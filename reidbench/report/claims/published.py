@@ -18,7 +18,7 @@ from reidbench.registry.published import Line, lines, percent
 
 @dataclass(frozen=True)
 class Compared:
-    """A published line for a cell: `published` texts and measured means (fractions) by metric, and warnings."""
+    """A published line for a cell: `published` strings and measured means (fractions) by metric, and warnings."""
 
     line: Line
     published: Mapping[str, str]
@@ -66,7 +66,7 @@ def from_stand_ins(benchmark: Benchmark, task: Task) -> Iterator[str]:
 
 
 def ap_rule(published: str, judge: Choice) -> Iterator[str]:
-    """Yield a sentence if average precision follows another rule than published, or if one of the rules is unknown."""
+    """Yield a sentence if average precision does not follow the published rule, or if either rule is unknown."""
     rules = sorted(word.removeprefix("AP ") for word in _words(judge) if word.startswith("AP "))
     if not rules:
         yield f"AP rule unknown: {judge.name} does not declare its rule"

@@ -71,7 +71,7 @@ def reasons_of(found: Sequence[Held]) -> dict[str, int]:
 
 
 def cells(board: Leaderboard, one: Held, reasons: dict[str, int]) -> list[str]:
-    """Return the texts of a line, in the order of `HEADERS`."""
+    """Return the strings of a line, in the order of `HEADERS`."""
     metric = NAMES.get(one.number.metric, one.number.metric)
     place = [one.cell.method, one.cell.task, metric, percent(one.number.metric, one.number.value)]
     row = f"{one.number.row} ({one.number.source})"

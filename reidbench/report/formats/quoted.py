@@ -27,7 +27,7 @@ class Quoted:
     values: dict[str, str] = field(default_factory=dict)
 
     def cells(self, metrics: Sequence[str], noted: bool) -> list[str]:
-        """Return the texts of a line, in the order of `headers`."""
+        """Return the strings of a line, in the order of `headers`."""
         values = [self.values.get(name, "-") for name in metrics]
         return [self.row, self.task, *values, self.ap, self.source, *(["; ".join(self.notes)] if noted else [])]
 

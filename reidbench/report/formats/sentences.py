@@ -171,7 +171,7 @@ def status_word(results: Sequence[Result]) -> str:
 
 
 def without_number(board: Leaderboard, metric: str) -> list[str]:
-    """Return the cells without a metric and their reasons, without duplicates; texts of plugins are not escaped."""
+    """Return the cells without a metric and their reasons, without duplicates; text of plugins is not escaped."""
     reasons: dict[tuple[str, str, str, str], list[Result]] = {}
     for result in board.results:
         if result.status != "ok":

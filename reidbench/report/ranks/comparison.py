@@ -264,7 +264,7 @@ class _Pool:
         if cell is None:
             return NO_ROW
         words = [word for word in cell.kind if word not in self.kind] or ["none of these words"]
-        return f"its row is of another kind ({', '.join(words)})" if cell.complete else cell.why
+        return f"its row is of a different kind ({', '.join(words)})" if cell.complete else cell.why
 
 
 def _left_out(pool: _Pool, methods: Sequence[str], tasks: Sequence[str]) -> Iterator[LeftOut]:

@@ -1,4 +1,4 @@
-"""The table of a comparison: columns and lines as texts for all formats, and as raw values."""
+"""The table of a comparison: columns and lines as strings for all formats, and as raw values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NUMBERS = ("mean rank", "95 % interval", "win rate, %", "Borda")
 
 @dataclass(frozen=True)
 class Line:
-    """A method: summary texts in the order of `headings`, and cells by task."""
+    """A method: summary strings in the order of `headings`, and cells by task."""
 
     method: str
     summary: tuple[str, ...]

@@ -87,7 +87,7 @@ class _Run:
         return {**line, "lr": float(self.schedule.get_last_lr()[0]), "steps": float(means.steps)}
 
     def _batches(self) -> Iterator[tuple[Views, torch.Tensor]]:
-        """Views, and the mean overlap of equal rows."""
+        """Views, and the mean overlap of corresponding rows."""
         for images, originals in self.pool.batches():
             first, first_boxes = self.augment(images, self.streams["first view"], self.share, originals)
             second, second_boxes = self.augment(images, self.streams["second view"], self.share, originals)

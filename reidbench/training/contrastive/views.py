@@ -18,7 +18,7 @@ from reidbench.training.devices import WHOLE, Share
 
 from .params import ContrastiveParams
 
-ERASE_ATTEMPTS = 100  # as LUPerson and BoT; a large, flat or tall rectangle often does not fit
+ERASE_ATTEMPTS = 100  # as in LUPerson and BoT; a large, flat or tall rectangle often does not fit
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Backbone(nn.Module):
 def layout_of(network: nn.Module) -> torch.memory_format:
     """Memory format of a network's convolutions and so of its maps: channels-last if any of them is.
 
-    For layers that take these maps: weights in another format are converted at every step, with the same result.
+    For layers that take these maps: weights in a different format are converted at every step, with the same result.
     """
     weights = (weight for weight in network.parameters() if weight.ndim == 4 and not weight.is_contiguous())
     last = any(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)

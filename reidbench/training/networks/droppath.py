@@ -56,7 +56,7 @@ def _drop_path(rate: float) -> nn.Module:
 
 
 def drop_path_rates(network: nn.Module) -> list[float]:
-    """Rate of every block of `network`, in order; 0 for a block built without."""
+    """Rate of every block of `network`, in order; 0 for a block built without drop path."""
     return [float(getattr(next(iter(slots.values())), "drop_prob", 0.0)) for _, slots in _blocks(network)]
 
 

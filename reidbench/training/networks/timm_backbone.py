@@ -154,7 +154,7 @@ def _looked_at(name: str, size: Size, args: dict[str, Any]) -> Found:
         raise ReidbenchError(f"timm's {name} does not return a single vector per image, so it cannot be a backbone")
     if 0 in inner.shape:
         raise ReidbenchError(
-            f"timm's {name} reduces images of {size[0]}x{size[1]} to nothing: set a larger `image_size`"
+            f"timm's {name} reduces images of {size[0]}x{size[1]} to an empty map: set a larger `image_size`"
         )
     found = Found(vector.shape[1], batch_norm_of(network))
     same = _map(network, inner) is inner and inner.shape[1] == vector.shape[1]

@@ -30,7 +30,7 @@ class OwnNetwork:
 def carry(state: State, network: nn.Module, grids: tuple[Grid, Grid] | None, own: OwnNetwork) -> None:
     """Copy the previous step's tensors into `network`, resampling position embeddings between the grids.
 
-    Raises ReidbenchError, naming tensors that are missing, left over or of another shape, and changes nothing.
+    Raises ReidbenchError, naming tensors that are missing, left over or of a different shape, and changes nothing.
     """
     expected = network.state_dict()
     if grids:

@@ -25,7 +25,7 @@ class LoadReport:
     """Result of loading a file: names of the backbone that were loaded or not found, and unused names of the file.
 
     `missing` are all tensors of the backbone that were not loaded; `reshaped` are sentences about those of them that
-    have another shape in the file; `foreign` are names of the file inside the backbone's own parts, which lack them.
+    have a different shape in the file; `foreign` are names of the file inside the backbone's parts, which lack them.
     """
 
     layout: str
@@ -67,14 +67,14 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def other_shapes(reshaped: Sequence[str]) -> str:
-    """Part of a sentence about tensors of another shape."""
+    """Part of a sentence about tensors of a different shape."""
     more = f" and {len(reshaped) - MOST} more" if len(reshaped) > MOST else ""
     return f"; other shape: {'; '.join(reshaped[:MOST])}{more}" if reshaped else ""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One reading of a file: the network's names -> the file's, for tensors of equal and of another shape.
+    """One reading of a file: the network's names -> the file's, for tensors of equal and of a different shape.
 
     `foreign` maps names in the file to torchvision's names that the network does not have.
     """
@@ -196,7 +196,7 @@ def incomplete(report: LoadReport) -> str:
     """Reason why a file is not exactly the network's, or ""."""
     count, total = len(report.missing), len(report.matched) + len(report.missing)
     if count:
-        first = f"{count} of {total} tensors are missing or of another shape: {first_names(report.missing)}"
+        first = f"{count} of {total} tensors are missing or of a different shape: {first_names(report.missing)}"
         left = f"; left over in the file: {first_names(report.unexpected)}" if report.unexpected else ""
         return f"{first}{left}{other_shapes(report.reshaped)}"
     if report.foreign:

@@ -157,7 +157,7 @@ def _differences(state: State, expected: Mapping[str, torch.Tensor]) -> list[str
     ]
     if reshaped:
         theirs, ours = (list(tensors[reshaped[0]].shape) for tensors in (state, expected))
-        count = f"{len(reshaped)} of another shape, first " if len(reshaped) > 1 else "other shape: "
+        count = f"{len(reshaped)} of a different shape, first " if len(reshaped) > 1 else "other shape: "
         wrong.append(f"{count}{shown(reshaped[0])} is {theirs}, the network has {ours}")
     if wrong and _stem(state) != _stem(expected):
         wrong.append(f"the file's stem is {_stem(state)}, the backbone's is {_stem(expected)}")

@@ -24,7 +24,7 @@ WIDE = (
 
 
 def cells(text: str) -> list[str]:
-    """All texts between bars, without the lines below headings."""
+    """All strings between bars, without the lines below headings."""
     rows = [line for line in text.splitlines() if line.startswith("|") and line.strip("|:- ")]
     return [cell.strip() for line in rows for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 

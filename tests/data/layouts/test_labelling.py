@@ -31,7 +31,7 @@ def of(labels: Labels, part: str) -> list[str]:
     ("names", "first", "numbers"),
     [
         (["7", "0012", "3"], 1, {"7": 7, "0012": 12, "3": 3}),  # numbers stay
-        (["bob", "anna", "10", "9"], 1, {"9": 1, "10": 2, "anna": 3, "bob": 4}),  # numbers before texts, by value
+        (["bob", "anna", "10", "9"], 1, {"9": 1, "10": 2, "anna": 3, "bob": 4}),  # numbers before strings, by value
         (["0", "1"], 1, {"0": 1, "1": 2}),  # 0 would be a distractor
         (["0", "3"], 0, {"0": 0, "3": 3}),
         (["１２", "3"], 1, {"3": 1, "１２": 2}),  # digits of other scripts are text

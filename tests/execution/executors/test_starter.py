@@ -234,7 +234,7 @@ def test_artifacts_are_those_of_fresh_processes_and_of_this_one(matrix: Callable
 def test_a_stage_finds_what_it_finds_in_a_fresh_process(
     matrix: Callable[..., Path], tmp_path: Path, probe: Path, threads: int
 ) -> None:
-    """Also after a stage that has spoilt all it could, and with another number of threads than the server has."""
+    """Also after a stage that has spoilt all it could, and with a different number of threads than the server has."""
     methods = "{spoil: {finetune: {use: probe, does: spoil}}, look: {finetune: {use: probe, does: look}}}"
     the_plan = plan.expand(reader.read(matrix(threads=str(threads), methods=methods), plugins.load()))
     parts = {stage.params.get("does", stage.kind): stage for stage in the_plan.stages.values()}

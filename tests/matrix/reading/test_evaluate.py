@@ -74,7 +74,7 @@ def test_presets_with_equal_rules_keep_their_names_in_different_tasks(matrix: Wr
     tasks = f"{{a: {{target: tiny, evaluate: {general}}}, b: {{target: tiny, evaluate: cosine}}}}"
     assert cells(matrix(tasks=tasks, evaluate=""), registry) == {("a", "cosine(ltcc-general)"), ("b", "cosine")}
     both = f"{{a: {{target: tiny, evaluate: [cosine, {general}]}}}}"
-    sentence = r"tasks\.a\.evaluate\.1: evaluators cosine and cosine\(ltcc-general\) have equal rules"
+    sentence = r"tasks\.a\.evaluate\.1: evaluators cosine and cosine\(ltcc-general\) have the same rules"
     with pytest.raises(ConfigError, match=sentence):
         reader.read(matrix(tasks=both, evaluate=""), registry)
 
@@ -85,7 +85,7 @@ def test_two_presets_with_equal_rules_are_named_both(matrix: Write, registry: Re
         reader.read(matrix(tasks=f"{{a: {{target: tiny, evaluate: {pair}}}}}", evaluate=""), registry)
     (problem,) = error.value.problems
     names = "evaluators cosine(vc-clothes-general) and cosine(ltcc-general)"
-    assert problem.endswith(f"tasks.a.evaluate.1: {names} have equal rules and so give equal numbers: remove one")
+    assert problem.endswith(f"tasks.a.evaluate.1: {names} have the same rules and so give the same numbers: remove one")
 
 
 def test_what_is_written_beside_a_preset_is_in_the_name(matrix: Write, registry: Registry) -> None:

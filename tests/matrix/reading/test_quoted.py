@@ -153,7 +153,7 @@ def test_rows_of_a_component_are_those_for_the_tasks_of_the_file(quoting: Callab
     row = "BoT, ResNet-50, 256x128, from ImageNet, centre loss"
     assert {(one.task, one.row, one.source, one.ap) for one in found} == {
         (task, row, f"{title}: official README, networks", "step") for task in ("real", "alone")
-    }  # `across` learns from another set than a fine-tuner's published row, which names the target alone
+    }  # `across` learns from a set other than a fine-tuner's published row, which names the target alone
     assert {(one.metric, one.value) for one in found} == {("mAP", 0.859), ("cmc1", 0.945)}  # as its README has it
 
 

@@ -1,4 +1,4 @@
-"""Texts of components may change after a pack was written; what decides a result may not."""
+"""Descriptions of components may change after a pack was written; what decides a result may not."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_another_text_is_a_note(checked: Checked, registry: Registry) -> None:
     found = checked(None, changed(registry, "finetuner", "bot", other_summary))
     assert not found.findings.mismatches
     (note,) = found.findings.notes
-    assert note == "texts of 1 component differ from the plugins installed here: finetuner bot (summary)"
+    assert note == "descriptions of 1 component differ from the plugins installed here: finetuner bot (summary)"
     assert found.counts == {"re-scored": 3}
 
 
@@ -81,7 +81,7 @@ def test_all_texts_are_named(checked: Checked, registry: Registry) -> None:
     found = checked(None, changed(both, "evaluator", "cosine", other_summary))
     assert not found.findings.mismatches
     (note,) = found.findings.notes
-    assert note.startswith("texts of 2 components differ")
+    assert note.startswith("descriptions of 2 components differ")
     assert "finetuner bot (summary, paper's title, paper's deviations" in note
     assert "evaluator cosine (summary)" in note
 

@@ -525,7 +525,7 @@ def test_ibn_networks_read_the_official_names(tmp_path: Path) -> None:
     assert all(torch.equal(target.state_dict()[name], tensor) for name, tensor in source.state_dict().items())
     with torch.no_grad():
         assert target.eval()(torch.randn(1, 3, 64, 32)).map.shape == (1, 2048, 2, 1)
-    with pytest.raises(ReidbenchError, match="missing or of another shape"):
+    with pytest.raises(ReidbenchError, match="missing or of a different shape"):
         meta(resnet50_ibn, IbnParams(ibn="b", weights_file=file))
 
 

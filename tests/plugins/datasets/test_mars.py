@@ -126,7 +126,7 @@ def test_names_that_disagree_with_the_tracklets_are_a_fault(read: Open, tmp_path
     save(root, "tracks_train_info.mat", "track_train_info", table)
     dataset = read("mars", root, check="off")
     assert dataset.faults == (
-        "3 images have another person or camera in their names than in info/tracks_train_info.mat, which is used: "
+        "3 images have a person or camera in their names that differs from info/tracks_train_info.mat, which is used: "
         "0001C2T0002F001.jpg, 0001C2T0002F002.jpg, 0001C2T0002F003.jpg",
     )
     assert rows(dataset.train)[2] == (1, 3)

@@ -66,7 +66,7 @@ def test_what_does_not_belong_is_left_out_and_named(pytorch: Path, read: Open) -
     dataset = read("person-folders", pytorch)
     assert rows(dataset.train) == [(2, 0), (2, 1), (7, 2)]
     assert dataset.notes == (
-        "train: 1 files left out, their names have another person than their folders: "
+        "train: 1 files left out, their names and folders have different persons: "
         "train_all/0002/0007_c1s1_000001_01.jpg",
         "train: 1 files left out, their names do not match: train_all/0002/x.jpg",
         "train: 1 files left out, they are not in a folder whose name is a person's number: train_all/anna/",
@@ -74,7 +74,7 @@ def test_what_does_not_belong_is_left_out_and_named(pytorch: Path, read: Open) -
         "query/0001_c2s1_000001_00.jpg",
     )
     assert dataset.strays["query"] == ["query/0001_c2s1_000001_00.jpg"]
-    with pytest.raises(DataError, match="another person than their folders"):
+    with pytest.raises(DataError, match="names and folders have different persons"):
         read("person-folders", pytorch, strict=True)
 
 

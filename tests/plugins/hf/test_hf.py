@@ -174,7 +174,7 @@ def test_the_file_of_a_classifier_fills_the_network_but_a_cut_one_does_not(tmp_p
     state = load_file(file)
     gone = next(name for name in state if name.endswith("layernorm.weight"))
     save_file({name: one for name, one in state.items() if name != gone}, file, metadata={"format": "pt"})
-    with pytest.raises(ReidbenchError, match=r"1 tensors are missing or of another shape: layernorm.weight"):
+    with pytest.raises(ReidbenchError, match=r"1 tensors are missing or of a different shape: layernorm.weight"):
         build(HfParams(weights_file=file), SIZE)
 
 

@@ -79,7 +79,9 @@ def test_a_file_that_lacks_a_tensor(tmp_path: Path) -> None:
     content = torch.load(tmp_path / "w.pth", weights_only=True)
     del content["state_dict"]["module.conv5.conv.weight"]
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(ReidbenchError, match=r"1 of \d+ tensors are missing or of another shape: conv5.conv.weight"):
+    with pytest.raises(
+        ReidbenchError, match=r"1 of \d+ tensors are missing or of a different shape: conv5.conv.weight"
+    ):
         build(TorchreidParams(model="osnet_x0_25", weights_file=tmp_path / "w.pth"), SIZE)
 
 

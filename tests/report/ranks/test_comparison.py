@@ -125,8 +125,8 @@ def test_kinds_are_never_mixed() -> None:
     plain, transductive = comparisons(given, "e", "mAP", "higher")
     assert (plain.kind, plain.methods) == ((), ("a", "b"))  # the rule is that of all
     assert (transductive.kind, transductive.methods) == (("transductive",), ("c", "d"))
-    assert plain.missing == {("e", "y"): "its row is of another kind (transductive)"}
-    assert transductive.missing == {("e", "x"): "its row is of another kind (none of these words)"}
+    assert plain.missing == {("e", "y"): "its row is of a different kind (transductive)"}
+    assert transductive.missing == {("e", "x"): "its row is of a different kind (none of these words)"}
     apart = [cell(m, t, 0.1, (one,)) for m, one in (("a", rule), ("b", other)) for t in ("x", "y")]
     assert comparisons(apart, "e", "mAP", "higher") == []
     assert [(one.kind, one.methods) for one in without_comparison(apart)] == [((rule,), ("a",)), ((other,), ("b",))]
@@ -350,7 +350,7 @@ def test_one_result_that_saw_the_test_images_sets_its_cell_apart() -> None:
     given = [spoilt if one.row.key == spoilt.row.key else one for one in given]
     found = only(list(ranks_of(board(*given), "mAP").comparisons))
     assert found.methods == ("a", "b")
-    assert found.missing == {("c", "x"): "its row is of another kind (test-images)"}
+    assert found.missing == {("c", "x"): "its row is of a different kind (test-images)"}
 
 
 def test_queries_are_read_by_seed_and_averaged_over_pretrainings() -> None:

@@ -148,7 +148,7 @@ def test_a_pool_smaller_than_a_batch_says_so(pool: HiddenSplit, tmp_path: Path) 
 
 
 def test_pixel_statistics_travel_with_the_backbone(pool: HiddenSplit, tmp_path: Path) -> None:
-    """Normalising with other numbers than the pre-training's changes what every filter sees."""
+    """Normalising with numbers other than the pre-training's changes what every filter sees."""
     ctx, _ = context(pool, MocoParams(**{**SMALL, "epochs": 1}), tmp_path / "a")
     kept = moco.pretrain(ctx)
     save_backbone(tmp_path / "a", kept)

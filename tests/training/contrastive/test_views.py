@@ -130,7 +130,7 @@ def test_crops_are_bilinear_enlargements() -> None:
     [("imagenet-rrc", 0.44, 0.13, 0.66), ("person-rrc", 0.74, 0.385, 0.20), ("rect", 0.94, 0.79, 0.0)],
 )
 def test_row_overlap_of_the_crop_shapes(crop: str, height: float, overlap: float, apart: float) -> None:
-    """Means of 20,000 pairs of views: height, IoU of equal rows, share without any overlap."""
+    """Means of 20,000 pairs of views: height, IoU of corresponding rows, share without any overlap."""
     first, second = (draw_boxes(CROPS[crop], 20000, (256, 128), stream(0, name)) for name in ("a", "b"))
     shared = row_overlap(first, second, 4)
     assert first[:, 2].double().mean().item() / 256 == pytest.approx(height, abs=0.02)

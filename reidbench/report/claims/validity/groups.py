@@ -85,7 +85,7 @@ class _Reader:
         return Group(name, texts.get("title", name), texts.get("text", ""), tasks, metrics, rows, left_out)
 
     def words(self, value: Any, path: Path_) -> tuple[str, ...]:
-        """Read a list of different texts, or a single text."""
+        """Read a list of distinct strings, or a single string."""
         found: dict[str, None] = {}
         for entry, place in entries(value, path):
             if not isinstance(entry, str):

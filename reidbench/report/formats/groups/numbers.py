@@ -120,7 +120,7 @@ def _lacking(
         if states or not results:
             yield task, STATUS_WORDS[states[0]] if states else "not in this table"
         elif not all(len(_of(results, *one)) == 1 for one in seeds):
-            yield task, "other seeds than the other tasks"
+            yield task, "seeds that differ from the other tasks'"
 
 
 def _metrics(board: Leaderboard, number: Derived, evaluator: str, run: Run) -> dict[str, float]:

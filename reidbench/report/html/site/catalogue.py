@@ -1,4 +1,4 @@
-"""The results of several matrices as one leaderboard: equal results are merged, different ones get different labels."""
+"""The results of several matrices as one leaderboard: identical results are merged, others get different labels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Method:
     numbers: dict[tuple[str, str], list[Cell]] = field(default_factory=dict)  # by task and evaluator
 
     def agrees(self, place: tuple[str, str], cell: Cell) -> bool:
-        """Return whether all results of the same place and seeds have equal keys and numbers."""
+        """Return whether all results of the same place and seeds have the same keys and numbers."""
         for other in self.numbers.get(place, ()):
             shared = other.numbers.keys() & cell.numbers.keys()
             if any(other.numbers[seeds] != cell.numbers[seeds] for seeds in shared):
@@ -60,7 +60,7 @@ class Judge:
 class Catalogue:
     """Tasks, evaluators, methods and results of all matrices.
 
-    `contradictions` are sentences about results with equal keys and different numbers in two matrices.
+    `contradictions` are sentences about results with the same key and different numbers in two matrices.
     """
 
     def __init__(self, sources: Sequence[Source], title: str) -> None:
@@ -86,7 +86,7 @@ class Catalogue:
         self.cells = self._cells()
         self.aliases = self._aliases()
 
-    # ------------------------------------------------------------------ equal tasks, evaluators and methods
+    # ------------------------------------------------------------------ identical tasks, evaluators and methods
     def _take_columns(self, source: Source) -> None:
         own = self.identities[source.number]
         for task in source.plan.benchmark.tasks:
@@ -142,7 +142,7 @@ class Catalogue:
         return method
 
     def _contradictions(self, methods: Iterable[Method], cells: Sequence[Cell]) -> Iterable[str]:
-        """Yield one sentence per cell whose results have equal keys and different numbers."""
+        """Yield one sentence per cell whose results have the same key and different numbers."""
         for method in methods:
             for cell in cells:
                 for other in method.numbers.get(self._where(cell), ()):

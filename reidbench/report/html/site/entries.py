@@ -29,7 +29,7 @@ UNDECLARED = "not ranked: its evaluator does not declare this metric"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. `cell` holds its results, `same` are cells of other matrices with equal results.
+    """One line. `cell` holds its results, `same` are cells of other matrices with identical results.
 
     `rank` is its place among all methods of the site on its task; if it is None, `unranked` is the reason. `better` is
     a bit set of the lines in its table that are significantly better.

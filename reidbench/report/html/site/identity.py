@@ -16,7 +16,7 @@ ROLES = ("target", "source", "pool", "auxiliary")  # of a data set in a task
 
 
 class Identities:
-    """Identities of the tasks, evaluators and methods of one matrix, as texts to compare."""
+    """Identities of the tasks, evaluators and methods of one matrix, as strings to compare."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

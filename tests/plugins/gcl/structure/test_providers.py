@@ -505,7 +505,7 @@ def test_hostile_arrays_are_one_sentence_with_the_file(split: Split, tmp_path: P
 
 
 def test_files_that_are_no_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Truncated, empty, of another format, unpacking to too much, too large, or missing."""
+    """Truncated, empty, of a different format, unpacking to too much, too large, or missing."""
     pytest.importorskip("trimesh")
     write_npz(tmp_path / "whole.npz", *figure())
     whole = (tmp_path / "whole.npz").read_bytes()
@@ -558,7 +558,7 @@ def test_without_trimesh_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 
 # ---------------------------------------------------------------------- structure maps on disk
 def test_other_folders_are_refused(split: Split, tmp_path: Path) -> None:
-    """No description, another number of images, arrays of another shape, damage."""
+    """No description, another number of images, arrays of a different shape, damage."""
     folder = release(tmp_path / "market", split, (90,))
     providers.gcl_release(context(split, tmp_path / "out", ReleaseParams(folder=folder, angles=(90,))))
     with pytest.raises(
