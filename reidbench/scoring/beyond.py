@@ -79,7 +79,8 @@ def check_length(path: Path, keys: Keys, role: str, values: NDArray[Any], pids_r
 def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
     """Return the columns [N] of one label, of query and gallery, as evaluators take them; `columns` is by key.
 
-    Distinct strings are numbered. Raises DataError, with the key, for a column of a different type, columns without a known value, and a modality in two spellings.
+    Distinct strings are numbered. Raises DataError, with the key, for a column of a different type, columns
+    without a known value, and a modality in two spellings.
     """
     found = (
         [_words(path, key, given) for key, given in columns.items()]
