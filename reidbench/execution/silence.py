@@ -1,4 +1,4 @@
-"""Notes about running stages that have logged nothing for long: they may hang, and by default have no time limit."""
+"""Notes on running stages that have logged nothing for a long time: they may hang, and have no time limit by default."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SIDES = ("query", "gallery")
 WHAT = {
     "clothes": "a number for each image, -1 if unknown",
     "modality": "a text for each image, such as visible or infrared",
-    "tracklets": "a number for each image, -1 if it is in no tracklet",
+    "tracklets": "a number for each image, -1 if it has no tracklet",
 }
 Needs = Mapping[str, str]  # label of NEEDED -> rule that requires it
 More = Mapping[str, NDArray[Any]]  # by names of NEEDED: int64 [N], modality strings [N]
