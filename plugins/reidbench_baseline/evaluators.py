@@ -160,7 +160,7 @@ def _answer(ctx: EvaluateContext[RankingParams], ranking: Ranking) -> Metrics:
     over = " (over all drawn galleries)" if ranking.shares is not None else ""
     if own := ranking.filtered.get("same_image", 0):
         pairs = f"{own} {'pair' if own == 1 else 'pairs'}"
-        ctx.note(f"left out{over}: {pairs} of a query and its own picture in the gallery")
+        ctx.note(f"left out{over}: {pairs} of a query and its own image in the gallery")
     if ranking.num_valid < ranking.num_queries:
         ctx.note(_without_match(ranking))
     for doubt in ranking.doubts():

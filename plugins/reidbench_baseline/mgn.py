@@ -42,7 +42,7 @@ VECTORS = 8
 class BranchedEmbedder(Embedder):
     """Three copies of the backbone's last stages, each with a separate last stride.
 
-    The stem, all but the last two stages and the first block of the second last are shared; the copies start equal
+    The stem, all but the last two stages and the first block of the second last are shared; the copies start identical
     and are not tied. With `extra_norm` a batch norm follows each copy.
     """
 

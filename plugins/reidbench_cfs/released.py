@@ -1,4 +1,4 @@
-"""A released list, such as TransReID-SSL's CFS_list.pkl: names by falling score, of which a prefix is kept."""
+"""A released list, such as TransReID-SSL's CFS_list.pkl: names by falling score; a prefix of it is kept."""
 
 from __future__ import annotations
 

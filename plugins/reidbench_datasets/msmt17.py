@@ -64,7 +64,7 @@ def _read(root: Path, train: str, test: str, params: MsmtParams) -> Dataset:
     absent, strays = ({part: files for part, files in found.items() if files} for found in (absent, strays))
     notes = [f"{part}: {len(files)} listed images are missing: {first_names(files)}"
              for part, files in absent.items()]  # fmt: skip
-    notes += [f"{part}: {len(files)} files are in no list: {first_names(files)}" for part, files in strays.items()]
+    notes += [f"{part}: {len(files)} files are not in any list: {first_names(files)}" for part, files in strays.items()]
     notes += [note for folder, tree in trees.items() for note in tree.notes(folder)]
     splits = _split(root, *used), _split(root, query), _split(root, gallery)
     left = lists["list_val.txt"] if params.train == "train" else None

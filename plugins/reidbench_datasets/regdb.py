@@ -133,7 +133,7 @@ class _Reader:
                  for part, files in self.absent.items()]  # fmt: skip
         strays = self.strays()
         if strays:
-            notes.append(f"{len(strays)} files are in no list of the split: {first_names(strays)}")
+            notes.append(f"{len(strays)} files are not in any list of the split: {first_names(strays)}")
         return notes + [note for folder, tree in self._trees.items() for note in tree.notes(folder)]
 
 

@@ -129,7 +129,7 @@ def _split(root: Path, images: list[_Image], what: str) -> Split:
 
 
 def _left_out(images: list[_Image], trained: frozenset[int], persons: dict[str, frozenset[int]]) -> list[str]:
-    """Return notes on images of persons in no split: unlisted ones, and val's if it is not trained on."""
+    """Return notes on images of persons who are not in a split: unlisted ones, and val's if it is not trained on."""
     rest = [image.pid for image in images if image.pid not in trained | persons["test"]]
     validation = [pid for pid in rest if pid in persons["val"]]
     unlisted = [pid for pid in rest if pid not in persons["val"]]
@@ -137,7 +137,7 @@ def _left_out(images: list[_Image], trained: frozenset[int], persons: dict[str, 
     if validation:
         notes.append(f"{len(validation)} images of {len(set(validation))} persons of val_id.txt left out: train: train")
     if unlisted:
-        notes.append(f"{len(unlisted)} images of {len(set(unlisted))} persons left out, who are in no list of exp")
+        notes.append(f"{len(unlisted)} images of {len(set(unlisted))} persons left out, who are not in any list of exp")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that are equal on every machine and with every numpy version.
+"""Random numbers that are the same on every machine and with every numpy version.
 
 numpy guarantees the raw words of PCG64, but not the output of its distribution methods. This module turns the words
 into floats with exactly rounded operations only.

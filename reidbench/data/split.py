@@ -30,7 +30,7 @@ from .hidden import (
 from .morelabels import MORE_LABELS, NO_LABELS, UNKNOWN, MoreLabels
 
 JUNK = -1  # pid of boxes that are neither right nor wrong: never scored
-DISTRACTOR = 0  # pid of people who are in no query
+DISTRACTOR = 0  # pid of people without a query
 
 
 class Sample(NamedTuple):

@@ -100,7 +100,7 @@ class Runner:
         self.interrupted = False
         self.silence = Silence(display.note)
         self.reports = Reports(store)
-        self.idle_since: float | None = None  # when all remaining stages were being made by others
+        self.idle_since: float | None = None  # when others were running all remaining stages
         self.waits_for: dict[str, str] = {}  # key -> owner named in the last note
 
     def run(self) -> Outcome:
@@ -230,7 +230,7 @@ class Runner:
             if owner and self.waits_for.get(key) != owner:
                 self.waits_for[key] = owner
                 silent = f"it runs here if that has no heartbeat for {locks.DEAD_AFTER:.0f} s"
-                self.display.note(f"waiting for {stage.label}, which is being made by {owner}; {silent}")
+                self.display.note(f"waiting for {stage.label}, which {owner} is running; {silent}")
 
     def _wind_down(self) -> None:
         """Wait for running stages, then raise KeyboardInterrupt."""

@@ -1,4 +1,4 @@
-"""Notes about running stages that have logged nothing for long: they may hang, and by default have no time limit."""
+"""Notes on running stages that have logged nothing for a long time: by default there is no time limit."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def compare(reports: Sequence[ScoreReport]) -> tuple[list[Comparison], str]:
         else:
             others.append(report.name)
     whys = (
-        (others, "they have other (valid) queries"),
+        (others, "they have different (valid) queries"),
         (withheld, "some queries have a true match in some of the drawn galleries only"),
     )
     notes = [f"not compared with {reports[0].name}, because {why}: {', '.join(names)}" for names, why in whys if names]

@@ -76,7 +76,7 @@ class Provenance:
     versions: Mapping[str, str]
     platforms: tuple[str, ...]
     made: tuple[Made, ...]
-    compared: tuple[Compared, ...] = ()  # published lines that compare with the cell
+    compared: tuple[Compared, ...] = ()  # published lines that are comparable with the cell
     circumstances: tuple[str, ...] = ()  # of the cell, which may differ from the published ones
     files: tuple[FeaturesFrom, ...] = ()  # of rows with features from files
     own: tuple[str, Component] | None = None  # kind and component of the last training step

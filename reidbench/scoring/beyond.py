@@ -24,7 +24,7 @@ SIDES = ("query", "gallery")
 WHAT = {
     "clothes": "a number for each image, -1 if unknown",
     "modality": "a text for each image, such as visible or infrared",
-    "tracklets": "a number for each image, -1 if it is in no tracklet",
+    "tracklets": "a number for each image, -1 if it has no tracklet",
 }
 Needs = Mapping[str, str]  # label of NEEDED -> rule that requires it
 More = Mapping[str, NDArray[Any]]  # by names of NEEDED: int64 [N], modality strings [N]
@@ -79,7 +79,8 @@ def check_length(path: Path, keys: Keys, role: str, values: NDArray[Any], pids_r
 def numbered(path: Path, word: str, columns: Mapping[str, Any]) -> list[NDArray[Any]]:
     """Return the columns [N] of one label, of query and gallery, as evaluators take them; `columns` is by key.
 
-    Distinct strings are numbered. Raises DataError, with the key, for a column of a different type, columns without a known value, and a modality in two spellings.
+    Distinct strings are numbered. Raises DataError, with the key, for a column of a different type, columns
+    without a known value, and a modality in two spellings.
     """
     found = (
         [_words(path, key, given) for key, given in columns.items()]

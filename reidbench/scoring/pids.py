@@ -42,8 +42,8 @@ def mapped(path: Path, given: Mapping[str, Any]) -> Mapped:
     """Convert the labels of query and gallery to numbers together, so that the same string becomes the same number.
 
     `given` maps keys of the file to [N] numbers or strings. If all strings are whole numbers, they become these
-    numbers; otherwise the distinct strings are numbered from 1 in sorted order, and "-1" stays -1. Raises DataError, with file,
-    key and index, for a value that is neither.
+    numbers; otherwise the distinct strings are numbered from 1 in sorted order, and "-1" stays -1. Raises DataError,
+    with file, key and index, for a value that is neither.
     """
     arrays = {key: _one_dimension(path, key, value) for key, value in given.items()}
     if not any(array.dtype.kind == "U" for array in arrays.values()):

@@ -371,7 +371,7 @@ class Store(Kept):
             return file.stat().st_mtime
 
     def claimed(self, key: str) -> bool:
-        """Return whether a live owner has the right to make `key`, as far as this object has observed.
+        """Return whether a live owner has the claim on `key`, as far as this object has observed.
 
         Removes a dead owner's claim, so a worker, which would have to observe it first, need not wait again.
         """
@@ -386,7 +386,7 @@ class Store(Kept):
         return False
 
     def owner(self, key: str) -> str:
-        """Return who has the right to make `key` and since when, in words; "" if nobody has."""
+        """Return who has the claim on `key` and since when, in words; "" if nobody has."""
         return owner_of(self.claim_file(key))
 
     def claim_file(self, key: str) -> Path:

@@ -54,7 +54,7 @@ def leftovers(
     `named` are keys in recorded boards, whose manifests are kept, and `boards` the digests of boards to remove. Changes
     nothing. Skips everything with a live claim, including a planned stage's checkpoints. `note` receives what is kept
     and for which run, `through` reports progress over the artifacts. If the last heartbeat from another host is old,
-    this waits for the next for DEAD_AFTER seconds. Raises StoreError if something is being made that is neither in
+    this waits for the next for DEAD_AFTER seconds. Raises StoreError if something is being computed that is neither in
     `needed` nor protected by a run: its inputs are unknown here.
     """
     _watch_the_silent(store, needed, note)
@@ -82,7 +82,7 @@ def leftovers(
 
 
 def remove(store: Store, leftover: Leftover) -> bool:
-    """Remove it, unless the stage is now being made or needed by a run. Returns whether it was removed.
+    """Remove it, unless the stage is being computed or needed by a run. Returns whether it was removed.
 
     Raises OSError if the system refuses, as for another user's files, and StoreError if its manifest cannot be kept.
     """
@@ -128,7 +128,7 @@ def _watch_the_silent(store: Store, needed: set[str], note: Note) -> None:
         now = _clock(store)
         silent = {file: beat for file, beat in silent.items() if abs(now - beat) > locks.DEAD_AFTER}
     for owner in dict.fromkeys(map(locks.owner_of, silent)):
-        note(f"{owner} has had no heartbeat for long: waiting for one, for up to {locks.DEAD_AFTER:.0f} s")
+        note(f"{owner} has had no heartbeat for a long time: waiting for one, for up to {locks.DEAD_AFTER:.0f} s")
     while silent:
         time.sleep(min(1.0, locks.DEAD_AFTER / 10))
         now_seen = _beats(store, list(silent))
@@ -169,7 +169,7 @@ def _artifacts(store: Store, needed: set[str], through: Through) -> Iterator[Lef
 
 
 def _of_stages(store: Store, needed: set[str]) -> Iterator[Leftover]:
-    """Yield checkpoints, logs and failures of stages in no plan, and checkpoints of finished stages."""
+    """Yield checkpoints, logs and failures of stages that are not planned, and checkpoints of finished stages."""
     for path in store.files("scratch"):
         if path.name not in needed or store.has(path.name):
             yield _leftover("checkpoint", path, path.name)

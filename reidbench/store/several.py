@@ -45,7 +45,7 @@ def joined(store: Store) -> str:
 
 
 def refusal(command: str, roots: Sequence[Path]) -> str:
-    """Return the error that a command writes and accepts one store only, with a fix."""
+    """Return the error of a command that writes and so accepts only one store, with a fix."""
     return f"{command} writes to one store, but {len(roots)} are given; {_cure(roots)}"
 
 

@@ -63,7 +63,7 @@ def test_a_run_says_for_whom_it_waits_and_that_it_no_longer_does(bench: Any, mon
     notes = [note for note in bench.run(store.root).notes if "elsewhere" in note]
     owner = "elsewhere (process 7, since 2023-11-14 22:13:20 UTC)"
     assert notes == [
-        f"waiting for {data.label}, which is being made by {owner}; it runs here if that has no heartbeat for 2 s",
+        f"waiting for {data.label}, which {owner} is running; it runs here if that has no heartbeat for 2 s",
         f"{data.label}: {owner} no longer makes it; it runs here",
     ]
     assert bench.rows(store.root)["none"][0] == "ok"

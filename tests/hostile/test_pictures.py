@@ -52,10 +52,13 @@ REFUSED = {
     "cut bmp": (encoded(PHOTO, "BMP")[:600], ""),
     "floats": (encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "its pixels are floats"),
     "32 bits": (encoded(Image.fromarray(np.full((4, 4), 70_000, np.int32)), "TIFF"), "more than 16 bits"),
-    "a program for a printer": (EPS, "none of JPEG"),  # which Pillow would have Ghostscript run
-    "a page": (b"%PDF-1.4\n", "none of JPEG"),
-    "a drawing": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", "none of JPEG"),
-    "an archive": (b"PK\3\4" + bytes(100), "none of JPEG"),
+    "a program for a printer": (EPS, "not in a supported format (JPEG"),  # which Pillow would have Ghostscript run
+    "a page": (b"%PDF-1.4\n", "not in a supported format (JPEG"),
+    "a drawing": (
+        b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
+        "not in a supported format (JPEG",
+    ),
+    "an archive": (b"PK\3\4" + bytes(100), "not in a supported format (JPEG"),
 }
 
 

@@ -147,7 +147,7 @@ def test_texts_in_place_of_numbers_are_numbered_alike_on_both_sides(tmp_path: Pa
     [
         ({"query_clothes": None}, "missing query_clothes (or q_clothes"),
         ({"query_clothes": None}, "; exclude=same-clothes requires a number for each image, -1 if unknown"),
-        ({"gallery_tracklets": None}, "; pool=mean requires a number for each image, -1 if it is in no tracklet"),
+        ({"gallery_tracklets": None}, "; pool=mean requires a number for each image, -1 if it has no tracklet"),
         ({"query_clothes": [1, 2, 3]}, "query_clothes has 3 entries but query_pids has 2 entries"),
         ({"gallery_modality": ["a"]}, "gallery_modality has 1 entries but gallery_pids has 3 entries"),
         ({"query_clothes": [1.5, 2]}, "query_clothes[0] = 1.5 is not an integer"),

@@ -180,7 +180,7 @@ def test_several_files_are_compared_in_pairs(tmp_path: Path) -> None:
     assert "x.npz" in result["note"]
     lines: list[str] = []
     score.run(paths, echo=lines.append)
-    assert "strong.npz less " in lines[0]
+    assert "strong.npz minus " in lines[0]
     assert "better in 100.0 % of samples, beyond noise" in lines[0]
     assert lines[0].endswith(f"other (valid) queries: {paths[2]}")
 

@@ -91,7 +91,7 @@ class HMRTrainingParams(Params):
     @classmethod
     def _amounts(cls, jitter: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         if min(jitter) < 0 or max(jitter) >= 1 or jitter[3] > 0.5:
-            raise ValueError("jitter is four numbers from 0 to below 1, of which the last (hue) is at most 0.5")
+            raise ValueError("jitter is four numbers from 0 to below 1; the last (hue) is at most 0.5")
         return jitter
 
     @model_validator(mode="after")

@@ -132,7 +132,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file is desktop clutter, which belongs to no data set."""
+    """Whether a file is desktop clutter, which is not part of a data set."""
     return name.startswith(".") or name == "Thumbs.db"
 
 

@@ -107,7 +107,7 @@ class Index:
         return at, (self.numbers[at, :STAT] == stats).all(1)
 
     def _first_seen(self, stats: np.ndarray, digests: np.ndarray) -> np.ndarray:
-        """Time, by this machine's clock, since when each file has had these numbers and this content."""
+        """Time, by this machine's clock, since which each file has had these numbers and this content."""
         at, same = self._find(stats)
         if not len(self.numbers):
             return np.full(len(stats), self.now, dtype=np.uint64)

@@ -116,7 +116,7 @@ class Pairs:
 # Reasons why a gallery row of the query's own pid is not a true match. A pair counts under the first that applies.
 OWN_CAMERA = "from their own camera"
 REASONS = {
-    "same_image": "as their own picture",
+    "same_image": "as their own image",
     "same_camera": OWN_CAMERA,
     "same_clothes": "in the same clothes",
     "different_clothes": "in other clothes",

@@ -280,5 +280,7 @@ def _unmatched(valid: NDArray[np.bool_], rules: Rules) -> list[str]:
     notes = [f"without a true match in some of the {draws} drawn galleries, {counted}: {some} of {queries} queries"]
     empty = int(np.count_nonzero(~valid.any(1)))
     if empty and rules.invalid == "drop":
-        notes.append(f"without a true match for any query, and so in no mean: {empty} of {draws} drawn galleries")
+        notes.append(
+            f"without a true match for any query, so left out of all means: {empty} of {draws} drawn galleries"
+        )
     return notes if some else []

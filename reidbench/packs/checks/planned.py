@@ -211,6 +211,6 @@ def _otherwise(theirs: Mapping[str, Any], mine: Mapping[str, Any] | None) -> str
 
 
 def drawable(again: Plan, the_plan: Plan) -> list[Row]:
-    """Return the rows that can be trained again: planned here with the same key."""
+    """Return the rows that can be retrained: planned here with the same key."""
     planned = {row.key for row in again.rows if row.key}
     return [row for row in the_plan.rows if row.key in planned]

@@ -1,4 +1,4 @@
-"""Train rows of a pack again, drawn with a seed that its submitter could not know."""
+"""Retrain rows of a pack, drawn with a seed that its submitter could not know."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def retrain(
         key = str(row.key)
         reason = outcome.failed.get(key) or outcome.blocked.get(key)
         if reason or not store.has(key):
-            findings.mismatch(f"{row_words(row)}: cannot be trained again: {reason or 'it did not run'}")
+            findings.mismatch(f"{row_words(row)}: cannot be retrained: {reason or 'it did not run'}")
             continue
         made = Retrained(key, store.read(key).metrics, store.read(key).metrics == pack.manifests[key].get("metrics"))
         if made.exact or _within(row, made, pack, plan, store, findings):
@@ -73,14 +73,14 @@ def _within(row: Row, made: Retrained, pack: PackContents, plan: Plan, store: St
     """Return whether metrics that are not bit-identical are within the prediction interval; report if not."""
     other = _differs_in(row, pack, plan, store)
     if not other:
-        text = "trained again on the same kind of processor with the same versions, with different results"
+        text = "retrained on the same kind of processor with the same versions, with different results"
         findings.mismatch(f"{row_words(row)}: {text}: {_numbers(made.metrics, pack.manifests[made.key])}", made.key)
         return False
     seeds = [one for one in _of_cell(row, pack) if one in pack.manifests]
     if len(seeds) < FEWEST:
         count = f"the pack has {len(seeds)} seed{'' if len(seeds) == 1 else 's'}, and an interval requires {FEWEST}"
         numbers = _numbers(made.metrics, pack.manifests[made.key])
-        findings.note(f"{row_words(row)}: trained again with another {other}, not judged: {count}; {numbers}")
+        findings.note(f"{row_words(row)}: retrained with a different {other}, not judged: {count}; {numbers}")
         return False
     outside = []
     for name, value in made.metrics.items():
@@ -88,7 +88,7 @@ def _within(row: Row, made: Retrained, pack: PackContents, plan: Plan, store: St
         if not low <= value <= high:
             outside.append(f"{name} {value:.6f} is outside {low:.6f} to {high:.6f}")
     if outside:
-        text = f"trained again with another {other}: {'; '.join(outside)}"
+        text = f"retrained with a different {other}: {'; '.join(outside)}"
         findings.mismatch(f"{row_words(row)}: {text}, the 99 % prediction interval of its seeds", made.key)
     return not outside
 

@@ -1,4 +1,4 @@
-"""Select published numbers that compare with a measured cell, and name the differences.
+"""Select published numbers that are comparable with a measured cell, and name the differences.
 
 A published number belongs to one method on one data set. It is shown with a row only if the row's last training step is
 that method, trained and tested on the same whole data sets; rules of AP and ranking that differ are named.

@@ -186,7 +186,7 @@ def listeners(pids: set[int]) -> list[str]:
 
 
 def working(store: Path) -> dict[str, int]:
-    """The stages that are being made, with the process of each."""
+    """The stages that are being run, with the process of each."""
     found = {}
     for file in (store / "claims").glob("[!.]*.json"):
         with contextlib.suppress(FileNotFoundError):

@@ -424,7 +424,7 @@ def test_draws_without_any_true_match_are_in_no_mean() -> None:
     found = on_line(query, gallery, shots=1, repeats=10, seed=3)
     assert found.mAP == 1 / 2
     empty = places_of(3, 10).count(1)
-    assert f"without a true match for any query, and so in no mean: {empty} of 10 drawn galleries" in found.notes
+    assert f"without a true match for any query, so left out of all means: {empty} of 10 drawn galleries" in found.notes
     with pytest.raises(MetricError, match="their pid is in the gallery from their own camera only"):
         on_line(query, gallery.take(np.array([0, 2])), shots=1)
 

@@ -98,8 +98,8 @@ def test_reasons_name_the_own_picture() -> None:
     images = {"query_images": [1, 2, 3], "gallery_images": [1, 2, 9, 8]}
     found = rank_distances(distances, [5, 6, 7], [1, 1, 1], [5, 6, 6, 7], [2, 2, 1, 2], **images)
     assert found.invalid_queries.reasons == {
-        "their pid is in the gallery as their own picture only": 1,
-        "their pid is in the gallery from their own camera or as their own picture only": 1,
+        "their pid is in the gallery as their own image only": 1,
+        "their pid is in the gallery from their own camera or as their own image only": 1,
     }
 
 

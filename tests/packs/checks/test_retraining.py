@@ -1,4 +1,4 @@
-"""Rows that are trained again: equal to the bit on the same machine, within an interval on another."""
+"""Rows that are retrained: equal to the bit on the same machine, within an interval on another."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_features_made_up_are_found(checked: Checked) -> None:
     """Numbers that no training gave, and a machine that is said to be the verifier's own."""
     found = checked(lambda files: claims(files, 0.91, 0.92, 0.93), retrain=1, draw=1)
     (sentence,) = found.findings.mismatches
-    assert "trained again on the same kind of processor with the same versions" in sentence
+    assert "retrained on the same kind of processor with the same versions" in sentence
 
 
 def test_another_processor_goes_by_the_interval(checked: Checked) -> None:
@@ -59,7 +59,7 @@ def test_another_processor_goes_by_the_interval(checked: Checked) -> None:
     assert checked(near, retrain=1, draw=1).counts == {"self-reported": 2, "re-trained": 1}
     found = checked(far, retrain=1, draw=1)
     (sentence,) = found.findings.mismatches
-    assert "trained again with another processor" in sentence
+    assert "retrained with a different processor" in sentence
     assert "99 % prediction interval" in sentence
 
 

@@ -185,7 +185,7 @@ def test_no_query_finds_its_own_picture(evaluate: Any, params: Any) -> None:
     numbered = with_sides(params, replace(query, images=numbers[0]), replace(more, images=numbers[1]))
     found = evaluate(numbered)
     assert found.notes["filtered"]["same_image"] == 1
-    assert numbered.notes == ["left out: 1 pair of a query and its own picture in the gallery"]
+    assert numbered.notes == ["left out: 1 pair of a query and its own image in the gallery"]
     if evaluate is not evaluators.k_reciprocal:  # there the picture is a neighbour of others, as it is in the gallery
         assert found.per_query["ap"][0] == pytest.approx(plain.per_query["ap"][0], abs=1e-9)
     assert found.per_query["ap"][0] < fooled.per_query["ap"][0]

@@ -165,7 +165,7 @@ def test_what_is_counted_over_all_drawn_galleries_says_so() -> None:
         found = evaluators.cosine(ctx)
         count = 3 if over else 1
         pairs = "pairs" if over else "pair"
-        assert f"left out{over}: {count} {pairs} of a query and its own picture in the gallery" in ctx.notes
+        assert f"left out{over}: {count} {pairs} of a query and its own image in the gallery" in ctx.notes
         assert any(note.startswith(f"ties{over}: {count} {pairs} of a true match") for note in ctx.notes)
         assert found.notes["doubts"][0].startswith("nothing was ranked: for each of the 1 valid queries")
 

@@ -40,7 +40,7 @@ def test_persons_cameras_and_modalities(read: Open, tmp_path: Path) -> None:
     assert set(dataset.query.modality or ()) == {"infrared"}
     assert rows(dataset.gallery) == [(7, 0), (7, 1), (9, 1), (7, 3), (7, 4)]
     assert set(dataset.gallery.modality or ()) == {"visible"}
-    assert dataset.notes == ("3 images of 2 persons left out, who are in no list of exp",)
+    assert dataset.notes == ("3 images of 2 persons left out, who are not in any list of exp",)
     assert (dict(dataset.strays), dataset.faults, dataset.one_numbering) == ({}, (), True)
     alone = read("sysu-mm01", tmp_path, check="off", train="train")
     assert set(alone.train.pids) == {1, 2}

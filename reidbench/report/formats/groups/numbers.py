@@ -46,7 +46,7 @@ def forgetting(board: Leaderboard) -> Leaderboard:
 
 
 def _there(board: Leaderboard) -> list[Derived]:
-    """Return the numbers of which the board has a task."""
+    """Return the numbers whose tasks the board has."""
     return [number for number in board.groups if set(number.tasks) & set(board.tasks)]
 
 
