@@ -66,5 +66,6 @@ def chosen_rows(plan: Plan, only: str) -> Plan:
 
     rows = [row for row in plan.rows if matches(only, row.method, row.task)]
     if not rows:
-        raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
+        known = ", ".join(dict.fromkeys(row.method for row in plan.rows))
+        raise ReidbenchError(f"--only {only!r} matches no method and no method/task (methods: {known})")
     return plan.only(rows)

@@ -85,7 +85,8 @@ def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
     """Return the benchmark with the methods and tasks of matching cells, and with members of matching ensembles."""
     cells = [(one, task) for one in benchmark.methods for task in benchmark.tasks if matches(only, one.name, task.name)]
     if not cells:
-        raise ReidbenchError(f"--only {only!r} matches no method and no method/task")
+        known = ", ".join(dict.fromkeys(one.name for one in benchmark.methods))
+        raise ReidbenchError(f"--only {only!r} matches no method and no method/task (methods: {known})")
     methods = {name for recipe, _ in cells for name in (recipe.name, *recipe.ensemble)}
     tasks = {task.name for _, task in cells}
     return replace(

@@ -140,7 +140,7 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
         ({"memory_limit": "1"}, "memory_limit must be a number above 0, not '1'"),
         ({"executor": "inline", "time_limit": 1}, "limits of a stage need a separate process"),
         ({"address": "auto"}, "--address is the address of a Ray cluster"),
-        ({"only": "nothing*"}, "'nothing\\*' matches no method and no method/task"),
+        ({"only": "nothing*"}, "'nothing\\*' matches no method and no method/task \\(methods: bot\\)"),
         ({"only": ["bot"]}, "only must be a pattern such as .*, not list"),
         ({"set": ["seeds"]}, "--set 'seeds': expected KEY=VALUE"),
         ({"set": {"seeds": [0]}}, "set must be a list of strings, for example .*, not dict"),

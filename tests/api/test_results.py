@@ -203,7 +203,7 @@ def test_without_pandas_the_cure_is_named(results: reidbench.Results, monkeypatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "pandas", raising=False)
     for call in (results.frame, results.summary, results.leaderboard, lambda: results.against("bot")):
-        with pytest.raises(ReidbenchError, match=r"a frame needs pandas: pip install 'reidbench\[pandas\]'"):
+        with pytest.raises(ReidbenchError, match=r"a frame requires pandas: pip install 'reidbench\[pandas\]'"):
             call()
     assert results.markdown()
     assert results._repr_html_()

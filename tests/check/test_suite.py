@@ -447,7 +447,7 @@ KEPT = {
     "says-all": ("ok", ""),
     "seen": ("failed", "requires: fails without cameras (AssertionError); declare requires={'cameras'}"),
     "knows": ("failed", "requires: fails without the truth about its images (knows needs the truth, which source "
-              "does not know); declare requires={'truth'}"),
+              "does not have); declare requires={'truth'}"),
     "truthful": ("ok", ""),
 }  # fmt: skip
 

@@ -160,7 +160,7 @@ def test_only_and_set(matrix: Callable[..., Path], tmp_path: Path) -> None:
     assert "untrained" not in done.stdout
     wrong = reidbench("run", file, "--only", "nothing")
     assert wrong.returncode == 2
-    assert "--only 'nothing' matches no method" in wrong.stderr
+    assert "--only 'nothing' matches no method and no method/task (methods: untrained, colours)\n" in wrong.stderr
 
 
 def test_failed_cells_exit_with_1_and_end_with_the_command_that_resumes(

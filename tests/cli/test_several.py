@@ -66,7 +66,7 @@ def test_the_page_has_the_ranked_lists_of_both(place: Place, tmp_path: Path) -> 
     for number, stores in enumerate((place.both, ["--store", place.whole])):
         out = tmp_path / f"{number}.html"
         said = run("table", place.file, *stores, "--format", "html", "-o", out).stderr
-        assert said == f"one file of {out.stat().st_size / 1e6:.1f} MB\n"
+        assert said == f"{out}: one file of {out.stat().st_size / 1e6:.1f} MB\n"
         pages.append(out.read_text())
     assert [page.count('class="ranked"') for page in pages] == [2, 2]
 

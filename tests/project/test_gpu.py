@@ -103,7 +103,7 @@ def test_the_program_refuses_where_there_is_no_gpu() -> None:
 def test_names_are_checked() -> None:
     code, text, said = run("--only", "bot,botty")
     assert (code, text) == (2, "")
-    assert said.startswith("benchmarks.gpu: --only: botty is unknown; choose of bot, bdb, ")
+    assert said.startswith("benchmarks.gpu: --only: botty is unknown; choose from bot, bdb, ")
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_only_some_cells_are_rehearsed(rehearse: Callable[..., subprocess.Comple
     done = rehearse("--only", "nothing")
     assert (done.returncode, done.stderr) == (
         2,
-        "reidbench: --only 'nothing' matches no method and no method/task\n",
+        "reidbench: --only 'nothing' matches no method and no method/task (methods: short)\n",
     )
 
 

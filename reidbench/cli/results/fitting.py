@@ -29,7 +29,7 @@ def fitted(text: str, width: int) -> str:
     Nothing is dropped: a table that is too wide is split by columns, and a sentence says so.
     """
     parts: list[str] = []
-    how = " Written to a file or a pipe, it is whole."  # said once
+    how = " Output to a file or a pipe is not split."  # said once
     for is_table, lines in itertools.groupby(text.split("\n"), lambda line: line.startswith("|")):
         block = list(lines)
         if is_table and max(map(cell_len, block)) > width:
@@ -70,7 +70,7 @@ def _split(columns: list[Column], width: int, how: str) -> Iterator[str]:
     tables = list(_groups([column for column in others if column not in wide], space))
     names = ", ".join(column[0] for column in keys)
     parts = len(tables) + len(wide)
-    said = f"This terminal has {width} columns, too few for the table: it is in {parts} parts by {names}."
+    said = f"The table is wider than this terminal ({width} columns). It is split into {parts} parts by {names}."
     yield from _wrapped(f"{said}{how}", width)
     for group in tables:
         yield ""

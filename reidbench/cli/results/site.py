@@ -78,7 +78,7 @@ def write(
     for said in dict.fromkeys(filter(None, (picture_warning(one.plan, options) for one in given))):
         note(said)
     size = sum(map(len, site.files.values())) / 1e6
-    gone = f", {removed} files of an older site removed" if removed else ""
+    gone = f", {removed} file{'' if removed == 1 else 's'} of an older site removed" if removed else ""
     print(f"{out / pages.INDEX}: {len(site.files)} files, {size:.1f} MB{gone}", file=sys.stderr)
 
 

@@ -137,17 +137,19 @@ def table(
     where_from = "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store)
     put(text, out, where_from, markdown=form == "md")
     if form == "html":
-        _say_more(text, the_plan, options)
+        _say_more(text, out, the_plan, options)
 
 
-def _say_more(page: str, plan: Plan, options: report.Options) -> None:
-    """Print the size of a page, and a warning about images of real persons, on standard error."""
+def _say_more(page: str, out: Path | None, plan: Plan, options: report.Options) -> None:
+    """Print the file and size of a page, and a warning about images of real persons, on standard error."""
+    from reidbench.registry.plugins import printable
     from reidbench.report.html.page import size_words
     from reidbench.report.html.pictures import picture_warning
 
     if said := picture_warning(plan, options):
         note(said)
-    print(f"one file of {size_words(len(page.encode()))}", file=sys.stderr)
+    name = f"{printable(str(out))}: " if out else ""
+    print(f"{name}one file of {size_words(len(page.encode()))}", file=sys.stderr)
 
 
 def put(text: str, out: Path | None, where_from: str, markdown: bool = False) -> None:

@@ -76,7 +76,7 @@ def watch(
     except (OSError, OverflowError) as error:
         raise ReidbenchError(f"--port {port}: {getattr(error, 'strerror', None) or error}; use another port") from None
     with server:
-        print(f"serving {server.address}; Ctrl-C stops it", file=sys.stderr, flush=True)
+        print(f"serving {server.address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

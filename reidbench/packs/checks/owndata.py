@@ -112,7 +112,7 @@ class OwnData:
         elif list(claimed.get("protocol", [])) != list(made.manifest.get("protocol", [])):
             findings.mismatch(f"{own.label}: {_words('the pack', claimed)}, {_words('here', made.manifest)}", key)
         elif missing := missing_notes(claimed, made.notes):
-            findings.mismatch(f"{own.label}: the pack leaves out the note: {missing[0]}", key)
+            findings.mismatch(f"{own.label}: the pack omits the note: {missing[0]}", key)
 
     def has(self, key: str) -> bool:
         """Return whether the data set with this key, and so with its content, was read here."""

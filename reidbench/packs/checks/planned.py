@@ -17,7 +17,7 @@ from reidbench.matrix.keys import Keys
 from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Plan, Row, Stage
 from reidbench.packs.recorded import record
-from reidbench.registry.plugins import Registry
+from reidbench.registry.plugins import Registry, printable
 from reidbench.tuning.claims import as_claimed
 
 from .components import check_components, without_notes
@@ -53,6 +53,8 @@ FILE_FIELDS = (
     "claims",
     "claim_rule",
 )
+
+UNTITLED = "untitled"  # stem of the copy of a pack's matrix file
 
 
 def check_manifests(pack: PackContents, the_plan: Plan, findings: Findings) -> None:
@@ -121,7 +123,7 @@ def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry,
     if unknown := sorted(written_roots(pack.text).keys() - roots.keys()):
         raise ReidbenchError(f"name the folder of {shown(unknown[0])} with --root {shown(unknown[0])}=DIR")
     with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
-        file = Path(folder) / "matrix.yaml"
+        file = Path(folder) / f"{UNTITLED}.yaml"
         file.write_text(pack.text, encoding="utf-8")
         given = [f"data.{name}.root={json.dumps(str(root.absolute()))}" for name, root in roots.items()]
         benchmark = reader.read(file, registry, [*_overrides(pack.board["arguments"]), *given])
@@ -153,6 +155,8 @@ def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
     """Report rows that are not planned or planned differently, and other differences between board and plan."""
     board = pack.board
     again = json.loads(json.dumps(record(found)))
+    if again["title"] == UNTITLED:  # a file without a title is called by its name, which the copy does not have
+        again["title"] = printable(Path(board["name"]).stem)
     claimed: dict[tuple[Any, ...], Mapping[str, Any]] = {_place(row): row for row in board["rows"]}
     own = {_place(row): row for row in again["rows"]}
     reworded = []

@@ -250,4 +250,4 @@ def _across(board: Leaderboard, evaluators: Sequence[str]) -> Iterator[str]:
 def _words(kind: Sequence[str], kinds: Iterable[Sequence[str]]) -> str:
     """Return the rules of one group that not all groups share."""
     shared = set.intersection(*map(set, kinds))
-    return ", ".join(word for word in kind if word not in shared) or "none of these"
+    return ", ".join(word for word in kind if word not in shared) or "no extra rule"

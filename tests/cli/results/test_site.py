@@ -75,7 +75,7 @@ def test_a_second_site_of_the_same_files_has_the_same_bytes(places: tuple[Path, 
         run("site", pack, file, "--store", store, "-o", tmp_path / name)
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
     done = run("site", pack, "-o", tmp_path / "one")
-    assert done.stderr.endswith(", 1 of an older site removed\n")
+    assert done.stderr.endswith(", 1 file of an older site removed\n")
     assert "matrix/matrix.html" not in tree(tmp_path / "one")
 
 

@@ -149,6 +149,7 @@ def test_the_command_serves_a_file_and_stops_with_ctrl_c(matrix: Callable[..., P
         assert process.stderr is not None
         said = process.stderr.readline()
         assert said.startswith("serving http://127.0.0.1:")
+        assert said.endswith("/ (Ctrl-C stops it)\n")
         port = int(said.split(":")[2].split("/")[0])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         connection.request("GET", "/page")

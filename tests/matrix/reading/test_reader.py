@@ -262,3 +262,10 @@ def test_numbers_of_the_command_line_are_as_strict(value: str, matrix: Callable[
 def test_a_combination_that_is_there_already(matrix: Callable[..., Path], registry: Registry) -> None:
     file = matrix(methods="{none: {finetune: none}}", matrix="[{finetune: [none]}]")
     assert "the combination 'none' already exists" in problems(file, registry)[0]
+
+
+def test_the_known_keys_of_a_row_are_named_once(matrix: Callable[..., Path], registry: Registry) -> None:
+    (problem,) = problems(matrix(methods="{bot: {finetune: bot, adap: none}}"), registry)
+    known = problem.split("known: ")[1].rstrip(")").split(", ")
+    assert known.count("select") == 1
+    assert len(set(known)) == len(known)

@@ -403,7 +403,7 @@ def test_intervals_are_withheld_where_queries_have_a_match_in_some_draws_only() 
         assert set(kept.as_dict()["ci95"]) == {"mAP", "mINP", "cmc1"}
         assert np.nanmean(kept.per_query()["mAP"]) == pytest.approx(ranking.mAP)
         for pair in ((report, kept), (kept, report)):
-            reason = "for some queries have a true match in some of the drawn galleries only"
+            reason = "because some queries have a true match in some of the drawn galleries only"
             assert compare(pair) == ([], f"not compared with {pair[0].name}, {reason}: {pair[1].name}")
 
 
@@ -470,7 +470,7 @@ def test_refusals_say_what_and_where() -> None:
     query, gallery = cameras_by_night()
     for rules, message in (
         ({"exclude": ("same-clothes",)}, "requires query_clothes, which are missing"),
-        ({"pool": "mean"}, "rule pool=mean needs query_tracklets"),
+        ({"pool": "mean"}, "rule pool=mean requires query_tracklets"),
         ({"query_cameras": (3,)}, "rule query_cameras: no query image is from camera 3; cameras with images: 2, 5"),
         ({"gallery_cameras": (0, 5)}, "no gallery image is from camera 5; cameras with images: 0, 1, 2, 3"),
         ({"skip_cameras": {1: [1]}}, "rule skip_cameras: no query image is of camera 1"),

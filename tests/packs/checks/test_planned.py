@@ -52,7 +52,7 @@ Planned = Callable[[Callable[[dict[str, Any]], None]], Findings]
 def planned(market: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
     """Plans the matrix file again, after a change of the one row of its board, and compares."""
     monkeypatch.setenv("TINY", str(market))
-    file = tmp_path / "matrix.yaml"
+    file = tmp_path / "mine.yaml"  # without a title: its name is the title, also of the copy that is planned again
     file.write_text(MATRIX)
     board = record(plan.expand(reader.read(file, registry)))
 

@@ -789,7 +789,7 @@ def test_x_does_not_collapse_and_losses_fall(worlds: Any, tmp_path: Path) -> Non
 
 
 def test_bad_inputs_are_reported_in_a_sentence(worlds: Any, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="labelled source of two or more"):
+    with pytest.raises(DataError, match="labelled source with at least two"):
         adapt(context(worlds, tmp_path, source=False)[0])
     lone = Split(worlds[1].root, worlds[1].samples[:1])
     with pytest.raises(DataError, match="but the target has 1"):

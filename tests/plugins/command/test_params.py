@@ -69,7 +69,7 @@ def test_an_adapter_must_ask_for_the_target() -> None:
         ('{use: command, extract: "e {images} {out}", folder: f}', "finetune.folder: no such folder: "),
         (
             '{use: command, extract: "e {images} {out}", uses: [ImageNet label]}',
-            "protocol 'ImageNet label' is not a word",
+            "protocol 'ImageNet label' is not a known word",
         ),
         ('{use: command, extract: "e {images} {out}", env: {A: 1}}', "finetune.env.A: must be text, not 1"),
         (

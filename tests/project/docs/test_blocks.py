@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from reidbench.check.declared import described
 from reidbench.matrix import plan
 from reidbench.matrix.claims import USUAL_RULE
 from reidbench.matrix.reading import reader
@@ -84,6 +86,16 @@ def test_yaml_blocks_are_matrix_files(block: str, tmp_path: Path, with_tutorial:
     file = tmp_path / "matrix.yaml"
     file.write_text(whole(block))
     assert reader.read(file, with_tutorial, must_exist=False).methods
+
+
+def test_the_plugin_of_the_tutorial_is_complete(with_tutorial: plugins.Registry) -> None:
+    """pip requires a name and a version; `reidbench check` a summary, and a README that names the component."""
+    (block,) = blocks(ROOT / "docs" / "tutorial.md", "toml")
+    project = tomllib.loads(block)["project"]
+    assert {"name", "version"} <= project.keys()
+    assert project["entry-points"]["reidbench"] == {"mean-colour": "mean_colour"}
+    assert "`mean-colour`" in project["readme"]["text"]
+    described(with_tutorial.get("finetuner", "mean-colour"))
 
 
 def test_every_key_of_a_matrix_file_is_in_its_reference() -> None:

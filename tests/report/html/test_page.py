@@ -330,7 +330,7 @@ def test_the_command_writes_page_and_figures_without_torch(made: tuple[Plan, Sto
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
     text = (tmp_path / "out.html").read_text(encoding="utf-8")
     assert "<h2" in text
-    assert done.stderr.endswith(f"one file of {len(text.encode()) / 1e6:.1f} MB\n")
+    assert done.stderr.endswith(f"out.html: one file of {len(text.encode()) / 1e6:.1f} MB\n")
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 10  # two kinds for four columns, two heat maps
 
 

@@ -164,7 +164,7 @@ def test_without_the_first_layer_nothing_is_loaded(trained: Small) -> None:
     state = trained.state_dict()
     unchanged(fresh(), without(state, "conv1."), r"missing conv1\.weight")
     renamed = {**without(state, "conv1."), "first_conv.weight": state["conv1.weight"]}
-    unchanged(fresh(), renamed, r"missing conv1\.weight .*left over in the file: first_conv\.weight")
+    unchanged(fresh(), renamed, r"missing conv1\.weight .*unused in the file: first_conv\.weight")
     norm = r"missing the whole of bn1 \(bn1\.weight, bn1\.bias, bn1\.running_mean, bn1\.running_var\)"
     unchanged(fresh(), without(state, "bn1."), norm)  # the rest of the stem
     other = {**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}
@@ -201,7 +201,7 @@ def test_numbers_that_no_network_can_have(trained: Small) -> None:
     for value, sentence in (
         (torch.full((4,), float("nan")), "layer1.0.bn1.bias contains NaN or infinity"),
         (torch.full((4,), 1e300, dtype=torch.float64), "layer1.0.bn1.bias contains NaN or infinity"),
-        (torch.zeros(4, dtype=torch.int8), "layer1.0.bn1.bias holds int8, the network real numbers"),
+        (torch.zeros(4, dtype=torch.int8), "layer1.0.bn1.bias contains int8, the network real numbers"),
     ):
         unchanged(fresh(), {**state, "layer1.0.bn1.bias": value}, sentence)
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
@@ -292,8 +292,8 @@ def test_what_was_left_aside_is_named_and_a_choice_is_never_guessed(trained: Sma
         ({"student": state}, "has no tensors by name; it contains student"),
         ({}, "has no tensors by name; it contains nothing"),
         ({"a": np.zeros(2)}, r"it contains a; these are numpy arrays: save torch\.from_numpy\(array\) for each"),
-        ([state], "holds a list, not tensors by name"),
-        (torch.zeros(3), "holds a Tensor, not tensors by name"),
+        ([state], "contains a list, not tensors by name"),
+        (torch.zeros(3), "contains a Tensor, not tensors by name"),
     ):
         torch.save(content, tmp_path / "a.pth")
         with pytest.raises(ReidbenchError, match=rf"a\.pth: .*{sentence}"):
@@ -309,7 +309,7 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
     for write in (lambda: file.write_bytes(pickle.dumps(Hostile())), lambda: torch.save({"a": Hostile()}, file)):
         write()
         with pytest.raises(
-            ReidbenchError, match=r"hostile\.pth: not a file of plain tensors .*: it (is a pickle|holds getattr)"
+            ReidbenchError, match=r"hostile\.pth: not a file of plain tensors .*: it (is a pickle|contains getattr)"
         ):
             read_state(file)
     assert not (tmp_path / "owned").exists()
