@@ -125,7 +125,13 @@ class MeanParams(Params):
 
 @hookimpl
 def reidbench_finetuners():
-    yield Component("mean-colour", "mean_colour.method:finetune", MeanParams, traits=frozenset({"label-free"}))
+    yield Component(
+        "mean-colour",
+        "mean_colour.method:finetune",
+        MeanParams,
+        summary="mean colours of a grid, without training",
+        traits=frozenset({"label-free"}),
+    )
 '''
 METHOD = """import torch.nn.functional as F
 from reidbench.training import Embedder, Preprocess
@@ -143,16 +149,13 @@ class MeanColour(Embedder):
 def finetune(ctx):
     return MeanColour(Preprocess(ctx.image_size), ctx.params.grid)
 """
-MANIFEST = """[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-[project]
-name = "reidbench-mean-colour"
+MANIFEST = """[project]
+name = "mean-colour"
 version = "0.1"
+readme = {text = "The fine-tuner `mean-colour` embeds an image by mean colours.", content-type = "text/markdown"}
+
 [project.entry-points.reidbench]
 mean-colour = "mean_colour"
-[tool.hatch.build.targets.wheel]
-packages = ["mean_colour"]
 """
 
 
@@ -189,7 +192,8 @@ def test_a_plugin_of_25_lines_installed_with_pip_becomes_a_row(wheel: Path, tmp_
 
     listed = reidbench("plugins")
     assert str(site / "reidbench_baseline") in listed  # the wheel's, not the checkout's
-    assert "reidbench-mean-colour:mean-colour" in listed
+    assert "mean-colour:mean-colour" in listed
+    assert "2 ok, 0 skipped, 0 failed" in reidbench("check", "mean_colour")
     (tmp_path / "matrix.yaml").write_text(
         f"image_size: [32, 16]\ndata: {{m: {{use: market-folder, root: {market}}}}}\ntasks: {{m: {{target: m}}}}\n"
         "backbone: resnet-tiny\nmethods: {mine: {finetune: {use: mean-colour, grid: 2}}}\n"

@@ -33,8 +33,9 @@ def fitted(text: str, width: int) -> str:
     for is_table, lines in itertools.groupby(text.split("\n"), lambda line: line.startswith("|")):
         block = list(lines)
         if is_table and max(map(cell_len, block)) > width:
-            parts += _split(_columns(block), width, how)
-            how = ""
+            split, is_whole = _split(_columns(block), width, how)
+            parts += split
+            how = how if is_whole else ""
         else:
             parts += block if is_table else [part for line in block for part in _wrapped(line, width)]
     return "\n".join(parts)
@@ -62,24 +63,28 @@ def _width(column: Column) -> int:
     return max(map(cell_len, column)) + BORDERS
 
 
-def _split(columns: list[Column], width: int, how: str) -> Iterator[str]:
-    """Yield the lines of a table in parts: tables that fit, then a list for each column that is too wide."""
+def _split(columns: list[Column], width: int, how: str) -> tuple[list[str], bool]:
+    """Return the lines of a table in parts, tables that fit, then a list for each column that is too wide.
+
+    Also return whether one table is enough, since without its padding it fits.
+    """
     keys, others = _keyed(columns)
     space = width - 1 - sum(map(_width, keys))
     wide = [column for column in others if _width(column) > space]
     tables = list(_groups([column for column in others if column not in wide], space))
     names = ", ".join(column[0] for column in keys)
     parts = len(tables) + len(wide)
+    if tables and parts == 1:
+        return list(_table([*keys, *tables[0]])), True
     said = f"The table is wider than this terminal ({width} columns). It is split into {parts} parts by {names}."
-    yield from _wrapped(f"{said}{how}", width)
+    lines = list(_wrapped(f"{said}{how}", width))
     for group in tables:
-        yield ""
-        yield from _table([*keys, *group])
+        lines += ["", *_table([*keys, *group])]
     for column in wide:
-        yield ""
-        yield f"{column[0]}:"
+        lines += ["", f"{column[0]}:"]
         for row, cell in enumerate(column[1:], 1):
-            yield from _wrapped(f"- {', '.join(key[row] for key in keys)}: {cell}", width)
+            lines += _wrapped(f"- {', '.join(key[row] for key in keys)}: {cell}", width)
+    return lines, False
 
 
 def _keyed(columns: list[Column]) -> tuple[list[Column], list[Column]]:

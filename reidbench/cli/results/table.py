@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from reidbench.matrix.stage import Plan
 
 app = typer.Typer()
+FORMATS = {".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html"}  # that a file name suggests
 
 
 @app.command()
@@ -136,6 +137,8 @@ def table(
         note("CSV contains measured rows only; published rows are in md, json, latex and html")
     where_from = "" if form != "md" else f"results: {file.absolute()}" if packed else where(the_store)
     put(text, out, where_from, markdown=form == "md")
+    if out and (wanted := FORMATS.get(out.suffix.lower(), form)) != form:
+        note(f"{out} contains {form}; for {wanted}, add --format {wanted}")
     if form == "html":
         _say_more(text, out, the_plan, options)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from reidbench.check.declared import described
 from reidbench.matrix import plan
 from reidbench.matrix.claims import USUAL_RULE
 from reidbench.matrix.reading import reader
@@ -86,16 +84,6 @@ def test_yaml_blocks_are_matrix_files(block: str, tmp_path: Path, with_tutorial:
     file = tmp_path / "matrix.yaml"
     file.write_text(whole(block))
     assert reader.read(file, with_tutorial, must_exist=False).methods
-
-
-def test_the_plugin_of_the_tutorial_is_complete(with_tutorial: plugins.Registry) -> None:
-    """pip requires a name and a version; `reidbench check` a summary, and a README that names the component."""
-    (block,) = blocks(ROOT / "docs" / "tutorial.md", "toml")
-    project = tomllib.loads(block)["project"]
-    assert {"name", "version"} <= project.keys()
-    assert project["entry-points"]["reidbench"] == {"mean-colour": "mean_colour"}
-    assert "`mean-colour`" in project["readme"]["text"]
-    described(with_tutorial.get("finetuner", "mean-colour"))
 
 
 def test_every_key_of_a_matrix_file_is_in_its_reference() -> None:
@@ -174,9 +162,9 @@ def test_rows_of_programs_are_valid(page: str, tmp_path: Path, registry: plugins
 
 def test_the_plugin_of_the_tutorial_is_the_one_that_is_tested() -> None:
     text = (ROOT / "docs" / "tutorial.md").read_text()
-    found = re.findall(r"```python\n# mean_colour/.*?\n(.*?)```", text, re.DOTALL)
+    found = re.findall(r"```(?:python|toml)\n# (?:mean_colour/|pyproject).*?\n(.*?)```", text, re.DOTALL)
     tested = (ROOT / "tests" / "project" / "test_packaging.py").read_text()
-    assert len(found) == 2
+    assert len(found) == 3
     for block in found:
         for line in filter(str.strip, block.splitlines()):
             assert line.rstrip() in tested, line
