@@ -16,7 +16,7 @@ from reidbench.training import Backbone, Embedder, Preprocess, image_source
 
 BATCH = 128
 CHUNK = 1 << 18  # images between checkpoints; LUPerson has 16 chunks
-CONTENT_BYTES = 8  # among 4 million images, two different ones have equal hashes with probability 5e-7
+CONTENT_BYTES = 8  # among 4 million images, two different ones have the same hash with probability 5e-7
 
 Measure = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 

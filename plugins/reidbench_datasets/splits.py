@@ -1,4 +1,4 @@
-"""Ten fixed splits for the small data sets, equal for all users: files in `splits/`, and the rule that made them."""
+"""Ten fixed splits for the small data sets, the same for all users: files in `splits/`, and the rule that made them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def training_persons(name: str, split: int, persons: int) -> list[int]:
 def drawn(name: str, split: int) -> list[int]:
     """Return the split as the files were made: persons in the order of a hash, the first of them, sorted.
 
-    A hash is equal on every machine and in every library version, which random generators do not guarantee.
+    A hash is the same on every machine and in every library version, which random generators do not guarantee.
     """
     order = sorted(range(PERSONS[name]), key=lambda n: hashlib.sha256(f"{name} {split} {n}".encode()).digest())
     return sorted(order[: TRAIN.get(name, PERSONS[name] // 2)])

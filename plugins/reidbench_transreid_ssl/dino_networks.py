@@ -31,7 +31,7 @@ class Network(nn.Module):
 
 
 class Networks(nn.Module):
-    """The student, and a teacher with equal initial weights, without gradients and without dropped paths.
+    """The student, and a teacher with the same initial weights, without gradients and without dropped paths.
 
     The teacher stays in training mode, as in the official code: batch norm uses the statistics of its batch and keeps
     separate running ones.

@@ -45,7 +45,7 @@ class Results:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on dropped or skipped data and assumptions, as "STAGE: sentence"; equal notes of several seeds once."""
+        """Notes on dropped or skipped data and assumptions, as "STAGE: sentence", each once for all seeds."""
         return tuple(note.text for note in notes(self.board.results))
 
     @uncollected()

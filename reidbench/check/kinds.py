@@ -58,7 +58,7 @@ def _pretrained(trial: Trial) -> None:
 
 
 def _embedder(trial: Trial) -> None:
-    """Check features [B, D]: equal alone and in a batch, and equal from the saved and the returned embedder."""
+    """Check features [B, D]: the same alone and in a batch, and the same from the saved and the returned embedder."""
     import torch
 
     from reidbench.training import SplitEmbedder
@@ -89,7 +89,7 @@ def _embedder(trial: Trial) -> None:
 
 
 def backbone(network: Any, image_size: tuple[int, ...]) -> None:
-    """Check for a map [B, C, h, w] and a vector [B, C] with C = dim, equal alone and in a batch."""
+    """Check for a map [B, C, h, w] and a vector [B, C] with C = dim, the same alone and in a batch."""
     import torch
 
     images = _images(image_size)

@@ -22,7 +22,7 @@ class Counts:
 
     Images include junk (pid -1). Identities exclude junk and count all distractors (pid 0) as one, which gives
     Market-1501's gallery 751. Unknown cameras do not count. Outfits are counted over all persons (pid from 1), so two
-    persons in equal clothes have two. Tracklets include those of junk and distractors. `modality` has the number of
+    persons in the same clothes have two. Tracklets include those of junk and distractors. `modality` has the number of
     images per modality ("visible", "infrared"); for all of them `unverified` uses the word "modality".
     """
 

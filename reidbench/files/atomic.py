@@ -58,7 +58,7 @@ def whole_folder(destination: Path, mode: int = 0o777) -> Iterator[Path]:
 
 
 def rename_whole(unfinished: Path, destination: Path, is_there: Callable[[], bool]) -> None:
-    """Rename a filled folder to its destination; if `is_there`, keep the equal one of a faster process.
+    """Rename a filled folder to its destination; if `is_there`, keep the identical one of a faster process.
 
     Raises OSError. A folder with contents is never replaced.
     """

@@ -87,7 +87,7 @@ class Keys:
 
     def _setting(self, size: ImageSize, devices: int) -> str:
         """Return the canonical JSON of the settings that every stage depends on, with this size and these devices."""
-        place = (size, size.resize, size.resize_test, size.crop_from, devices)  # equal sizes may differ in resizing
+        place = (size, size.resize, size.resize_test, size.crop_from, devices)  # the same size may differ in resizing
         if place not in self._settings:
             given = self._benchmark
             said = size.said  # not part of the key at their defaults

@@ -1,4 +1,4 @@
-"""Expand a Benchmark into a Plan: stages with keys, shared where equal, and rows."""
+"""Expand a Benchmark into a Plan: stages with keys, shared where identical, and rows."""
 
 from __future__ import annotations
 
@@ -393,7 +393,7 @@ class Expansion:
         label: str,
         settings: Mapping[str, Any] = NONE,
     ) -> str:
-        """Return the key of a stage; add the stage unless an equal one exists. `settings` as in `Keys.of_stage`."""
+        """Return the key of a stage; add the stage unless it exists. `settings` as in `Keys.of_stage`."""
         key = self.keys.of_stage(kind, choice, parents, data, backbone, seed, size, settings)
         if key not in self.result.stages:
             network = {"use": backbone.name, "params": backbone.resolved} if backbone else None

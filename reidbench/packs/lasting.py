@@ -205,7 +205,7 @@ def _made(store: Store, results: Sequence[Result]) -> tuple[str, str]:
 
 # ---------------------------------------------------------------------- changes
 def _changes(before: Plan, plan: Plan, row: Row) -> Iterator[str]:
-    """Yield the differences between an earlier row and the current cell: versions or, if equal, parameters."""
+    """Yield the differences between an earlier row and the current cell: versions, otherwise parameters."""
     old, new = _used(before.benchmark, row), _used(plan.benchmark, row)
     versions = list(_versions(old, new))
     settings = [] if versions else list(_settings(old, new))

@@ -96,7 +96,7 @@ def test_trainings_at_full_scale(rehearsed: Callable[..., Rehearsal]) -> None:
         *[(2, (8, 8), None, None)] * 4,
     ]
     assert found.lines[0].label.startswith("finetune short [mine, 2 seeds")
-    assert {note.partition("not known")[0] for note in found.notes} == {
+    assert {note.partition(" unknown: ")[0] for note in found.notes} == {
         "the steps of doubtful are",
         "finetuner long declares no `rehearsal`; it was run at full length",
         "finetuner doubtful declares no `rehearsal`; it was run at full length",

@@ -182,7 +182,7 @@ def test_several_files_are_compared_in_pairs(tmp_path: Path) -> None:
     score.run(paths, echo=lines.append)
     assert "strong.npz minus " in lines[0]
     assert "better in 100.0 % of samples, beyond noise" in lines[0]
-    assert lines[0].endswith(f"other (valid) queries: {paths[2]}")
+    assert lines[0].endswith(f"different (valid) queries: {paths[2]}")
 
 
 def test_queries_of_other_names_are_not_compared(tmp_path: Path) -> None:

@@ -95,5 +95,5 @@ def _colour(digits: bytes, start: int) -> Colour:
 
 
 def _digits(*key: object) -> bytes:
-    """Return 32 numbers from 0 to 255 derived from a key, equal on every machine and in every version."""
+    """Return 32 numbers from 0 to 255 derived from a key, the same on every machine and in every version."""
     return hashlib.sha256(repr(key).encode()).digest()

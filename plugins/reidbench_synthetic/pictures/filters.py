@@ -1,4 +1,4 @@
-"""Image filters in plain numpy: small, and equal on every machine."""
+"""Image filters in plain numpy: small, and the same on every machine."""
 
 from __future__ import annotations
 

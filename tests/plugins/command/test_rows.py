@@ -153,7 +153,10 @@ def test_a_path_that_is_not_listed_is_noted(bench: Bench) -> None:
     bench.program("weights.bin", "w")
     bare = {"use": "command", "extract": "python extract.py {images} {out} --weights=weights.bin", "lock": "extract.py"}
     (result,) = bench.run(m={"finetune": bare}).results
-    assert [note.partition(": ")[2].partition(" stands")[0] for note in result.notes] == ["extract.py", "weights.bin"]
+    assert [note.partition(": ")[2].partition(" is used in a command")[0] for note in result.notes] == [
+        "extract.py",
+        "weights.bin",
+    ]
     bench.store = bench.folder / "store"
     (listed,) = bench.run(m={"finetune": {**bare, "files": ["extract.py", "weights.bin"]}}).results
     assert listed.notes == ()

@@ -134,5 +134,5 @@ def test_without_the_modality_it_says_what_it_needs() -> None:
 def test_a_backbone_has_as_many_stages_as_are_to_be_apart() -> None:
     short = network()
     short.stages = nn.ModuleList(list(short.stages)[:2])
-    with pytest.raises(ReidbenchError, match="shared_from 3: the backbone has 2 stages"):
+    with pytest.raises(ReidbenchError, match="shared_from 3 is too large: the backbone has 2 stages"):
         part_early_layers(short, 3, 2, Route())
