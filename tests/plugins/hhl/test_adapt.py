@@ -509,7 +509,7 @@ def test_what_is_missing_is_reported(world: tuple[Split, Split, Path], tmp_path:
     from dataclasses import replace
 
     ctx, _ = context(world, tmp_path)
-    with pytest.raises(DataError, match="needs a source of two or more"):
+    with pytest.raises(DataError, match="needs a source with at least two"):
         adapt.HHL(replace(ctx, source=None))
     with pytest.raises(DataError, match="source images to classify: a batch of 25 exceeds the 24 available"):
         run(world, tmp_path, id_batch=25)

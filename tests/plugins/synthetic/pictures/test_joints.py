@@ -115,5 +115,5 @@ def test_truth_tells_the_body_of_every_person_and_of_nobody_else() -> None:
     assert np.array_equal(body.joints, Truth(SyntheticParams(world="crowd", size="tiny")).body(name).joints)
     with pytest.raises(DataError, match="no person"):
         truth.body("0000_c2s1_300001_00.png")
-    with pytest.raises(DataError, match="no picture"):
+    with pytest.raises(DataError, match="not an image of crowd"):
         truth.body("9999_c1s1_000000_00.png")
