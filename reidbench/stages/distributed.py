@@ -183,7 +183,9 @@ def _reason(ranks: Sequence[_Rank]) -> ReidbenchError:
     first = min((rank for rank in ranks if _failed(rank)), key=_failed_at)
     if first.failure is None:
         how = (
-            f"killed by {signal.Signals(-first.code).name}" if first.code < 0 else f"ended with exit code {first.code}"
+            f"was killed by {signal.Signals(-first.code).name}"
+            if first.code < 0
+            else f"ended with exit code {first.code}"
         )
         return RankFailed(f"the process of device {first.number + 1} of {len(ranks)} {how}")
     if first.failure["event"] == "damaged":

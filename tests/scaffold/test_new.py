@@ -89,7 +89,7 @@ def test_check_finds_by_its_name_what_new_has_just_written(tmp_path: Path) -> No
     assert run("-m", "reidbench", "new", "mean_colour", cwd=tmp_path).returncode == 0
     for name in ("mean-colour", "mean_colour", "reidbench-mean-colour", "reidbench_mean_colour"):
         checked = run("-m", "reidbench", "check", name, "--only", "nothing", cwd=tmp_path)
-        assert checked.stderr.endswith("has no component 'nothing' (it has mean-colour)\n")
+        assert checked.stderr.endswith("has no component 'nothing' (known: mean-colour)\n")
     unknown = run("-m", "reidbench", "check", "../x", cwd=tmp_path)
     assert "no plugin '../x'" in unknown.stderr
     assert unknown.returncode == 2

@@ -207,7 +207,7 @@ def test_nothing_is_overwritten_and_an_empty_clone_will_do(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\u2028b", "\x1b[1m", "x" * 101])
 def test_a_name_is_one_line(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match="expected one line of 1 to 100 letters"):
+    with pytest.raises(ReidbenchError, match="expected one line of 1 to 100 characters"):
         results.write(tmp_path / "board", name)
     assert not (tmp_path / "board").exists()
 
