@@ -91,7 +91,7 @@ def test_check_finds_by_its_name_what_new_has_just_written(tmp_path: Path) -> No
         checked = run("-m", "reidbench", "check", name, "--only", "nothing", cwd=tmp_path)
         assert checked.stderr.endswith("has no component 'nothing' (known: mean-colour)\n")
     unknown = run("-m", "reidbench", "check", "../x", cwd=tmp_path)
-    assert "no plugin '../x'" in unknown.stderr
+    assert "unknown plugin '../x'" in unknown.stderr
     assert unknown.returncode == 2
 
 
