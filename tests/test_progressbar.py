@@ -44,7 +44,7 @@ def test_commands_show_it_on_a_terminal_and_print_the_same(
     command = [sys.executable, "-m", "reidbench", *(word.format(file=file) for word in words)]
     command += ["--store", str(tmp_path / "store")]
     alone = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "looking" not in alone.stderr
+    assert "checking artifacts" not in alone.stderr
     assert "reading" not in alone.stderr
     screen, terminal = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
@@ -54,4 +54,4 @@ def test_commands_show_it_on_a_terminal_and_print_the_same(
     seen = os.read(screen, 1 << 16).decode()
     os.close(screen)
     assert (watched.returncode, output) == (0, alone.stdout)
-    assert {"table": "reading results", "clean": "looking"}[words[0]] in seen
+    assert {"table": "reading results", "clean": "checking artifacts"}[words[0]] in seen

@@ -147,7 +147,7 @@ def test_the_encoder_of_a_body_regressor(registry: Registry, file: Path) -> None
         ({"encoder_weights": file, "labels": "ImageNet labels"}, {"truth", "ImageNet labels"}),
     ):
         assert component.protocol_with(component.params.model_validate(given)) == words
-    with pytest.raises(ValueError, match="no encoder_weights is given"):
+    with pytest.raises(ValueError, match="encoder_weights is not given"):
         component.params.model_validate({"labels": "none"})
 
 
