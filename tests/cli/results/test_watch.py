@@ -146,17 +146,20 @@ def test_the_browser_shows_progress_and_reloads_the_page(server: Server, run: Ru
 def test_the_command_serves_a_file_and_stops_with_ctrl_c(matrix: Callable[..., Path], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reidbench", "watch", str(matrix()), "--store", str(tmp_path / "store")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        assert said.startswith("serving http://127.0.0.1:")
-        assert said.endswith("/ (Ctrl-C stops it)\n")
-        port = int(said.split(":")[2].split("/")[0])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        connection.request("GET", "/page")
-        page = connection.getresponse().read().decode()
-        assert "untrained" in page
-        assert "not measured" in page or "missing" in page
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "stopped\n"
-        assert process.wait() == 0
+        try:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert said.startswith("serving http://127.0.0.1:")
+            assert said.endswith("/ (Ctrl-C stops it)\n")
+            port = int(said.split(":")[2].split("/")[0])
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+            connection.request("GET", "/page")
+            page = connection.getresponse().read().decode()
+            assert "untrained" in page
+            assert "not measured" in page or "missing" in page
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == "stopped\n"
+            assert process.wait() == 0
+        finally:
+            process.kill()  # a failed assertion does not wait for a server
     assert not (tmp_path / "store").exists()  # nothing is written
