@@ -231,7 +231,7 @@ BROKEN = {
     "flat": ("failed", "shapes: features are [12], not [4, D]"),
     "camera": ("failed", "shapes: features depend on camids"),
     "raising": ("failed", "run: ValueError: no such thing"),
-    "unrebuilt": ("failed", "shapes: the embedder rebuilt from spec and weights gives other features"),
+    "unrebuilt": ("failed", "shapes: the embedder rebuilt from spec and weights gives features that differ"),
     "setter": ("failed", "global state: changed torch's default dtype"),
     "stray": ("failed", "files: wrote "),
     "mute": ("failed", "params: the component has no summary"),

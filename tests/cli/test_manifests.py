@@ -176,7 +176,10 @@ def test_a_folder_for_each_person_and_a_regular_expression(tmp_path: Path, capsy
     ("options", "sentence"),
     [
         ([], "give either --pattern or --regex, which extracts the person from each image's name"),
-        (["--pattern", SHOP, "--regex", "x"], "give either --pattern or --regex, which extracts the person from"),
+        (
+            ["--pattern", SHOP, "--regex", "x"],
+            "give either --pattern or --regex, which extracts the person from each image's name",
+        ),
         (["--pattern", "cam{camid}_{}.jpg"], "pattern cam{camid}_{}.jpg: no field {pid}, which is the person"),
         (["--regex", "(?P<pid>"], "regular expression (?P<pid>: missing ), unterminated subpattern at position 0"),
         (["--pattern", "x{pid}.jpg"], "FOLDER: none of 24 images matches x{pid}.jpg, first "
@@ -221,7 +224,7 @@ def test_clothes_modality_and_tracklets_are_columns_of_the_manifest(
     said = capsys.readouterr().out
     assert "note: modality: IR is infrared, RGB is visible\n" in said
     assert re.search(
-        r"^note: tracklet 1 comes 4 times, as of person a by camera 1, .* and person a by camera", said, re.M
+        r"^note: tracklet 1 occurs 4 times, for person a by camera 1, .* and person a by camera", said, re.M
     )
     for what, total in (("tracklets", 8), ("infrared images", 8), ("visible images", 9)):
         assert sum(map(int, re.findall(rf"^(?:query|gallery): .*?(\d+) {what}", said, re.MULTILINE))) == total

@@ -473,8 +473,8 @@ def test_refusals_say_what_and_where() -> None:
         ({"pool": "mean"}, "rule pool=mean requires query_tracklets"),
         ({"query_cameras": (3,)}, "rule query_cameras: no query image is from camera 3; cameras with images: 2, 5"),
         ({"gallery_cameras": (0, 5)}, "no gallery image is from camera 5; cameras with images: 0, 1, 2, 3"),
-        ({"skip_cameras": {1: [1]}}, "rule skip_cameras: no query image is of camera 1"),
-        ({"skip_cameras": {2: [9]}}, "rule skip_cameras: no gallery image is of camera 9"),
+        ({"skip_cameras": {1: [1]}}, "rule skip_cameras: no query image is from camera 1"),
+        ({"skip_cameras": {2: [9]}}, "rule skip_cameras: no gallery image is from camera 9"),
         ({"distance": "given"}, "rule distance=given requires distances"),
     ):
         with pytest.raises(MetricError, match=message):
