@@ -117,7 +117,7 @@ def test_a_failed_trial_is_all_that_another_run_tries_again(done: Done) -> None:
 
 
 def test_clean_keeps_trials(done: Done) -> None:
-    assert "0 things to remove" in done.command("clean", done.file, "--store", done.store, "--dry-run")
+    assert "0 items to remove" in done.command("clean", done.file, "--store", done.store, "--dry-run")
 
 
 def test_the_page_says_in_red_what_was_chosen_on_test_labels(done: Done) -> None:

@@ -80,7 +80,9 @@ def test_what_cannot_be_read_is_left_out_and_named_and_changes_no_other(tmp_path
     assert found.names == [names[0], names[2]]
     np.testing.assert_allclose(found.features, [[1, 0, 0], [0, 0, 1]], atol=1e-6)
     (note,) = found.notes
-    assert note.startswith(f"2 of 4 images cannot be read and are skipped: {names[1]}: cannot be decoded: 4 bytes")
+    assert note.startswith(
+        f"2 of 4 images cannot be read and are skipped: {names[1]}: cannot be decoded: its 4 bytes are"
+    )
     assert note.endswith(f"; {tmp_path / 'gone.png'}: no such image")
 
 
