@@ -183,7 +183,7 @@ def test_positions_of_another_shape_are_one_sentence() -> None:
     for shape in ((), (5,), (2, 5, 4), (1, 1, 4), (1, 5, 4, 4)):
         with pytest.raises(ReidbenchError, match=r"here: positions must have the shape"):
             load_transformer(network, {"pos_embed": torch.zeros(shape)}, where="here")
-    with pytest.raises(ReidbenchError, match="no head"):
+    with pytest.raises(ReidbenchError, match="no teacher head"):
         read_head({"teacher": {1: torch.zeros(1), "head.x": "no tensor"}})
 
 
