@@ -16,7 +16,7 @@ import pytest
 
 from reidbench.cli.results.serving import Server, Source
 from reidbench.errors import ReidbenchError
-from tests.support.browser import browsing, find, in_browser, view, wait
+from tests.support.browser import browsing, in_browser, view, wait
 
 STATE: dict[str, Any] = {
     "title": "<b>Test",
@@ -116,14 +116,17 @@ def test_the_browser_shows_progress_and_reloads_the_page(server: Server, run: Ru
         view(browser, width, scheme)
 
         def text(selector: str) -> str:
-            return " ".join(one.text for one in find(browser, selector))
+            # in one step: the page replaces these elements while it is read
+            script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText).join(' ')"
+            return str(browser.execute_script(script, selector))
 
         wait(lambda: "1 of 4 rows" in text("#all"))
         assert "<b>Test: running" in text("#all")  # shown as text, not obeyed
         assert "about 2 min" in text("#all")
         assert "loss 0.5" in text("#running")
         assert "RuntimeError: <i>no" in text("#failed")
-        assert [bar.get_attribute("max") for bar in find(browser, "#running progress")] == ["20"]
+        script = "return [...document.querySelectorAll('#running progress')].map((one) => one.max)"
+        assert browser.execute_script(script) == [20]
         assert browser.title == "1/4 <b>Test"
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == (
