@@ -33,12 +33,13 @@ from .scale import HOUR, PEAK, SHARES, Counts, counted
 FOLDER = Path(__file__).parent / "papers"
 # Passes of the network with and without gradient, per image that a training reads. MoCo's has a key encoder; UP-ReID's
 # two have views, patches and plain images; DINO's student has two views and eight of a quarter each, its teacher the
-# two; GCL's identity encoder has four images.
+# two; GCL's identity encoder has four images; MMT's two averages see the views of its two networks.
 PASSES: Mapping[str, tuple[float, float]] = {
     "moco-v2": (1, 1),
     "up-reid": (3, 3),
     "dino": (2 + 8 / 4, 2),
     "gcl": (4, 0),
+    "mmt": (1, 1),
 }
 GCL_BESIDE = 3 * 2 * 30_984e6  # operations per image of GCL's other networks, forward and backward: see `scale.py`
 
@@ -84,6 +85,14 @@ class Networks:
             self.beside[key] = self.counts.stargan(cameras, size)
         return self.beside[key]
 
+    def translation(self, stage: Stage) -> float:
+        """Operations per image, of source or target, of a CycleGAN or SPGAN: all networks together."""
+        key = f"{stage.use} {stage.params} {stage.image_size}"
+        if key not in self.beside:
+            params: Any = self.registry.get("preparer", stage.use).params(**stage.params)
+            self.beside[key] = _translation_step(params, params.size or stage.image_size)
+        return self.beside[key]
+
     def _counted(self, described: dict[str, Any]) -> tuple[float, float, int, int]:
         import torch
 
@@ -96,6 +105,43 @@ class Networks:
             with torch.no_grad():
                 forward = counted(lambda: network(images)) / 2
         return step, forward, sum(one.numel() for one in network.parameters()), network.dim
+
+
+def _translation_step(params: Any, size: tuple[int, int]) -> float:
+    """Operations per image of a step; without the Siamese network's dropout."""
+    import torch
+
+    from reidbench_spgan.networks import Discriminator, Generator, SiameseNetwork
+
+    with torch.device("meta"):
+        generators = [Generator(params.channels, params.blocks) for _ in range(2)]
+        judges: list[torch.nn.Module] = [
+            Discriminator(size, params.critic_channels, params.critic_layers) for _ in range(2)
+        ]
+        siamese = []
+        if hasattr(params, "siamese_channels"):
+            siamese = [
+                SiameseNetwork(size, params.siamese_channels, params.siamese_layers, 0.0, torch.Generator("cpu"))
+            ]
+        images = torch.empty(2, 3, *size)
+
+    def step() -> None:
+        fakes = [generator(images) for generator in generators]
+        for network in (*judges, *siamese):
+            network.requires_grad_(False)
+        loss = sum(judge(fake).sum() for judge, fake in zip(judges, fakes, strict=True))
+        loss += sum(network(one).sum() for network in siamese for one in (*fakes, images, images))
+        for generator, fake in zip(generators, reversed(fakes), strict=True):
+            loss += generator(fake).sum()
+            loss += generator(images).sum() if params.identity_weight > 0 else 0
+        loss.backward()
+        for network in (*judges, *siamese):
+            network.requires_grad_(True)
+        detached = [images, *(fake.detach() for fake in fakes)]
+        loss = sum(judge(one).sum() for judge in judges for one in detached[:2])
+        (loss + sum(network(one).sum() for network in siamese for one in (*detached, images))).backward()
+
+    return counted(step) / (2 * len(images))
 
 
 def need(file: Path, registry: Registry, networks: Networks) -> Need:
@@ -127,6 +173,8 @@ def _an_image(stage: Stage, scale: Scale, networks: Networks) -> float:
         assert cameras is not None  # the counts of all sets with cameras include them
         height, width = stage.params["size"] or stage.image_size
         return networks.stargan(cameras, (height, width))
+    if stage.use in ("cyclegan", "spgan") and stage.kind == "prepare":
+        return networks.translation(stage)
     step, forward = networks.of(stage.backbone, stage.image_size)[:2] if stage.backbone else (0.0, 0.0)
     train, look = PASSES.get(stage.use, (1, 0))
     return train * step + look * forward + (GCL_BESIDE if stage.use == "gcl" else 0.0)

@@ -160,13 +160,18 @@ def words() -> str:
 
 def component_pages() -> dict[str, str]:
     """A page for each kind of component, and an index of all."""
-    from reidbench.hookspecs import HOOKS
+    from reidbench.hookspecs import EVERY_HOOK
     from reidbench.registry import plugins
 
     registry = plugins.load()
-    index = ["# Components", "", "Everything that a matrix file can name, as the built-in plugins declare it.", ""]
+    index = [
+        "# Components",
+        "",
+        "Everything that a matrix file can name, trackers, and executors, as the built-in plugins declare them.",
+        "",
+    ]
     found = {}
-    for kind in HOOKS:
+    for kind in EVERY_HOOK:
         members = [(name, one) for (of, name), one in registry.components.items() if of == kind]
         index += [f"## {kind}", "", "| name | summary |", "|---|---|"]
         index += [f"| [{name}]({kind}.md#{slug(name)}) | {cell(escaped(one.summary))} |" for name, one in members] + [

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from .data import Dataset, HiddenSplit, Sample, Split
     from .hookspecs import hookimpl
+    from .trackers import TrackContext, TrackedRow, TrackedRun, TrackedStage, Tracker
 
 __version__ = "0.2.0"
 
@@ -82,6 +83,11 @@ __all__ = [
     "SelectContext",
     "Selection",
     "Split",
+    "TrackContext",
+    "TrackedRow",
+    "TrackedRun",
+    "TrackedStage",
+    "Tracker",
     "Uses",
     "Workload",
     "hookimpl",
@@ -103,6 +109,7 @@ _HOMES = {
     ),
     "data": "Dataset HiddenSplit Sample Split",
     "hookspecs": "hookimpl",
+    "trackers": "TrackContext TrackedRow TrackedRun TrackedStage Tracker",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

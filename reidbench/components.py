@@ -92,6 +92,17 @@ class Secret:
 
 
 @dataclass(frozen=True)
+class InitialWeights:
+    """Marks a backbone's parameter that only names or selects initial weights, such as a release or a repository.
+
+    A network that is rebuilt from an exported folder has `without` in its place, since the folder has all of its
+    weights: nothing is read or downloaded for them. Files (`FileParam`) and declared labels need no mark.
+    """
+
+    without: Any = None
+
+
+@dataclass(frozen=True)
 class SameContent:
     """Marks a parameter of a data set that changes neither images nor labels, such as the strictness of a check.
 

@@ -134,9 +134,14 @@ class PretrainContext(Context[P_co]):
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareContext(Context[P_co]):
-    """For preparers: the images of the data role named in the `Uses` field."""
+    """For preparers: the images of the data role named in the `Uses` field, without labels.
+
+    A preparer with the trait "translates" also gets the target's images without labels, and the protocol column of its
+    users says "target images".
+    """
 
     split: HiddenSplit
+    target: HiddenSplit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

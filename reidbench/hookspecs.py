@@ -1,4 +1,4 @@
-"""The eight hooks with which plugins add components.
+"""The hooks with which plugins add components: eight kinds for matrix files, trackers, and executors.
 
 A plugin is a module or package with functions decorated with `@hookimpl`. Each hook takes no arguments and returns an
 iterable of `reidbench.Component`, usually as a generator. A component only *names* its code
@@ -18,7 +18,7 @@ hookspec = HookspecMarker("reidbench")
 hookimpl = HookimplMarker("reidbench")
 
 Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
-# kind of component -> hook
+# kind of component in a matrix file -> hook
 HOOKS = {
     "dataset": "reidbench_datasets",
     "backbone": "reidbench_backbones",
@@ -29,6 +29,8 @@ HOOKS = {
     "adapter": "reidbench_adapters",
     "evaluator": "reidbench_evaluators",
 }
+TRACKER, EXECUTOR = "tracker", "executor"
+EVERY_HOOK = {**HOOKS, TRACKER: "reidbench_trackers", EXECUTOR: "reidbench_executors"}
 
 
 @hookspec
@@ -41,7 +43,11 @@ def reidbench_datasets() -> Iterable[Component]:  # type: ignore[empty-body]
 
 @hookspec
 def reidbench_backbones() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Networks. Target: `(params, image_size: tuple[int, int]) -> reidbench.training.Backbone`; height, width."""
+    """Networks. Target: `(params, image_size: tuple[int, int]) -> reidbench.training.Backbone`; height, width.
+
+    The target may take a third parameter `rebuild`, a function from a `reidbench.files.networkfolder.NetworkFolder` and
+    the image size to its Embedder; its image size then also has the resize filters.
+    """
 
 
 @hookspec
@@ -72,3 +78,21 @@ def reidbench_adapters() -> Iterable[Component]:  # type: ignore[empty-body]
 @hookspec
 def reidbench_evaluators() -> Iterable[Component]:  # type: ignore[empty-body]
     """Evaluation. Target: `(EvaluateContext) -> Metrics`; the component declares its metrics in `metrics`."""
+
+
+@hookspec
+def reidbench_trackers() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Trackers, which send runs to other programs: for `--track`, never in a matrix file.
+
+    Target: `(TrackContext) -> Tracker`, called in a separate process. The component's `params` are the options of
+    `--track-option`; they never change a result, and are in no key.
+    """
+
+
+@hookspec
+def reidbench_executors() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Executors, which run stages: for `--executor`, never in a matrix file.
+
+    Target: `(options: Params, settings: reidbench.execution.executor.Settings) -> Executor`. The component's `params`
+    are the options of `--option`; they never change a result, and are in no key.
+    """

@@ -31,7 +31,7 @@ TRAITS: Mapping[str, frozenset[str]] = {
     "backbone": frozenset({SEEDLESS}),
     "selector": frozenset({SEEDLESS}),
     "pretrainer": frozenset({"pool-free", "data-parallel", SEEDLESS}),
-    "preparer": frozenset({SEEDLESS}),
+    "preparer": frozenset({"translates", SEEDLESS}),
     "finetuner": frozenset({"label-free", BACKBONE_FREE, "data-parallel", SEEDLESS}),
     "adapter": frozenset({"source-free", BACKBONE_FREE, SEEDLESS}),
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reidbench.progressbar import going_through
+from reidbench.progressbar import counting, going_through
 
 
 def shown(terminal: bool) -> tuple[list[int], str]:
@@ -33,6 +33,17 @@ def test_a_terminal_sees_a_line_that_is_cleared() -> None:
 
 def test_nothing_else_sees_anything() -> None:
     assert shown(terminal=False) == (list(range(100)), "")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_counts_are_shown_on_a_terminal_alone(terminal: bool) -> None:
+    stream = io.StringIO()
+    with counting(Console(file=stream, force_terminal=terminal, width=80), "embedding") as show:
+        for done in range(11):
+            show(done, 10)
+    text = stream.getvalue()
+    assert ("embedding" in text) == ("10/10" in text) == terminal
+    assert text.rpartition("\x1b[2K")[2].strip() == ""  # the line is erased
 
 
 @pytest.mark.parametrize("words", [["table", "{file}"], ["clean", "--dry-run", "{file}"]], ids=lambda words: words[0])

@@ -9,10 +9,11 @@ from reidbench.components import fractions
 
 from . import presets, transformers
 from .backbones import declared
-from .papers import BDB, BOT, MGN, MGN_LUPERSON, MOCO, RESNET, RESNEXT, SENET
+from .papers import BDB, BOT, DISTILL, MGN, MGN_LUPERSON, MOCO, RESNET, RESNEXT, SENET
 from .params import (
     BdbParams,
     BotParams,
+    DistillParams,
     HistogramParams,
     MgnLupersonParams,
     MgnParams,
@@ -113,6 +114,19 @@ def reidbench_finetuners() -> Iterator[Component]:
         protocol=BotParams.protocol,
         paper=BOT,
         presets=presets.BOT,
+        rehearsal=presets.FEW_IN_ONE_PART,
+        workload="reidbench_baseline.workload:bot",
+    )
+    yield Component(
+        "distill",
+        "reidbench_baseline.distill:finetune",
+        DistillParams,
+        summary="BoT whose logits also follow those of a teacher, a larger network trained on the same source",
+        traits=PARALLEL,
+        requires=DistillParams.required,
+        protocol=DistillParams.protocol,
+        paper=DISTILL,
+        presets=presets.DISTILL,
         rehearsal=presets.FEW_IN_ONE_PART,
         workload="reidbench_baseline.workload:bot",
     )

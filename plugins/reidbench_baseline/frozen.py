@@ -13,8 +13,13 @@ from .params import HistogramParams, NoneParams
 
 
 def keep_backbone(ctx: FinetuneContext[NoneParams]) -> Embedder:
-    """Return the backbone's pooled vector with its current weights, random or pre-trained."""
+    """Return the backbone's pooled vector with its current weights, random or pre-trained.
+
+    A backbone read from a whole trained network is returned as that network, with its neck or branches.
+    """
     backbone = ctx.backbone()
+    if backbone.whole is not None:
+        return backbone.whole()
     return BackboneEmbedder(backbone, Preprocess(ctx.image_size, backbone.mean, backbone.std))
 
 

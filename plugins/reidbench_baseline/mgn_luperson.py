@@ -29,6 +29,7 @@ from reidbench.training import (
     trained,
 )
 
+from .heads import CircleSoftmax
 from .mgn import NORM_STD, STRIPES, VECTORS, BranchedEmbedder
 from .params import MgnLupersonParams
 
@@ -72,28 +73,6 @@ class MgnLupersonEmbedder(BranchedEmbedder):
         return torch.cat(self.vectors(images), 1)
 
 
-class CircleSoftmax(nn.Module):
-    """Cosine classifier with a stronger gradient the farther a cosine is from its optimum (Sun et al., CVPR 2020)."""
-
-    def __init__(self, dim: int, classes: int, scale: float, margin: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(classes, dim).uniform_(-(dim**-0.5), dim**-0.5))
-        self.scale, self.margin = scale, margin
-
-    def forward(self, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Map vectors [B, dim] and labels [B] from 0 to logits [B, classes].
-
-        With c the cosine of a vector and a class: s [1 + m - c]+ (c - 1 + m) for the true class, s [c + m]+ (c - m) for
-        others. The factors in brackets are weights without gradient.
-        """
-        cosines = F.normalize(vectors, dim=1) @ F.normalize(self.weight, dim=1).t()
-        still = cosines.detach()
-        own = (1 + self.margin - still).clamp_min(0) * (cosines - 1 + self.margin)
-        other = (still + self.margin).clamp_min(0) * (cosines - self.margin)
-        mine = F.one_hot(labels, len(self.weight)).bool()
-        return self.scale * torch.where(mine, own, other)
-
-
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
     """Cross-entropy with target 1 - eps for the true class and eps / (C - 1) for others: [B, C] and [B] to a scalar.
 
@@ -105,14 +84,18 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) 
     return -((1 - smoothing - share) * own + share * logs.sum(1)).mean()
 
 
+def _classifier(params: MgnLupersonParams, classes: int) -> CircleSoftmax:
+    reach = params.dim**-0.5
+    weight = torch.empty(classes, params.dim).uniform_(-reach, reach)
+    return CircleSoftmax(weight, params.circle_scale, params.circle_margin)
+
+
 class MgnLupersonLosses(nn.Module):
     """Mean of eight cross-entropies, and mean of five triplet losses."""
 
     def __init__(self, params: MgnLupersonParams, classes: int) -> None:
         super().__init__()
-        self.classifiers = nn.ModuleList(
-            CircleSoftmax(params.dim, classes, params.circle_scale, params.circle_margin) for _ in range(VECTORS)
-        )
+        self.classifiers = nn.ModuleList(_classifier(params, classes) for _ in range(VECTORS))
         self.triplet = BatchHardTriplet(params.margin)
         self.triplet_weight = params.triplet_weight
         self.smoothing = params.label_smoothing

@@ -17,8 +17,41 @@ BOT = Paper(
     deviations=(
         "the ReLU after the stem's batch norm is kept; the official ResNet has none",
         "warm-up and milestones are fractions of the epochs; the paper's values result at 120 epochs",
+        "head: arcface (Deng et al., CVPR 2019) is insightface's formula and equals its code to the last bit, with a "
+        "finite gradient at cosines of +-1 (there not a number); fast-reid's ArcSoftmax agrees to 3e-7 up to the angle "
+        "pi - m, beyond which its logit rises with the angle; the easy margin of insightface is not offered",
+        "head: cosface (Wang et al., CVPR 2018) equals fast-reid's CosSoftmax to the last bit, head: circle (Sun et "
+        "al., CVPR 2020, eq. 6) its CircleSoftmax to 7e-7 in loss and gradients",
+        "heads follow the neck, and label smoothing is BoT's, also in their presets; the papers have neither",
+        "circle_weight adds the circle loss of pairs (Sun et al., eq. 6), for each image, on the feature before the "
+        "neck; it equals fast-reid's pairwise_circleloss to 8e-7 in loss and gradient",
+        "memory (XBM, Wang et al., CVPR 2020, code under CC BY-NC 4.0) adds the loss with the memory to BoT's losses, "
+        "in place of a loss of pairs in the batch; it has features after the neck and starts after a fraction of the "
+        "epochs",
+        "the memory's contrastive loss equals the official code to 3e-7 until the queue is full, when the code first "
+        "overwrites the newest images; memory_loss: triplet leaves out the image itself, the code instead the first "
+        "places of the queue, so that it equals the code to 1e-7 for the first batch and differs by up to 70 % later",
     ),
     published=published.BOT,
+)
+DISTILL = Paper(
+    title="FastReID: A Pytorch Toolbox for General Instance Re-identification",
+    venue="ACM Multimedia 2023",
+    url="https://arxiv.org/abs/2006.02631",
+    code="https://github.com/JDAI-CV/fast-reid (projects/FastDistill)",
+    code_licence="Apache-2.0",
+    deviations=(
+        "the student is BoT with its augmentation and steps of the rate; fast-reid's is SBS, with non-local blocks, "
+        "AutoAugment, a cosine schedule, a part frozen at first, and triplets after the neck",
+        "the loss equals fast-reid's jsdiv_loss to 2e-6 in value and gradient: the mean of both Kullback-Leibler "
+        "divergences, which it calls a Jensen-Shannon divergence; logits have the head's scale and no margin, as there",
+        "the teacher's batch norm uses the statistics of the batch, as in fast-reid, whose teacher stays in training "
+        "mode",
+        "one teacher; fast-reid averages over several, and offers the student's moving average as one",
+        "the feature distillation of the overhaul (DistillerOverhaul) is not implemented",
+        "all seeds of the student share one teacher, trained with `prepare_seed`, as in fast-reid",
+    ),
+    published=published.DISTILL,
 )
 MOCO = Paper(
     title="Improved Baselines with Momentum Contrastive Learning",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from reidbench import AddedLater, FileParam, Params
+from reidbench import AddedLater, FileParam, Params, Uses
+from reidbench.components import InitialWeights, Nested
 from reidbench.files.names import shown
 from reidbench.training import params as shared
 from reidbench.training.contrastive.params import IMAGENET_MEAN, IMAGENET_STD, ContrastiveParams, LayoutName
@@ -26,7 +27,7 @@ class ResNetParams(Params):
     """Parameters of torchvision's ResNets."""
 
     last_stride: Literal[1, 2] = Field(1, description="stride of the last stage; 1 doubles its map")
-    weights: str | None = Field(
+    weights: Annotated[str | None, InitialWeights()] = Field(
         None, description="torchvision weights by name (IMAGENET1K_V1), from its cache or downloaded; default: random"
     )
     weights_file: FileParam | None = Field(
@@ -63,6 +64,10 @@ class HistogramParams(Params):
     middle: float = Field(0.5, gt=0, le=1, description="share of the columns that is used, around the middle")
 
 
+HEAD_SCALE = 64.0
+HEAD_MARGINS = {"arcface": 0.5, "cosface": 0.4, "circle": 0.35}  # of insightface, and of fast-reid
+
+
 class BotRecipe(Params):
     """Parameters of both bot and supervised; the defaults are the paper's, for 256x128 and a ResNet-50."""
 
@@ -86,6 +91,56 @@ class BotRecipe(Params):
     fast: bool = Field(False, description="decode and augment with the extra `fast`; changes pixels and the key")
     accumulate: shared.Accumulate = 1
     pool: shared.Pool = "backbone"
+    head: Annotated[Literal["linear", "arcface", "cosface", "circle"], AddedLater()] = Field(
+        "linear", description="classifier: linear, or of cosines with a margin for the true class"
+    )
+    head_scale: Annotated[float | None, AddedLater()] = Field(
+        None, gt=0, description="scale s of the cosines of a head with a margin; default: 64"
+    )
+    head_margin: Annotated[float | None, AddedLater()] = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="margin m of a head with a margin; default: 0.5 radians for arcface, 0.4 for cosface, 0.35 for "
+        "circle",
+    )
+    circle_weight: Annotated[float, AddedLater()] = Field(
+        0.0, ge=0, description="weight of the circle loss of pairs of images, on the feature before the neck"
+    )
+    circle_scale: Annotated[float, AddedLater()] = Field(128.0, gt=0, description="scale s of the circle loss of pairs")
+    circle_margin: Annotated[float, AddedLater()] = Field(
+        0.25, ge=0, lt=1, description="margin m of the circle loss of pairs"
+    )
+
+    memory: Annotated[int, AddedLater()] = Field(
+        0, ge=0, description="number of earlier images that each batch is compared with (XBM); 0: none"
+    )
+    memory_start: Annotated[float, AddedLater()] = Field(
+        1 / 12, ge=0, lt=1, description="fraction of the epochs before the memory is filled and used"
+    )
+    memory_weight: Annotated[float, AddedLater()] = Field(1.0, gt=0, description="weight of the loss with the memory")
+    memory_loss: Annotated[Literal["contrastive", "triplet"], AddedLater()] = Field(
+        "contrastive", description="loss of cosines with the memory, of features after the neck"
+    )
+
+    @model_validator(mode="after")
+    def _a_batch_fits_in_the_memory(self) -> Self:
+        if 0 < self.memory < self.identities * self.images:
+            batch = self.identities * self.images
+            raise ValueError(f"memory must be 0, or at least a batch of identities x images: {batch}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_margin_has_a_head(self) -> Self:
+        if self.head == "linear" and (self.head_scale is not None or self.head_margin is not None):
+            raise ValueError("head_scale and head_margin require `head: arcface`, `cosface` or `circle`")
+        return self
+
+    @property
+    def of_head(self) -> tuple[float, float]:
+        """Return scale and margin of a head with a margin."""
+        scale = HEAD_SCALE if self.head_scale is None else self.head_scale
+        return scale, HEAD_MARGINS[self.head] if self.head_margin is None else self.head_margin
 
     def required(self) -> frozenset[str]:
         """Return the required capability: the generalised mean needs a map."""
@@ -94,6 +149,44 @@ class BotRecipe(Params):
 
 class BotParams(shared.EpochParams, BotRecipe):
     """Parameters of bot."""
+
+    keep_classifier: Annotated[bool, AddedLater()] = Field(
+        False, description="also store the classifier, for a teacher of `distill`"
+    )
+
+    @model_validator(mode="after")
+    def _a_classifier_is_of_the_last_epoch(self) -> Self:
+        if self.keep_classifier and self.choose_epoch == "best":
+            raise ValueError("keep_classifier requires `choose_epoch: last`: the classifier stored is the last epoch's")
+        return self
+
+
+if TYPE_CHECKING:
+    TeacherField = Nested
+else:
+    TeacherField = Uses["finetuner", "source"]
+
+
+class DistillParams(BotParams):
+    """Parameters of distill: those of bot for the student, and its teacher."""
+
+    teacher: TeacherField = Field(
+        Nested(use="bot", keep_classifier=True),
+        description="teacher, trained on the same source: `bot` or `distill` with `keep_classifier: true`; `backbone` "
+        "sets its network; default: the recipe's",
+    )
+    temperature: float = Field(16.0, gt=0, description="temperature T that divides both logits")
+    distill_weight: float = Field(1.0, gt=0, description="weight of the divergence from the teacher")
+
+    @field_validator("teacher")
+    @classmethod
+    def _a_teacher_has_a_classifier_of_the_source(cls, teacher: Nested) -> Nested:
+        given = teacher.model_dump()
+        if not given.get("keep_classifier"):
+            raise ValueError("the teacher must be `bot` or `distill` with `keep_classifier: true`")
+        if "data" in given:
+            raise ValueError("the teacher must learn from the source; remove `data`")
+        return teacher
 
 
 class MocoParams(ContrastiveParams):

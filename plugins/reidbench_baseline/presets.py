@@ -49,28 +49,91 @@ MOCO = {
 }
 
 _BATCH: dict[str, Any] = {"identities": 16, "images": 4}
+_BOT: dict[str, Any] = {
+    "image_size": WHOLE, "resize": "bilinear", "epochs": 120, "lr": 3.5e-4, "weight_decay": 5e-4, "warmup": 10 / 120,
+    "warmup_factor": 0.01, "milestones": (40 / 120, 70 / 120), "gamma": 0.1, "label_smoothing": 0.1, "flip": 0.5,
+    "pad": 10, "erase": 0.5, **_BATCH,
+}  # fmt: skip
 BOT = {
     "paper": Preset(
         "row with centre loss of the paper's ablation; configs/softmax_triplet_with_center.yml of the official code",
-        image_size=WHOLE,
-        resize="bilinear",
-        epochs=120,
-        lr=3.5e-4,
-        weight_decay=5e-4,
-        warmup=10 / 120,
-        warmup_factor=0.01,
-        milestones=(40 / 120, 70 / 120),
-        gamma=0.1,
-        label_smoothing=0.1,
+        **_BOT,
         margin=0.3,
         triplet_weight=1.0,
         center_weight=5e-4,
         center_lr=0.5,
+    ),
+    "arcface": Preset(
+        "the paper without centre loss; head of arcface_torch/losses.py of insightface: s 64, m 0.5",
+        **_BOT,
+        margin=0.3,
+        triplet_weight=1.0,
+        head="arcface",
+        head_scale=64.0,
+        head_margin=0.5,
+    ),
+    "cosface": Preset(
+        "the paper without centre loss; head of projects/FastFace/configs/face_base.yml of fast-reid: s 64, m 0.4",
+        **_BOT,
+        margin=0.3,
+        triplet_weight=1.0,
+        head="cosface",
+        head_scale=64.0,
+        head_margin=0.4,
+    ),
+    "circle": Preset(
+        "the paper without centre loss; head and soft margin of configs/Base-SBS.yml of fast-reid: s 64, m 0.35",
+        **_BOT,
+        margin=None,
+        triplet_weight=1.0,
+        head="circle",
+        head_scale=64.0,
+        head_margin=0.35,
+    ),
+    "circle-pairs": Preset(
+        "the paper without centre loss; triplet loss replaced by CircleLoss of fast-reid's defaults: s 128, m 0.25",
+        **_BOT,
+        triplet_weight=0.0,
+        circle_weight=1.0,
+        circle_scale=128.0,
+        circle_margin=0.25,
+    ),
+    "xbm": Preset(
+        "the paper without centre loss; memory of config/defaults.py of the official code, which starts after 1,000 of "
+        "35,000 iterations as in configs/sample_config.yaml: 8,192 images, weight 1, contrastive loss",
+        **_BOT,
+        margin=0.3,
+        triplet_weight=1.0,
+        memory=8192,
+        memory_start=1000 / 35000,
+        memory_weight=1.0,
+        memory_loss="contrastive",
+    ),
+}
+DISTILL = {
+    "fast-reid": Preset(
+        "projects/FastDistill/configs/Base-kd.yml and kd-sbs_r101ibn-sbs_r34.yml of fast-reid, temperature of "
+        "meta_arch/distiller.py; the teacher is in the matrix file",
+        image_size=WHOLE,
+        resize="bicubic",
+        epochs=60,
+        identities=16,
+        images=16,
+        lr=7e-4,
+        weight_decay=5e-4,
+        label_smoothing=0.1,
+        margin=None,
+        triplet_weight=1.0,
+        pool="gem",
+        head="circle",
+        head_scale=64.0,
+        head_margin=0.35,
         flip=0.5,
         pad=10,
         erase=0.5,
-        **_BATCH,
-    )
+        temperature=16.0,
+        distill_weight=1.0,
+    ),
 }
 BDB = {
     "code": Preset(

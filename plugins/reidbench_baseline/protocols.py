@@ -71,6 +71,12 @@ PROTOCOLS = {
         "ten splits, which are ten tasks here",
         cross="modality", camera="none",
     ),
+    "vehicleid": Preset(
+        "Liu et al., Deep Relative Distance Learning, CVPR 2016: "
+        "one drawn image of each vehicle in the gallery, all others are queries, repeated; the draw is that of "
+        "JDAI-CV/fast-reid, fastreid/data/datasets/vehicleid.py, commit c9bc3ce, which draws once; here ten times",
+        camera="none", **_SHOTS,
+    ),
     "mars": Preset(
         f"{_MARS}, utils/evaluation_mars.m and compute_AP.m, which divides by all queries; mean of the features of a "
         "tracklet, which is commented out in utils/process_box_feat.m",

@@ -87,6 +87,41 @@ BOT = (
         _ODD,
         beside=False,
     ),
+    *Published.table(
+        "model zoo of fast-reid",
+        {"market1501": "cmc1 mAP mINP"},
+        {f"BoT of fast-reid, ResNet-50, {_BOT}": "94.4 86.1 59.4"},
+        "step",
+        "a different schedule: rate falls at epochs 40 and 90",
+    ),
+    *Published.table(
+        "paper of circle loss, as listed by Papers with Code",
+        {"market1501": "cmc1 mAP"},
+        {"MGN with circle loss, ResNet-50": "96.1 87.4"},
+        note="another network; numbers of a single global vector were not available",
+        beside=False,
+    ),
+)
+
+_DISTILLED = "SBS of fast-reid, ResNet-34, 256x128"
+DISTILL = (
+    *Published.table(
+        "README of FastDistill",
+        {"dukemtmc-reid": "cmc1 mAP"},
+        {f"{_DISTILLED}, distilled from ResNet-101-IBN": "88.60 77.80"},
+        "step",
+    ),
+    *Published.table(
+        "README of FastDistill",
+        {"dukemtmc-reid": "cmc1 mAP"},
+        {
+            "teacher, SBS of fast-reid, ResNet-101-IBN": "90.66 81.14",
+            f"{_DISTILLED}, without a teacher": "86.31 73.28",
+            f"{_DISTILLED}, distilled, also by the overhaul": "88.73 78.25",
+        },
+        "step",
+        beside=False,
+    ),
 )
 
 _BDB = "BDB, ResNet-50 from ImageNet, 384x128"

@@ -17,5 +17,5 @@ def pretrain(ctx: PretrainContext[SupervisedParams]) -> Backbone:
     Raises DataError when the auxiliary data have fewer than two identities.
     """
     shared = {field.name: getattr(ctx, field.name) for field in fields(Context)}
-    embedder = bot.finetune(FinetuneContext[SupervisedParams](source=ctx.auxiliary, backbone=ctx.backbone, **shared))
-    return embedder.backbone
+    labelled = FinetuneContext[SupervisedParams](source=ctx.auxiliary, backbone=ctx.backbone, **shared)
+    return bot.train(labelled, "supervised").backbone

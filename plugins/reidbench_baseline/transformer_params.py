@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from reidbench import Params
+from reidbench import AddedLater, Params
 from reidbench.training.params import FileWeightsParams
 
 Stem = Literal["patchify", "ics", "conv"]
@@ -37,6 +37,17 @@ class ViTParams(StemParams):
     stride: int | None = Field(
         None, ge=1, description="step between patches; less than patch overlaps them (TransReID: 12); default: patch"
     )
+    part_tokens: Annotated[
+        int, Field(ge=0, description="number of part tokens next to the class token; PASS has 3"), AddedLater()
+    ] = 0
+    fusion: Annotated[
+        Literal["cat", "mean"],
+        Field(
+            description="vector of a network with part tokens; cat: the class token and the mean of the part tokens, "
+            "twice as long; mean: the mean of these two"
+        ),
+        AddedLater(),
+    ] = "cat"
 
     @model_validator(mode="after")
     def _geometry(self) -> ViTParams:
@@ -46,11 +57,13 @@ class ViTParams(StemParams):
             )
         if self.stem != "patchify" and (self.patch % 2 or (self.stride or 0) % 2):
             raise ValueError(f"stem {self.stem} halves the image first: patch and stride must be even")
+        if self.fusion != "cat" and not self.part_tokens:
+            raise ValueError("fusion is for a network with part_tokens; remove it")
         return self
 
     def capabilities(self) -> frozenset[str]:
-        """Return the stem's capabilities and "tokens"."""
-        return super().capabilities() | {"tokens"}
+        """Return the stem's capabilities, and "tokens" unless part tokens are among them."""
+        return super().capabilities() | (frozenset() if self.part_tokens else {"tokens"})
 
 
 class ViTTinyParams(ViTParams):
@@ -70,9 +83,19 @@ class ViTTinyParams(ViTParams):
 
 
 class SwinParams(StemParams):
-    """Parameters of swin-tiny."""
+    """Parameters of swin-tiny, swin-small and swin-base."""
 
     window: int = Field(7, ge=2, description="height and width of an attention window in patches; 4 suits 64x32")
+    semantic: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="semantic weight of SOLIDER's controller, 0.2 for re-identification, which needs SOLIDER's "
+            "weights; null: Swin without a controller",
+        ),
+        AddedLater(),
+    ] = None
 
 
 class IbnParams(FileWeightsParams):

@@ -11,7 +11,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
 from reidbench.training import Backbone, LoadReport, load_weights
 from reidbench.training.weights.files import innermost, read_checkpoint, state_of
-from reidbench.training.weights.transformers import load_transformer
+from reidbench.training.weights.transformers import backbone_state, load_transformer
 
 from .params import WeightsParams
 
@@ -48,7 +48,7 @@ def _aside(content: Mapping[str, Any], params: WeightsParams) -> Iterator[str]:
 
 def _load(backbone: Backbone, content: Mapping[str, Any], params: WeightsParams) -> LoadReport:
     where = str(params.file)
-    if hasattr(backbone, "tokens"):
+    if hasattr(backbone, "tokens") or backbone_state(content)[0] == "solider":
         if params.layout != "auto":
             raise ReidbenchError(f"{shown(where)}: layout {params.layout} has no transformers; remove layout")
         return load_transformer(backbone, content, source_grid=params.source_grid, where=where)

@@ -28,14 +28,15 @@ from .params import LoopParams
 
 
 def starting_embedder(
-    ctx: AdaptContext[Params], pool: str | None = None, *, keep_neck: bool = True
+    ctx: AdaptContext[Params], pool: str | None = None, *, keep_neck: bool = True, start: BackboneEmbedder | None = None
 ) -> BackboneEmbedder:
-    """Return the recipe's embedder if its neck is kept, otherwise its backbone with a new neck.
+    """Return the recipe's embedder, or `start`, if its neck is kept, otherwise its backbone with a new neck.
 
     Without `pool` the recipe's pooling is kept. Another pooling always gets a new neck, since the old statistics do not
     fit; the same pooling keeps its learned exponent. The source's classifier is dropped.
     """
-    start = ctx.start if isinstance(ctx.start, BackboneEmbedder) else None
+    if start is None and isinstance(ctx.start, BackboneEmbedder):
+        start = ctx.start
     before = start.pool_name if start is not None else "backbone"
     pool = pool or before
     if start is not None and keep_neck and start.spec["neck"] and pool == before:

@@ -6,9 +6,9 @@ from typing import Any
 
 from reidbench import Preset
 
-_PICTURES: dict[str, Any] = {"image_size": (256, 128), "resize": "bicubic", "resize_test": "bicubic"}
+PICTURES: dict[str, Any] = {"image_size": (256, 128), "resize": "bicubic", "resize_test": "bicubic"}
 _BOTH: dict[str, Any] = {
-    **_PICTURES,
+    **PICTURES,
     "rounds": 50,
     "identities": 16,
     "lr": 3.5e-4,

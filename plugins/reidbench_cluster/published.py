@@ -43,8 +43,8 @@ CLUSTER_CONTRAST = (
 _SPCL_README = "paper and official README"
 _UDA = (f"market1501->{MSMT17}", f"{MSMT17}->market1501", "personx->market1501", f"personx->{MSMT17}")
 _FIRST = "first version of the paper, as listed by OpenUnReID"
-_ZOO = "model zoo of OpenUnReID"
-_ZOO_SETS = (TO_MARKET, TO_DUKE, "market1501", "dukemtmc-reid")
+ZOO = "model zoo of OpenUnReID"
+ZOO_SETS = (TO_MARKET, TO_DUKE, "market1501", "dukemtmc-reid")
 _PLUS = "SpCL+: GeM pooling and settings that differ from the paper's; chosen on validation data"
 SPCL = (
     *Published.table(
@@ -75,8 +75,8 @@ SPCL = (
         beside=False,
     ),
     *Published.table(
-        _ZOO,
-        dict.fromkeys(_ZOO_SETS, RANKS),
+        ZOO,
+        dict.fromkeys(ZOO_SETS, RANKS),
         {
             "SpCL+, ResNet-50 from ImageNet": "78.2 90.5 96.6 97.8 70.4 83.8 91.2 93.4 76.0 89.5 96.2 97.5 "
             "67.1 82.4 90.8 93.0"
@@ -86,8 +86,8 @@ SPCL = (
         beside=False,
     ),
     *Published.table(
-        _ZOO,
-        dict.fromkeys(_ZOO_SETS, RANKS),
+        ZOO,
+        dict.fromkeys(ZOO_SETS, RANKS),
         {
             "no adaptation, ResNet-50": "27.2 58.9 75.7 81.4 28.1 49.3 64.3 69.7 2.2 6.7 14.9 20.1 2.3 7.5 14.7 18.1",
         },
@@ -106,8 +106,8 @@ PSEUDO_LABEL = (
         note="the loop with the paper's eps, distances to the source and triplets, which are not offered here",
     ),
     *Published.table(
-        _ZOO,
-        dict.fromkeys(_ZOO_SETS, RANKS),
+        ZOO,
+        dict.fromkeys(ZOO_SETS, RANKS),
         {
             "UDA_TP, ResNet-50 from ImageNet": "52.3 76.0 87.8 91.9 45.7 65.5 78.0 81.7 34.7 58.6 74.0 78.9 "
             "42.3 64.4 76.0 79.9",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from reidbench import AdaptContext
-from reidbench.data import HiddenSplit, Split
 from reidbench.metrics import pseudo_labels
-from reidbench.training import BackboneEmbedder, Means, Update, read_ahead
-from reidbench.training.batches.feed import Plan
+from reidbench.training import BackboneEmbedder, Means, Update
 
 from .domain_norm import keep_target_norms, split_norms
-from .loop import PseudoLabelBatches, make_optimiser, starting_embedder, target_features, train_rounds
+from .domains import DomainBatches
+from .loop import make_optimiser, starting_embedder, target_features, train_rounds
 from .memory import HybridMemory, class_means
 from .params import SpCLParams
 from .reliability import reliable_labels, singled
@@ -47,25 +44,18 @@ class _Training:
         self.embedder: BackboneEmbedder = ctx.fabric.to_device(starting_embedder(ctx, self.params.pool))
         self.source = ctx.source if self.params.use_source else None
         self.generator = torch.Generator().manual_seed(ctx.seed)
-        self.batches = self._batches(ctx.target)
-        self.source_labels = np.zeros(0, dtype=np.int64)
+        self.domains = DomainBatches(ctx, self.embedder.preprocess, self.source)
         rows = [torch.from_numpy(target_features(self.embedder, ctx.target, ctx))]
         if self.source is not None:
-            self.source_labels = self.source.labels()
-            self.source_batches = self._batches(self.source)
             features = torch.from_numpy(target_features(self.embedder, self.source, ctx))
-            rows.insert(0, class_means(features, torch.from_numpy(self.source_labels)))
+            rows.insert(0, class_means(features, torch.from_numpy(self.domains.source_labels)))
             split_norms(self.embedder)
-        self.classes = len(rows[0]) if self.source is not None else 0
+        self.classes = self.domains.classes
         memory = HybridMemory(torch.cat(rows), temperature=self.params.temperature, momentum=self.params.momentum)
         self.memory: HybridMemory = ctx.fabric.to_device(memory)
         self.threshold = _Threshold()
         self.optimiser = make_optimiser(self.embedder, self.params)
         self.update = Update(ctx.fabric, self.optimiser)
-
-    def _batches(self, images: HiddenSplit | Split) -> PseudoLabelBatches:
-        ctx = self.ctx
-        return PseudoLabelBatches(images, self.embedder.preprocess, self.params, ctx.workers, ctx.fabric.device)
 
     def cluster(self) -> np.ndarray:
         """Cluster the target's memory rows; reliable clusters keep their label, all other images are -1."""
@@ -86,37 +76,16 @@ class _Training:
         self.memory.labels.copy_(torch.from_numpy(np.unique(places, return_inverse=True)[1]))
         self.embedder.train()
         means = Means()
-        for images, rows in self._steps(classes):
+        for step in self.domains.steps(classes, self.generator):
+            rows = np.concatenate([self.domains.source_labels[step.source], self.classes + step.target])
             with self.update.precision():
-                found = self.embedder(self.ctx.fabric.to_device(images))
+                found = self.embedder(self.ctx.fabric.to_device(step.views[0]))
             features = F.normalize(found.float(), dim=1)
             loss = self.memory(features, self.ctx.fabric.to_device(torch.as_tensor(rows)))
             if self.source is not None:  # two means over halves, as in the paper, not one over all
                 loss = 2 * loss
             means.add({"loss": self.update(loss)})
         return means.values()["loss"]
-
-    def _steps(self, classes: np.ndarray) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """Yield the images of a step (source before target) and their memory rows."""
-        if self.source is None:
-            for images, indices in self.batches.batches(classes, self.generator):
-                yield images, self.classes + indices
-            return
-
-        def made(plans: tuple[Plan, Plan]) -> tuple[torch.Tensor, np.ndarray]:
-            source, target = plans
-            rows = np.concatenate([self.source_labels[source.indices], self.classes + target.indices])
-            return torch.cat([self.source_batches.feed.make(source), self.batches.feed.make(target)]), rows
-
-        yield from read_ahead(made, self._plans(classes), self.ctx.workers)
-
-    def _plans(self, classes: np.ndarray) -> Iterator[tuple[Plan, Plan]]:
-        """Yield plans for a step's halves, both full; each domain has separate passes, all drawn from one generator."""
-        sources = self.source_batches.indices(self.source_labels, self.generator)
-        targets = self.batches.indices(classes, self.generator)
-        for source, target in zip(sources, targets, strict=True):
-            planned = self.source_batches.feed.plan(source, self.generator)
-            yield planned, self.batches.feed.plan(target, self.generator)
 
 
 def adapt(ctx: AdaptContext[SpCLParams]) -> BackboneEmbedder:

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 
 from reidbench import Amount, Workload
 
+from .classifiers.params import ClassifierParams, MMTParams
 from .params import AdaBNParams, LoopParams, SpCLParams
 
 
 def rounds(params: LoopParams, amounts: Mapping[str, Amount]) -> Workload:
-    """Return the steps of all rounds, which do not depend on the data; training on a source doubles the images."""
-    domains = 2 if isinstance(params, SpCLParams) and params.use_source and "source" in amounts else 1
-    return Workload(params.rounds * params.iterations, domains * params.identities * params.images)
+    """Return the steps of all rounds, which do not depend on the data.
+
+    Training on a source doubles the images, and so do MMT's two views.
+    """
+    joint = isinstance(params, SpCLParams | ClassifierParams) and params.use_source and "source" in amounts
+    times = (2 if joint else 1) * (2 if isinstance(params, MMTParams) else 1)
+    return Workload(params.rounds * params.iterations, times * params.identities * params.images)
 
 
 def adabn(params: AdaBNParams, amounts: Mapping[str, Amount]) -> Workload:

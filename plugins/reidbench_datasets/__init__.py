@@ -18,6 +18,7 @@ from .params import (
     CuhkParams,
     FolderParams,
     GridParams,
+    IdentityFoldersParams,
     LtccParams,
     ManifestParams,
     Market1501Params,
@@ -30,6 +31,7 @@ from .params import (
     ViperParams,
     WithdrawnParams,
 )
+from .vehicles.params import VehicleIdParams, VeriWildParams
 
 __all__ = ["FolderParams", "ManifestParams", "Market1501Params", "reidbench_datasets"]
 
@@ -91,6 +93,14 @@ READERS: tuple[tuple[str, str, str, type[Params], str], ...] = (
      "RegDB: 412 persons, ten visible and ten thermal images each; ten published splits of idx/"),
     ("mars", "mars:open_mars", "mars:fingerprint", MarsParams,
      "MARS: tracklets by six cameras, bbox_train, bbox_test and the authors' info/"),
+    ("veri-776", "vehicles.veri776:open_veri776", "vehicles.veri776:fingerprint", CheckedParams,
+     "VeRi-776: 776 vehicles, twenty cameras; image_train, image_query, image_test"),
+    ("vehicleid", "vehicles.vehicleid:open_vehicleid", "vehicles.vehicleid:fingerprint", VehicleIdParams,
+     "VehicleID: 26,328 vehicles, cameras unknown; six test lists, gallery drawn by the evaluator"),
+    ("veri-wild", "vehicles.veriwild:open_veriwild", "vehicles.veriwild:fingerprint", VeriWildParams,
+     "VERI-Wild: 40,671 vehicles, 174 cameras; three tests"),
+    ("identity-folders", "identityfolders:open_folders", "identityfolders:fingerprint", IdentityFoldersParams,
+     "a folder for each identity, such as an animal, split by a named rule into an open or a closed set"),
 )  # fmt: skip
 
 POOL = frozenset({"cameras", "labels", "test"})
@@ -114,6 +124,8 @@ LACKS: dict[str, frozenset[str] | Callable[[Any, Path | None], frozenset[str]]] 
     "market-folder": MarketFolderParams.lacking,
     "person-folders": MarketFolderParams.lacking,
     "csv-manifest": _manifest_lacks,
+    "vehicleid": frozenset({"cameras"}),
+    "identity-folders": IdentityFoldersParams.lacking,
 }
 
 CLOTHES, MODALITY = frozenset({"clothes"}), frozenset({"modality"})

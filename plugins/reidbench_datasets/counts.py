@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from reidbench.data import Counts, Published
 
+from .vehicles.counts import VEHICLES
+
 _CUHK_DETECTED = {"train": Counts(7365, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5332, 700, 2)}
 _CUHK_LABELED = {"train": Counts(7368, 767, 2), "query": Counts(1400, 700, 2), "gallery": Counts(5328, 700, 2)}
 _CUHK01_SOURCE = "3,884 images of 971 persons (docstring of torchreid), divided by the split files of this plugin"
@@ -219,4 +221,5 @@ PUBLISHED: dict[str, Published] = {
     "regdb:thermal": _regdb("thermal", "visible"),
     "mars:others": _mars(Counts(566596, 621, 6, tracklets=10200), (89547, 166029, 70754, 41938, 93908, 81040)),
     "mars:all": _mars(Counts(681089, 635, 6, tracklets=12180), (119123, 190237, 91840, 54538, 114554, 87417)),
+    **VEHICLES,
 }

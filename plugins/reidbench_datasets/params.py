@@ -53,6 +53,32 @@ class PersonFoldersParams(MarketFolderParams, CheckedParams):
     )
 
 
+class IdentityFoldersParams(Params):
+    """Parameters of folders, one for each identity, and of the rule that splits them."""
+
+    split: Literal["open", "closed"] = Field(
+        "open",
+        description="open: identities of the test are not trained on; closed: each identity is trained on, and tested "
+        "on other images",
+    )
+    train: int = Field(
+        50,
+        ge=1,
+        le=99,
+        description="percentage to train on: of the identities (open), or of the images of each (closed)",
+    )
+    draw: int = Field(0, ge=0, description="number of the split; others have other identities or images")
+    cameras: Literal["none", "folder"] = Field(
+        "none",
+        description="folder: the folder in that of the identity is a camera or an occasion; matches within one never "
+        "count",
+    )
+
+    def lacking(self, root: Path | None) -> frozenset[str]:
+        """Return "cameras" if the folders have none."""
+        return frozenset({"cameras"}) if self.cameras == "none" else frozenset()
+
+
 class Market1501Params(FolderParams, CheckedParams):
     """Parameters of the Market-1501 release."""
 

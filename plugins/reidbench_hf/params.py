@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from reidbench import FileParam, Params
+from reidbench.components import InitialWeights
 from reidbench.errors import ReidbenchError
 from reidbench.files import hub
 from reidbench.files.names import shown
@@ -22,8 +23,12 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the second only for timm
 class HfParams(Params):
     """Parameters of hf: a repository by name, or local files."""
 
-    model: str | None = Field(None, description="repository on the hub, such as facebook/dinov2-small")
-    revision: str | None = Field(None, description="commit, tag or branch of the repository; default: the newest")
+    model: Annotated[str | None, InitialWeights()] = Field(
+        None, description="repository on the hub, such as facebook/dinov2-small"
+    )
+    revision: Annotated[str | None, InitialWeights()] = Field(
+        None, description="commit, tag or branch of the repository; default: the newest"
+    )
     weights_file: FileParam | None = Field(
         None, description="local model.safetensors; default: the repository's file in the hub's cache"
     )

@@ -31,8 +31,9 @@ from reidbench.training.batches.crops import CROPS, boxes_of, crop_and_resize, d
 from reidbench.training.batches.originals import Originals
 from reidbench.training.batches.reading import made_ahead, upload
 from reidbench.training.contrastive.views import normalised
+from reidbench.training.translation.passes import Passes
 
-from .batches import IdentityPasses, Passes, one_of_each
+from .batches import IdentityPasses, one_of_each
 from .composition import Composition
 from .invariance import distances
 from .losses import batch_hard, triplet_rows

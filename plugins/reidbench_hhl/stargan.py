@@ -13,8 +13,10 @@ from reidbench import PrepareContext
 from reidbench.data import UNKNOWN_CAMERA
 from reidbench.errors import DataError, ReidbenchError
 from reidbench.training import Means, Update, image_source, seeded, stream
+from reidbench.training.optim.schedules import linear_decay
+from reidbench.training.translation.passes import Passes
+from reidbench.training.translation.pixels import crop_and_flip, to_pixels, to_signed
 
-from .batches import Passes
 from .networks import Discriminator, Generator
 from .params import StarGanParams
 from .styles import known_cameras, write_styles
@@ -101,7 +103,7 @@ class StarGan:
 
     def step(self, step: int) -> dict[str, torch.Tensor | float]:
         """Take a discriminator step and, every `critic_steps`-th step, a generator step; return the values to log."""
-        rate = self.params.lr * decay(step, self.total, self.params.decay_start)
+        rate = self.params.lr * linear_decay(step, self.total, self.params.decay_start)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -189,15 +191,8 @@ def render(generate: Callable[..., torch.Tensor], images: torch.Tensor, cameras:
     styled = []
     for camera in range(cameras):
         wanted = torch.full((len(images),), camera, device=images.device)
-        fakes = generate(images, wanted).float().add(1).div(2).clamp(0, 1).mul(255).round()
-        styled.append(fakes.to(torch.uint8).permute(0, 2, 3, 1).cpu())
+        styled.append(to_pixels(generate(images, wanted).float()))
     return torch.stack(styled, 1)[:, :, None].numpy()
-
-
-def decay(step: int, total: int, start: float) -> float:
-    """Return 1 until the fraction `start` of the steps, then fall linearly to 0 at `total`."""
-    constant = round(start * total)
-    return 1.0 if step < constant else (total - step) / (total - constant)
 
 
 def gradient_penalty(
@@ -212,21 +207,3 @@ def gradient_penalty(
         (gradient,) = torch.autograd.grad(realness(points).sum(), points, create_graph=True)
         penalty: torch.Tensor = (gradient.flatten(1).norm(dim=1) - 1).pow(2).mean()
         return penalty
-
-
-def crop_and_flip(images: torch.Tensor, size: tuple[int, int], flip: float, generator: torch.Generator) -> torch.Tensor:
-    """Crop each image [B, C, h, w] to a random window of `size` and mirror it with probability `flip`."""
-    count = len(images)
-    room = torch.tensor([images.shape[2] - size[0] + 1, images.shape[3] - size[1] + 1])
-    corners = (torch.rand(count, 2, generator=generator, dtype=torch.float64) * room).long().tolist()
-    mirrored = (torch.rand(count, generator=generator) < flip).tolist()
-    windows = []
-    for image, (top, left), turned in zip(images, corners, mirrored, strict=True):
-        window = image[:, top : top + size[0], left : left + size[1]]
-        windows.append(window.flip(2) if turned else window)
-    return torch.stack(windows)
-
-
-def to_signed(pixels: torch.Tensor) -> torch.Tensor:
-    """Convert uint8 to float in -1..1."""
-    return pixels.float().div(127.5).sub(1)

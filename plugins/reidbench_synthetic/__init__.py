@@ -17,7 +17,7 @@ def reidbench_datasets() -> Iterator[Component]:
         "reidbench_synthetic.dataset:open_synthetic",
         SyntheticParams,
         version=1,
-        summary="rendered persons in four sizes: plaza, station, arcade, pools, wardrobe, nightfall and footage",
+        summary="rendered persons in four sizes and ten worlds: seasons, pools, clothes, infrared, tracklets",
         fingerprint="reidbench_synthetic.dataset:fingerprint",
         capabilities=SyntheticParams.offered,
         lacks=SyntheticParams.lacking,

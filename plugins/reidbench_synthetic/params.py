@@ -18,7 +18,8 @@ class SyntheticParams(Params):
         "plaza",
         description="plaza (summer), station (winter), arcade (autumn evening), or a pool of all three: crowd, with a "
         "tenth of images without a person, or mixed, with half; wardrobe (persons change clothes), nightfall (infrared "
-        "cameras at night) and footage (tracklets) have labels beyond identity",
+        "cameras at night) and footage (tracklets) have labels beyond identity; avenue (summer) and terminal "
+        "(winter) have similar cameras, walks in all directions and more persons",
     )
     size: SizeName = Field(
         "small", description="number and size of the images: tiny (seconds) to full (minutes to render)"

@@ -34,7 +34,8 @@ class Shot:
     """One image. `index` counts the images of a pid at a camera, or those of its kind; `camera` from 0.
 
     `outfit` counts the clothes of a person. `tracklet` numbers the walks of a data set, -1 for a single image; in a
-    walk the last two digits of `index` count frames, and the others count walks instead of images.
+    walk the last two digits of `index` count frames, and the others count walks instead of images. An image `alone` has
+    no walk in common with others: its viewing direction is independent of theirs.
     """
 
     part: Part
@@ -44,6 +45,7 @@ class Shot:
     index: int
     outfit: int = 0
     tracklet: int = -1
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -66,6 +68,8 @@ class Shot:
         """Key of one person's walk past one camera."""
         if self.tracklet >= 0:
             return *self.key[:3], self.walk
+        if self.alone:
+            return self.key
         return self.key[:3] if self.kind is Kind.PERSON else self.key
 
     @property
@@ -90,6 +94,8 @@ def list_shots(world: WorldName, size: SizeName) -> list[Shot]:
     shots = list(_stills(made, counts))
     if made.outfits:
         shots = [replace(shot, outfit=_outfit(shot)) for shot in shots]
+    if made.separate_walks:
+        shots = [replace(shot, alone=True) for shot in shots]
     if counts.frames:
         shots = [
             replace(shot, index=_FRAMES * shot.index + frame, tracklet=number)

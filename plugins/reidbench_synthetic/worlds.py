@@ -14,7 +14,9 @@ from typing import Literal
 
 from .persons.palettes import AUTUMN, HEAT, SUMMER, WINTER, Colour, Season
 
-WorldName = Literal["plaza", "station", "arcade", "crowd", "mixed", "wardrobe", "nightfall", "footage"]
+WorldName = Literal[
+    "plaza", "station", "arcade", "crowd", "mixed", "wardrobe", "nightfall", "footage", "avenue", "terminal"
+]
 SizeName = Literal["tiny", "small", "medium", "full"]
 Place = Literal["plaza", "station", "arcade"]
 Range = tuple[float, float]
@@ -50,8 +52,8 @@ class World:
 
     A pool has no test side, and the share `irrelevant` of its images has no person. In a world of `outfits`
     persons change clothes (see shots.py). Builds deviate from the mean `spread` times as far as elsewhere. Cameras
-    `infrared` (from 0) record at night; a camera in `beside` records the place of another one. `sizes` override those
-    of all worlds.
+    `infrared` (from 0) record at night; a camera in `beside` records the place of another one. With `separate_walks`
+    the images of a person at one camera show different walks. `sizes` override those of all worlds.
     """
 
     key: int
@@ -62,6 +64,7 @@ class World:
     outfits: bool = False
     spread: float = 1.0
     infrared: frozenset[int] = frozenset()
+    separate_walks: bool = False
     beside: Mapping[int, int] = field(default_factory=dict)
     sizes: Mapping[SizeName, Size] = field(default_factory=dict)
 
@@ -175,6 +178,29 @@ _NIGHT = replace(
     exposure=0.4,
 )
 
+# Avenue and terminal have the clothes and camera heights of plaza and station, cameras of similar colours, and walks in
+# all directions. A network must recognise a person from other sides, which it learns only from many persons.
+_AVENUE = replace(
+    _PLAZA,
+    gain=0.04,
+    balance=0.03,
+    gamma=0.04,
+    saturation=(0.8, 1.05),
+    aspect=1.4,
+    exposure=-0.1,
+    background_saturation=0.45,
+    yaw_spread=1.6,
+)
+_TERMINAL = replace(
+    _AVENUE,
+    place="station",
+    pitch=_STATION.pitch,
+    shrink=_STATION.shrink,
+    noise=_STATION.noise,
+    occlusion=_STATION.occlusion,
+    jitter=_STATION.jitter,
+)
+
 _FILMED = replace(_STATION, occlusion=0.6, exposure=-0.1)  # for a whole walk
 
 _WARDROBE: dict[SizeName, Size] = {
@@ -196,6 +222,14 @@ _FOOTAGE: dict[SizeName, Size] = {
     "full": Size(300, 150, 6, images=1, height=128, width=64, distractors=80, junk=40, test_images=2, frames=10),
 }
 
+_SIZES: dict[SizeName, Size] = {
+    "tiny": Size(12, 12, cameras=3, images=2, height=48, width=24, distractors=6, junk=3),
+    "small": Size(100, 100, cameras=6, images=2, height=64, width=32, distractors=60, junk=30),
+    "medium": Size(400, 200, cameras=6, images=4, height=64, width=32, distractors=200, junk=100),
+    "full": Size(400, 400, cameras=8, images=4, height=128, width=64, distractors=400, junk=200),
+}
+_MANY: dict[SizeName, Size] = {**_SIZES, "small": replace(_SIZES["small"], train_identities=300)}
+
 WORLDS: dict[WorldName, World] = {
     "plaza": World(key=1, seasons=(SUMMER,), conditions=(_PLAZA,)),
     "station": World(key=2, seasons=(WINTER,), conditions=(_STATION,)),
@@ -213,14 +247,10 @@ WORLDS: dict[WorldName, World] = {
         sizes=_NIGHTFALL,
     ),
     "footage": World(key=8, seasons=(WINTER,), conditions=(_FILMED,), sizes=_FOOTAGE),
+    "avenue": World(key=9, seasons=(SUMMER,), conditions=(_AVENUE,), separate_walks=True, sizes=_MANY),
+    "terminal": World(key=10, seasons=(WINTER,), conditions=(_TERMINAL,), separate_walks=True, sizes=_MANY),
 }
 
-_SIZES: dict[SizeName, Size] = {
-    "tiny": Size(12, 12, cameras=3, images=2, height=48, width=24, distractors=6, junk=3),
-    "small": Size(100, 100, cameras=6, images=2, height=64, width=32, distractors=60, junk=30),
-    "medium": Size(400, 200, cameras=6, images=4, height=64, width=32, distractors=200, junk=100),
-    "full": Size(400, 400, cameras=8, images=4, height=128, width=64, distractors=400, junk=200),
-}
 # Images without a person are added: in crowd 8 of 80, 133 of 1333, ..., in mixed 72 of 144, 1200 of 2400, ...
 _POOL_SIZES: dict[SizeName, Size] = {
     "tiny": Size(12, 0, cameras=3, images=2, height=48, width=24),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from reidbench import FileParam, Params
+from reidbench.components import InitialWeights
 from reidbench.errors import ReidbenchError
 from reidbench.files import hub
 from reidbench.words import DESCRIPTION, Labels, behind
@@ -21,12 +22,12 @@ class TimmParams(Params):
     """Parameters of timm: a model by name."""
 
     model: str = Field(description="timm model name with the tag of its weights: convnext_tiny.fb_in22k")
-    pretrained: bool = Field(
+    pretrained: Annotated[bool, InitialWeights(without=False)] = Field(
         True,
         description="use the model's published weights, from the hub's cache or downloaded; false: random weights; "
         "default: true, but false with weights_file",
     )
-    revision: str | None = Field(
+    revision: Annotated[str | None, InitialWeights()] = Field(
         None, description="commit, tag or branch of the weights on the hub; default: the newest"
     )
     weights_file: FileParam | None = Field(

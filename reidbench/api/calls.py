@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import itertools
 import math
@@ -28,6 +27,8 @@ from reidbench.packs import lasting
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry, printable
 from reidbench.store.artifacts import Store
+from reidbench.tracking.choices import validated
+from reidbench.tracking.following import tracking
 from reidbench.tuning.resolve import resolve
 
 from .display import display
@@ -36,6 +37,11 @@ from .opening import at_home, chosen_rows, store_at, uncollected
 from .results import Results
 
 Matrix = str | os.PathLike[str] | Mapping[str, Any]
+LIKE = {
+    "set": '["seeds=[0]"]',
+    "options": '["time=60"]',
+    "track": '["tensorboard"]',
+}  # examples of arguments that are lists
 INTERRUPTED = "interrupted; finished stages are cached, and the same call resumes"
 
 
@@ -45,6 +51,7 @@ def run(
     store: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     executor: str = "process",
+    options: Mapping[str, Any] | str | Iterable[str] = (),
     address: str | None = None,
     time_limit: float | None = None,
     memory_limit: float | None = None,
@@ -52,6 +59,7 @@ def run(
     only: str | None = None,
     set: str | Iterable[str] = (),  # noqa: A002 - named like the command's option
     without: str | Iterable[str] = (),
+    track: str | Iterable[str] | Mapping[str, Mapping[str, Any]] = (),
     progress: bool = True,
 ) -> Results:
     """Run the stages of a matrix that are not cached in a store, and return all its results.
@@ -59,9 +67,10 @@ def run(
     `matrix` is the path of a YAML file, or a mapping with the same content, whose relative paths start in the working
     folder. `store` is a folder; default: $REIDBENCH_STORE, or `.reidbench`. The other arguments are the options of
     `reidbench run`: `jobs` is the number of parallel stages (default: 1, or the capacity of the cluster at `address`)
-    if `executor` is "process" or "ray"; "inline" runs them in this process. `time_limit` in seconds and `memory_limit`
-    in GiB apply to each stage. `only` is a pattern of methods or method/task, `set` a list of KEY=VALUE strings,
-    `without` a list of plugins not to load. With `progress` False nothing is printed.
+    if `executor` is "process" or "ray"; "inline" runs them in this process. `options` are those of the executor, a
+    mapping or a list of KEY=VALUE strings. `time_limit` in seconds and `memory_limit` in GiB apply to each stage.
+    `only` is a pattern of methods or method/task, `set` a list of KEY=VALUE strings, `without` a list of plugins not to
+    load. `track` are names of trackers, or a mapping of each to its options. With `progress` False nothing is printed.
 
     A failed cell raises nothing; its row has the reason, and is in `Results.failed`. Raises ConfigError with all
     mistakes of the matrix, each with its line or keys, another ReidbenchError for bad arguments or a store that cannot
@@ -71,14 +80,18 @@ def run(
         raise ReidbenchError(fault)
     _check_counts(jobs, workers)
     _check_limits(time_limit, memory_limit)
-    make = functools.partial(executors.make, _executor(executor), jobs, address, time_limit, memory_limit)
+    given = options if isinstance(options, Mapping) else _texts("options", options)
     call = _Call.of(matrix, store, set, without, progress)
+    make = functools.partial(executors.make, executor, jobs, address, time_limit, memory_limit, given, call.registry)
     benchmark = call.benchmark()
+    chosen = validated(_trackers(track), call.registry)
     with contextlib.ExitStack() as held:
         with display(progress) as shown:
+            tracked = held.enter_context(tracking(chosen, benchmark, call.store, call.registry, shown.note))
 
             def start(the_plan: Plan, where: Executor) -> Outcome:
-                return Runner(the_plan, call.store, where, shown, call.registry.disabled, workers, held).run()
+                following = tracked.following(shown, the_plan)
+                return Runner(the_plan, call.store, where, following, call.registry.disabled, workers, held).run()
 
             try:
                 ran = run_benchmark(
@@ -89,7 +102,9 @@ def run(
                 raise
             if ran.unrecorded:  # everything was cached; otherwise the run has failed with the same reason
                 shown.note(ran.unrecorded)
-        return call.results(ran.plan)
+        results = call.results(ran.plan)
+        tracked.conclude(ran.plan, results.board)
+        return results
 
 
 def load(
@@ -211,17 +226,20 @@ def _texts(name: str, given: Any) -> tuple[str, ...]:
     """Return the strings of a list, or a single string."""
     texts = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     if isinstance(given, Mapping) or not all(isinstance(text, str) for text in texts):
-        like = '["seeds=[0]"]' if name == "set" else '["PLUGIN"]'
+        like = LIKE.get(name, '["PLUGIN"]')
         raise ReidbenchError(f"{name} must be a list of strings, for example {like}, not {type(given).__name__}")
     return texts
 
 
-def _executor(name: str) -> str:
-    if name in executors.NAMES:
-        return name
-    near = difflib.get_close_matches(str(name)[:100], executors.NAMES, n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    raise ReidbenchError(f"unknown executor {str(name)[:100]!r}{guess} (known: {', '.join(executors.NAMES)})")
+def _trackers(given: Any) -> dict[str, Mapping[str, Any]]:
+    """Return the options of trackers by name."""
+    if not isinstance(given, Mapping):
+        return {name: {} for name in _texts("track", given)}
+    for name, options in given.items():
+        if not isinstance(name, str) or not isinstance(options, Mapping):
+            like = '{"tensorboard": {"folder": "runs"}}'
+            raise ReidbenchError(f"track must map names of trackers to mappings of their options, for example {like}")
+    return dict(given)
 
 
 def _check_counts(jobs: Any, workers: Any) -> None:

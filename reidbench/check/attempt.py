@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from reidbench.components import Component
+from reidbench.hookspecs import EXECUTOR, TRACKER
+from reidbench.matrix.needs import NotApplicable
 from reidbench.matrix.plan import Expansion
 from reidbench.matrix.stage import Stage
 from reidbench.registry.plugins import Registry
@@ -45,6 +47,10 @@ class Attempt:
 
     def run(self) -> dict[str, str]:
         """Return the digests of the component's result. Raises Broken at the first violated contract."""
+        if self.kind == TRACKER:
+            raise NotApplicable("a tracker sends runs to another program: only its declaration is checked")
+        if self.kind == EXECUTOR:
+            raise NotApplicable("an executor runs whole matrices: only its declaration is checked")
         with empty_working_folder(self.folder / "empty"):
             if self.kind == "dataset":
                 return self._dataset()

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from reidbench.components import Component
-from reidbench.hookspecs import HOOKS
+from reidbench.hookspecs import EVERY_HOOK
 from reidbench.registry.plugins import Plugin, one_line
 
 from .report import Broken, need
@@ -29,7 +29,7 @@ print(*[name for name in sys.argv[3].split(",") if name in sys.modules])
 def light_import(plugin: Plugin, timeout: float) -> None:
     """Check that the plugin declares its components within `timeout` seconds, without importing torch and the like."""
     paths = [os.path.abspath(path or ".") for path in sys.path]  # noqa: PTH100 - import paths are text
-    command = [sys.executable, "-c", DECLARE, plugin.module, ",".join(HOOKS.values()), ",".join(HEAVY)]
+    command = [sys.executable, "-c", DECLARE, plugin.module, ",".join(EVERY_HOOK.values()), ",".join(HEAVY)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout)  # noqa: S603 - the current interpreter

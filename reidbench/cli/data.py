@@ -87,10 +87,12 @@ def manifest(
     split: Annotated[
         str,
         typer.Option(
-            help="Persons for training: '70% identities', '100 identities', none (test on all) or train (all)."
+            help="Identities for training: '70% identities', '100 identities', none (test on all) or train (all)."
         ),
     ] = "50% identities",
-    seed: Annotated[int, typer.Option(parser=whole(0), help="Seed of the draw of training persons and queries.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=whole(0), help="Seed of the draw of training identities and queries.")
+    ] = 0,
     distractors: Annotated[str | None, typer.Option(metavar="PID", help="The {pid} of distractor images.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail if an image's name does not match or an image cannot be decoded.")

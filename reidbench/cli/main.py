@@ -20,14 +20,18 @@ from reidbench.api.opening import chosen_rows
 from reidbench.errors import ReidbenchError
 
 from . import data, end, streams
-from .networks import app as network_commands
+from .networks.commands import app as network_commands
+from .networks.serve import app as serve_commands
 from .options import (
-    ExecutorName,
+    ExecutorOption,
+    ExecutorOptions,
     FileArgument,
     OnlyOption,
     SetOption,
     StoreOption,
     StrictOption,
+    TrackOption,
+    TrackOptions,
     WithoutOption,
     load_plugins,
     note,
@@ -42,6 +46,7 @@ from .options import (
 from .plan import app as plan_commands
 from .plugin import app as plugin_commands
 from .results.claims import app as claim_commands
+from .results.looking import app as look_commands
 from .results.packs import app as pack_commands
 from .results.site import app as site_commands
 from .results.status import app as status_commands
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
 
     from reidbench.matrix.stage import Plan
     from reidbench.registry import plugins
+    from reidbench.report import Leaderboard
     from reidbench.store.artifacts import Store
 
 app = typer.Typer(
@@ -77,6 +83,8 @@ app.add_typer(plan_commands)
 app.add_typer(status_commands)
 app.add_typer(watch_commands)
 app.add_typer(network_commands)
+app.add_typer(serve_commands)
+app.add_typer(look_commands)
 app.add_typer(store_commands)
 app.add_typer(score_commands)
 app.add_typer(table_commands)
@@ -113,11 +121,12 @@ def _options(
 def run(
     file: FileArgument,
     store: StoreOption = None,
-    executor: Annotated[ExecutorName, typer.Option(help="Backend that runs the stages.")] = "process",
+    executor: ExecutorOption = "process",
+    options: ExecutorOptions = None,
     jobs: Annotated[
         int | None,
         typer.Option(
-            parser=whole(1), help="Number of parallel stages. Default: 1, or the capacity of the cluster at --address."
+            parser=whole(1), help="Number of parallel stages. Default: 1, or what the executor's cluster can hold."
         ),
     ] = None,
     address: Annotated[
@@ -135,6 +144,8 @@ def run(
     only: OnlyOption = None,
     overrides: SetOption = None,
     without: WithoutOption = None,
+    track: TrackOption = None,
+    track_options: TrackOptions = None,
     strict: StrictOption = False,
 ) -> None:
     """Run the stages that are not cached, then print the leaderboard."""
@@ -144,6 +155,7 @@ def run(
     from reidbench.metrics.neighbours import faiss_search
     from reidbench.packs import lasting
     from reidbench.registry.plugins import printable
+    from reidbench.tracking import choices, following
 
     the_store = one_store_at(store, "run")
     fault = faiss_search.clash()
@@ -152,16 +164,25 @@ def run(
     registry = load_plugins(without)
     benchmark = read_benchmark(file, registry, overrides)
     console = Console(stderr=True)
-    make = functools.partial(executors.make, executor, jobs, address, time_limit, memory_limit)
+    make = functools.partial(executors.make, executor, jobs, address, time_limit, memory_limit, options or (), registry)
+    shown = progress.make(console)
+    chosen = choices.chosen(track or (), track_options or (), registry)
     with contextlib.ExitStack() as held:
+        tracked = held.enter_context(following.tracking(chosen, benchmark, the_store, registry, shown.note))
         try:
-            with progress.make(console) as shown:
+            with shown:
                 ran = searching.run_benchmark(
                     benchmark,
                     the_store,
                     make,
                     lambda plan, pool: runner.Runner(
-                        plan, the_store, pool, shown, frozenset(without or ()), workers, held
+                        plan,
+                        the_store,
+                        pool,
+                        tracked.following(shown, plan),
+                        frozenset(without or ()),
+                        workers,
+                        held,
                     ).run(),
                     lambda plan: chosen_rows(plan, only) if only else plan,
                     lambda plan: lasting.record_run(plan, the_store, overrides),
@@ -173,7 +194,7 @@ def run(
             sys.exit(130)
         if ran.unrecorded:  # everything was cached; otherwise the run has failed with the same reason
             note(ran.unrecorded)
-        _print_board(ran.plan, the_store, registry, console, strict)
+        tracked.conclude(ran.plan, _print_board(ran.plan, the_store, registry, console, strict))
     print(where(the_store), file=sys.stderr)
     outcome = ran.outcome
     for row, why in ran.failed_searches.items():
@@ -187,8 +208,13 @@ def run(
 
 
 @uncollected()
-def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool) -> None:
-    """Print the leaderboard. With `strict`, raise ReidbenchError if a mean mixes results of different origins."""
+def _print_board(
+    the_plan: Plan, the_store: Store, registry: plugins.Registry, console: Console, strict: bool
+) -> Leaderboard:
+    """Print the leaderboard and return it.
+
+    With `strict`, raise ReidbenchError if a mean mixes results of different origins.
+    """
     from reidbench import report
     from reidbench.progressbar import going_through
 
@@ -203,6 +229,7 @@ def _print_board(the_plan: Plan, the_store: Store, registry: plugins.Registry, c
         print("standard output is closed; run `reidbench table` to print the leaderboard", file=sys.stderr)
     else:
         print(shown(report.write(board, "md")), end="")
+    return board
 
 
 def _again() -> str:

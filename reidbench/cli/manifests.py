@@ -53,7 +53,7 @@ class Wanted:
         Raises DataError for a bad pattern, ReidbenchError unless exactly one of pattern and regex is given.
         """
         if (self.pattern is None) == (self.regex is None):
-            raise ReidbenchError("give either --pattern or --regex, which extracts the person from each image's name")
+            raise ReidbenchError("give either --pattern or --regex, which extracts the identity from each image's name")
         pattern = PathPattern(self.pattern) if self.pattern is not None else PathExpression(self.regex or "")
         return Rules(pattern, self.split, self.camera or "", self.seed, self.distractors)
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # Repeated here because the modules that define them are slow to import; a test compares the lists.
 AveragePrecision = Literal["step", "trapezoid"]
 Breakdown = Literal["camera-pair", "camera", "persons"]
-ExecutorName = Literal["inline", "process", "ray"]
 Format = Literal["md", "csv", "json", "latex", "html"]
 Invalid = Literal["drop", "zero"]
 Kind = Literal["dataset", "backbone", "selector", "pretrainer", "preparer", "finetuner", "adapter", "evaluator"]
@@ -57,13 +56,46 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", help="Override a value of the matrix file, for example seeds=[0]. Repeatable."
     ),
 ]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Send the run to a tracker: tensorboard, mlflow, wandb, or another one that `reidbench plugins` lists. "
+        "Repeatable.",
+    ),
+]
+TrackOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track-option",
+        metavar="NAME.KEY=VALUE",
+        help="Option of a tracker, for example tensorboard.folder=runs; `reidbench show tracker NAME` lists them. "
+        "Repeatable.",
+    ),
+]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Backend that runs the stages: inline, process, ray, or another one that `reidbench plugins` lists.",
+    ),
+]
+ExecutorOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="Option of the executor, for example time=60; `reidbench show executor NAME` lists them. Repeatable.",
+    ),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Fail if a mean mixes package versions, plugin sources or processors.")
 ]
 BreakdownOption = Annotated[
     Breakdown | None,
     typer.Option(
-        help="Break each row down by query camera, by camera pair, or into its worst persons, instead of the "
+        help="Break each row down by query camera, by camera pair, or into its worst identities, instead of the "
         "leaderboard. Markdown, CSV, JSON."
     ),
 ]
@@ -193,7 +225,8 @@ def whole(least: int = 0) -> Callable[[str | int], int]:
 
 
 WorstOption = Annotated[
-    int | None, typer.Option(parser=whole(1), help="With --breakdown persons: number of persons per row. Default: 10.")
+    int | None,
+    typer.Option(parser=whole(1), help="With --breakdown persons: number of identities per row. Default: 10."),
 ]
 
 

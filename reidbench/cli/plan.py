@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+def counted(number: int, word: str) -> str:
+    """Return a number with its noun: 1 stage, 2 stages."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 @app.command("plan")
 @uncollected()
 def show_plan(
@@ -59,10 +64,12 @@ def show_plan(
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    print(f"{found['title']}: {found['rows']} rows, {found['not_applicable']} of them not applicable")
-    print(f"{found['stages']} stages, {found['to_run']} to run")
+    rows = counted(found["rows"], "row")
+    print(f"{found['title']}: {rows}, {found['not_applicable']} of them not applicable")
+    print(f"{counted(found['stages'], 'stage')}, {found['to_run']} to run")
     for line in found["kinds"]:
-        counts = f"{line['stages']:>6} stages, {line['to_run']:>6} to run{line['time']}"
+        several = f"{line['stages']:>6} {'stage, ' if line['stages'] == 1 else 'stages,'}"
+        counts = f"{several} {line['to_run']:>6} to run{line['time']}"
         setup = f", with {plugins.printable(line['setup'])}" if line["setup"] else ""
         print(f"  {line['kind']:<9} {line['use']:<20} {counts}{setup}")
     for text in forecast.lines(found["searches"]) if "searches" in found else ():
@@ -140,7 +147,8 @@ def rehearse_file(
     """
     from rich.console import Console
 
-    from reidbench.execution import executors, progress
+    from reidbench.execution import progress
+    from reidbench.execution.executors import Processes
     from reidbench.matrix.reading import reader
     from reidbench.rehearsal import rehearse
     from reidbench.rehearsal.printed import scale_table
@@ -151,7 +159,7 @@ def rehearse_file(
         benchmark = reader.read(file, registry, overrides or (), must_exist=real)
         folder.mkdir(parents=True, exist_ok=True)
         with progress.make(Console(stderr=True)) as shown:
-            found = rehearse.rehearse(benchmark, registry, folder, executors.make("process"), shown, only, real)
+            found = rehearse.rehearse(benchmark, registry, folder, Processes(1), shown, only, real)
     if keep is not None and not real:
         _print_roots(file, found)
     if found.lines:
@@ -193,7 +201,7 @@ def _conclude(found: Rehearsal, seconds: float) -> None:
     for place, why in found.failed.items():
         print(printable(f"failed: {place}: {why}"))
     methods = f"{found.methods} method{'' if found.methods == 1 else 's'}"
-    counts = f"{len(found.short.stages)} stages of {methods} in {seconds / 60:.1f} min"
+    counts = f"{counted(len(found.short.stages), 'stage')} of {methods} in {seconds / 60:.1f} min"
     print(f"rehearsed: {counts}; {f'{len(found.failed)} failed' if found.failed else 'ready'}")
     if found.failed:
         raise typer.Exit(1)

@@ -43,7 +43,9 @@ ProtocolOption = Annotated[
 ]
 ExcludeOption = Annotated[
     Exclude | None,
-    typer.Option(help="Exclude matches of the query's person in the same, or in different, clothes. Requires clothes."),
+    typer.Option(
+        help="Exclude matches of the query's identity in the same, or in different, clothes. Requires clothes."
+    ),
 ]
 CrossOption = Annotated[
     Cross | None,
@@ -67,7 +69,7 @@ PoolOption = Annotated[
     typer.Option(help="Pool the features of each tracklet by mean or maximum. Requires tracklets."),
 ]
 MultiQueryOption = Annotated[
-    bool, typer.Option("--multi-query", help="Pool the queries of each person and camera, by --pool or their mean.")
+    bool, typer.Option("--multi-query", help="Pool the queries of each identity and camera, by --pool or their mean.")
 ]
 ShotsOption = Annotated[
     int | None, typer.Option(parser=whole(1), help="Draw a gallery with this number of images per identity.")
@@ -148,6 +150,9 @@ def score_files(
     """Score feature files: mAP, CMC, mINP and the number of filtered images. Compares several files in pairs."""
     from reidbench.scoring import score
 
+    for option, name in {"--k1": "k1", "--k2": "k2", "--lambda": "lambda_"}.items():
+        if rerank is None and _is_given(context, name):
+            raise ReidbenchError(f"{option} requires --rerank VARIANT; add it or remove {option}")
     rules = {"ap": ap, "invalid": invalid, "ties": ties, "camera": "none" if no_camera else "market1501"}
     more = {"exclude": exclude, "cross": cross, "skip_cameras": _skipped(skip_cameras),
             "query_cameras": _cameras("--query-cameras", query_cameras),

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from reidbench.components import Component, Paper
 
 app = typer.Typer()
-Shown = Literal[Kind, "protocol"]
+Shown = Literal[Kind, "tracker", "executor", "protocol"]
 
 
 @app.command()
 def show(
-    kind: Annotated[Shown, typer.Argument(show_default=False, help="Kind of component, or protocol.")],
+    kind: Annotated[
+        Shown, typer.Argument(show_default=False, help="Kind of component, tracker, executor, or protocol.")
+    ],
     name: Annotated[
         str, typer.Argument(show_default=False, help="Name of the component as listed by `reidbench plugins`.")
     ],
@@ -25,6 +27,9 @@ def show(
     without: WithoutOption = None,
 ) -> None:
     """Show a component's parameters with types and defaults, its paper and deviations, or its published tables.
+
+    For a tracker, the parameters are its options: `reidbench run --track NAME --track-option NAME.KEY=VALUE`.
+    For an executor, the parameters are its options: `reidbench run --executor NAME --option KEY=VALUE`.
 
     For a protocol, such as dg-2 or sequence, show its test data sets and the source of its definition.
     """
@@ -76,7 +81,7 @@ def _type_text(schema: dict[str, Any], annotation: Any) -> str:
 
 
 def _json_type(schema: dict[str, Any]) -> str:
-    named = str(schema.get("format") or schema.get("type"))
+    named = str(schema.get("format") or schema.get("type") or schema.get("$ref", "").rpartition("/")[2])
     return {"null": "none", "array": "list", "string": "text", "object": "map"}.get(named, named)
 
 

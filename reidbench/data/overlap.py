@@ -117,7 +117,7 @@ def _in_train(parts: Mapping[str, Split], numbers: Mapping[str, np.ndarray]) -> 
 
 
 def persons_in_train(train: np.ndarray, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Pids of test persons that are in train; junk and distractors are not persons."""
+    """Pids of test identities that are in train; junk and distractors are not identities."""
     test = np.union1d(query, gallery)
     return np.intersect1d(test[test > 0], train)
 
@@ -139,7 +139,7 @@ def several_persons(
     several = several[(counts > 1) & ~np.isin(several, NO_PICTURE)]
     if len(several):
         first = {int(pids[at]): of[at] for at in np.flatnonzero(content == several[0]).tolist()[::-1]}
-        named = [f"{shown(parts[part].paths[index])} is person {pid}" for pid, (part, index) in sorted(first.items())]
+        named = [f"{shown(parts[part].paths[index])} is identity {pid}" for pid, (part, index) in sorted(first.items())]
         yield f"{len(several)} {what} images (identical files) have several pids: {', '.join(named[:SHOWN])}"
 
 

@@ -12,7 +12,7 @@ from .dataset import Dataset
 from .split import DISTRACTOR, JUNK
 
 SHOWN = 5
-FROM_ONE = "pid 0 means a distractor: number persons from 1 (add 1 to every pid)"
+FROM_ONE = "pid 0 means a distractor: number identities from 1 (add 1 to every pid)"
 
 
 def settle_people(dataset: Dataset, *, train_distractors: bool = False) -> Dataset:
@@ -28,14 +28,14 @@ def settle_people(dataset: Dataset, *, train_distractors: bool = False) -> Datas
     zero = train.pids == DISTRACTOR
     trained = zero.any() and not zero.all() and not train_distractors
     if trained:
-        note = f"train: pid 0 ({zero.sum()} images) is trained on as a person; in other splits {FROM_ONE}"
+        note = f"train: pid 0 ({zero.sum()} images) is trained on as an identity; in other splits {FROM_ONE}"
         free = max(int(split.pids.max(initial=0)) for split in dataset.parts().values()) + 1
         pids = np.where(zero, free, train.pids)
         dataset = replace(dataset, train=train.with_pids(pids)).with_notes(note)
     sought = 0 if query is None else int((query.pids == DISTRACTOR).sum())
     if sought:
         also = " and is also in train" if trained else ""
-        dataset = dataset.with_faults(f"query: pid 0 ({sought} images) is scored as a person{also}, but {FROM_ONE}")
+        dataset = dataset.with_faults(f"query: pid 0 ({sought} images) is scored as an identity{also}, but {FROM_ONE}")
     return dataset
 
 
@@ -52,8 +52,8 @@ def find_overlap(dataset: Dataset) -> Dataset:
         return dataset
     pids = ", ".join(map(str, both[:SHOWN].tolist())) + (", ..." if len(both) > SHOWN else "")
     return dataset.with_faults(
-        f"{len(both)} persons are in train and in the test: pid {pids}; give test persons different pids, "
-        "and remove persons that really are in both from train"
+        f"{len(both)} identities are in train and in the test: pid {pids}; give test identities different pids, "
+        "and remove identities that really are in both from train"
     )
 
 

@@ -140,7 +140,7 @@ class Split(Images):
             count = int((self.pids <= DISTRACTOR).sum())
             raise DataError(
                 f"{self._root}: {count} images without an identity have no class: pid 0 means a distractor and -1 "
-                "junk; number persons from 1"
+                "junk; number identities from 1"
             )
         return np.unique(self.pids, return_inverse=True)[1].astype(np.int64)
 

@@ -20,7 +20,7 @@ from reidbench.store import locks
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import GONE, Store
 
-from .executor import Executor, OneResult
+from .executor import QUEUED, STARTED, Executor, OneResult
 from .pending import pending
 from .remaining import Remaining, Times
 from .reporting import Reports
@@ -282,6 +282,13 @@ class Runner:
         return OF_STAGE[self.plan.stages[key].kind].alone
 
     def _on_event(self, key: str, event: dict[str, Any]) -> None:
+        if event["event"] == QUEUED:
+            self.silence.ended(key)  # a stage in a queue has nothing to log
+            return
+        if event["event"] == STARTED:
+            self.running[key] = time.monotonic()
+            self.silence.started(key, self.plan.stages[key].label, self.store.log_file(key))
+            return
         self.silence.heard(key)
         self.reports.heard(key, event)
         self.display.event(self.plan.stages[key], event)

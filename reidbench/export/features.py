@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     from reidbench.training import Embedder
 
 Arrays = dict[str, Any]
+Progress = Callable[[int, int], None]
 MOST_OF_MAT = 2**31  # largest matrix in a MATLAB level-5 file, in bytes
 MANIFEST = ".csv"
 SAY_MODALITY = "give it with --modality, or in the column `modality` of a manifest"
 FAULTS = 5  # unreadable images that a note lists with their reasons
+
+
+def _silent(done: int, total: int) -> None:
+    """Show no progress."""
 
 
 # ---------------------------------------------------------------------- images
@@ -102,6 +107,21 @@ class Readable:
             return np.zeros((1, 1, 3), np.uint8)
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """One image in memory, uint8 [height, width, 3], with its modality, if known."""
+
+    pixels: np.ndarray
+    modality: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return 1
+
+    def image(self, index: int) -> np.ndarray:
+        """Return the image."""
+        return self.pixels
+
+
 # ---------------------------------------------------------------------- features
 @dataclass(frozen=True)
 class Named:
@@ -146,10 +166,13 @@ class Networks:
         """
         return self._joined(self._computed(split, split), split, np.arange(len(split)), part)
 
-    def readable(self, split: Split, part: str = "features") -> Named:
-        """Return the readable images with their features. Raises DataError if none can be read."""
+    def readable(self, split: Split, part: str = "features", progress: Progress = _silent) -> Named:
+        """Return the readable images with their features. Raises DataError if none can be read.
+
+        Each network calls `progress` with the numbers of embedded and of all images.
+        """
         images = Readable(split)
-        found = self._computed(images, split)
+        found = self._computed(images, split, progress)
         kept = np.array([row for row in range(len(split)) if row not in images.faults], dtype=np.int64)
         faults = [images.faults[row] for row in sorted(images.faults)]
         if not len(kept):
@@ -157,7 +180,16 @@ class Networks:
         features = self._joined([one[kept] for one in found], split, kept, part)
         return Named([split.paths[row] for row in kept], features, _unreadable(faults, len(split)))
 
-    def _computed(self, images: Split | Readable, split: Split) -> list[np.ndarray]:
+    def of_pixels(self, pixels: np.ndarray, modality: str | None = None) -> np.ndarray:
+        """Return features [D] float32 of one image, uint8 [height, width, 3]. Raises DataError if not finite."""
+        split = split_of(["the image"], modality)
+        found = self._computed(Decoded(pixels, split.modality), split)
+        vector: np.ndarray = self._joined(found, split, np.arange(1), "features")[0]
+        return vector
+
+    def _computed(
+        self, images: Split | Readable | Decoded, split: Split, progress: Progress = _silent
+    ) -> list[np.ndarray]:
         from reidbench.stages.worker import default_device
         from reidbench.training import embed, modality_numbers
 
@@ -165,7 +197,7 @@ class Networks:
             modality_numbers(embedder, split.modality, "images", SAY_MODALITY)
         settings: Any = {"device": default_device(), "workers": self.workers}
         return [
-            embed(embedder, images, split.camids, flip=self.flip or member.flip, **settings)
+            embed(embedder, images, split.camids, flip=self.flip or member.flip, progress=progress, **settings)
             for embedder, member in zip(self._loaded, self.members, strict=True)
         ]
 

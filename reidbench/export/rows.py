@@ -33,6 +33,21 @@ class Choice:
         row = self.row(plan)
         return [self._member(plan, store, row, plan.stages[key]) for _, key in plan.stages[row.key or ""].parents]
 
+    def evaluations(self, plan: Plan, store: Store) -> tuple[str, dict[str, str]]:
+        """Return the row's name, and the keys of its results in the store by evaluator.
+
+        Raises ReidbenchError for an unknown row, or one without a result in the store.
+        """
+        row = self.row(plan)
+        seeds = row.method, row.task, row.seed, row.pretrain_seed
+        own = [one for one in plan.rows if (one.method, one.task, one.seed, one.pretrain_seed) == seeds]
+        found = {one.evaluator: one.key for one in own if one.key and store.has(one.key)}
+        if not found:
+            raise StoreError(
+                f"{_name(row)} has no result in the store {joined(store)}; to run it: {self._command(row)}"
+            )
+        return _name(row).rstrip(","), found
+
     def row(self, plan: Plan) -> Row:
         """Return the row, of any evaluator. Raises ReidbenchError with the choices if none or several match."""
         method = self._one("--row", self.method, list(dict.fromkeys(row.method for row in plan.rows)), "method")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from reidbench.errors import ReidbenchError
 from reidbench.files.atomic import written_whole
-from reidbench.store.artifact import Artifact, BadArtifact, DamagedArtifact
+from reidbench.store.artifact import Artifact, BadArtifact
 from reidbench.store.artifacts import Store
-
-LOG = "log.jsonl"
-STEPS = ("epoch", "round")  # fields of a log line that hold its step; default: the line's index
+from reidbench.store.logs import LOG, logged
 
 
 def write_curves(store: Store, keys: Iterable[str], folder: Path) -> tuple[int, list[str]]:
@@ -32,7 +27,7 @@ def write_curves(store: Store, keys: Iterable[str], folder: Path) -> tuple[int, 
     for key in sorted(keys):
         try:
             artifact = _logged(store, key)
-            points = list(_points(artifact)) if artifact else []
+            lines = logged(artifact) if artifact else []
         except BadArtifact as error:
             left_out.append(f"skipped: {error}")
             continue
@@ -41,8 +36,9 @@ def write_curves(store: Store, keys: Iterable[str], folder: Path) -> tuple[int, 
             continue
         try:
             with written_whole(run) as beside, SummaryWriter(str(beside)) as writer:
-                for name, value, step in points:
-                    writer.add_scalar(name, value, step)
+                for step, values in lines:
+                    for name, value in values.items():
+                        writer.add_scalar(name, value, step)
         except OSError as error:
             raise ReidbenchError(f"{folder}: cannot be written: {error.strerror}") from None
         written += 1
@@ -56,31 +52,6 @@ def _logged(store: Store, key: str) -> Artifact | None:
     except KeyError:
         return None
     return store.read(key) if LOG in artifact.manifest["files"] else None
-
-
-def _points(artifact: Artifact) -> Iterator[tuple[str, float, int]]:
-    """Yield name, value and step of each logged number. Raises DamagedArtifact for a malformed log."""
-    for number, line in enumerate((artifact.path / LOG).read_bytes().splitlines()):
-        try:
-            values = json.loads(line)
-            step = next((values[name] for name in STEPS if name in values), number)
-            step, numbers = _step(step), [(name, _number(value)) for name, value in values.items()]
-        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            place = f"{artifact.path / LOG}:{number + 1}"
-            raise DamagedArtifact(artifact.key, f"{place}: malformed log line ({error})") from None
-        yield from ((name, value, step) for name, value in numbers)
-
-
-def _step(value: Any) -> int:
-    if not math.isfinite(_number(value)) or abs(value) >= 2**63:
-        raise ValueError("a step must be a whole number")
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise ValueError("a value must be a number")
-    return float(value)
 
 
 def _slug(label: str) -> str:

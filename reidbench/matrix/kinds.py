@@ -31,12 +31,15 @@ class Given:
     hidden: bool = False  # without labels
     unless: str = ""  # trait of components that do not receive them
     only_for: str = ""  # protocol word of the only components that receive them
+    only_with: str = ""  # trait of the only components that receive them
     optional: bool = False  # the task may omit them
 
     def goes_to(self, component: Component, params: Any) -> bool:
         """Return whether a component receives these images when used with `params`."""
         if self.only_for:
             return self.only_for in component.protocol_with(params)
+        if self.only_with:
+            return self.only_with in component.traits_with(params)
         return not self.unless or self.unless not in component.traits_with(params)
 
 
@@ -97,7 +100,7 @@ KINDS = (
     Kind(
         stage="prepare",
         component="preparer",
-        given=(Given("split", hidden=True),),
+        given=(Given("split", hidden=True), Given("target", hidden=True, only_with="translates")),
         context=PrepareContext,
         nested=True,
     ),

@@ -298,18 +298,24 @@ class Expansion:
         refs = task.refs(mark.role)
         if not refs:
             raise NotApplicable(f"{choice.name} needs {A_ROLE.get(mark.role, mark.role)}, and the task has none")
+        if not kind.step and mark.role == "source" and (few := [r.name for r in refs if r.identities not in (None, 1)]):
+            raise NotApplicable(
+                f"{choice.name} gets all images of {' and '.join(few)} without labels, but `identities` limits the "
+                "images that may be used: leave it out"
+            )
         own, *more = kind.given
         part = task.adapt_on if not kind.step and mark.role == "target" else "train"  # never train on a test part
         self.needs.check_data(choice, mark.role, refs, part)
         data = self.inputs(own.role, refs, part, own.hidden)
+        self.needs.check_given(more, choice, task)
+        data += tuple(self.given(more, choice, task))
         if kind.step:
             self.needs.check_backbone(choice, setup.backbone)
-            self.needs.check_given(more, choice, task)
-            data += tuple(self.given(more, choice, task))
         backbone = setup.backbone if kind.step else None
         parents = (*([start] if start else []), *self.nested(choice, setup, task))
         seed = stage_seed(kind, choice, backbone, parents, PREPARE_SEED, self.benchmark.prepare_seed)
-        label = f"{kind.stage} {choice.name} [{', '.join(ref.name for ref in refs)}, {seed.words}]"
+        places = [ref.name for ref in refs] if kind.step else dict.fromkeys(given.data for given in data)
+        label = f"{kind.stage} {choice.name} [{', '.join(places)}, {seed.words}]"
         size, number = setup.size, seed.number
         key = self.add(kind.stage, choice, parents_of(parents), data, backbone, size, number, label, settings)
         return Made(kind.stage, key, seed.names, size)

@@ -43,6 +43,15 @@ def _used(choice: Choice, shared: bool = False) -> set[str]:
     return words
 
 
+def _prepares_target(choice: Choice) -> bool:
+    """Return whether a preparer nested in a choice receives the images that a task adapts to."""
+    nested = [(inner, mark.role) for inner, mark in choice.nested.values()]
+    return any(
+        (inner.kind == "preparer" and (role == "target" or _takes(inner, "target"))) or _prepares_target(inner)
+        for inner, role in nested
+    )
+
+
 def _learns_source(choice: Choice, role: str = "source") -> bool:
     """Return whether a component on the data of a role, or a training nested in it, receives source labels."""
     return (role == "source" and _takes(choice, "source")) or any(
@@ -84,6 +93,16 @@ def _started_with(part: Recipe) -> Iterator[Choice]:
             yield backbone
             if OF_STAGE[kind].leaves:
                 return
+
+
+def _nested_starts(choice: Choice, around: Choice | None) -> Iterator[Choice]:
+    """Yield the networks that trainings nested in a choice start from; `around` is the network of its step."""
+    own = choice.backbone or around
+    for inner, mark in choice.nested.values():
+        fresh = OF_COMPONENT[inner.kind].step and not mark.start
+        if fresh and own is not None and BACKBONE_FREE not in inner.component.traits_with(inner.params):
+            yield inner.backbone or own
+        yield from _nested_starts(inner, own)
 
 
 def tested_at(benchmark: Benchmark) -> Callable[[Recipe, Sequence[Recipe]], tuple[str, ...]]:
@@ -129,11 +148,13 @@ def protocol_words(parts: Sequence[Recipe], task: Task, data: Mapping[str, DataS
             words["train and test images of the source"] = None
         if pooled and task.pool:
             words["pool"] = None
-        if "adapt" in kinds:
+        prepares = any(_prepares_target(choice) for _, choice in part.steps)
+        if "adapt" in kinds or prepares:
             words["target images"] = None
             if task.adapt_on == "test":
                 words["transductive"] = None
-        started = (word for backbone in _started_with(part) for word in sorted(_used(backbone)))
+        nested = (network for _, choice in part.steps for network in _nested_starts(choice, part.backbone))
+        started = (word for backbone in (*_started_with(part), *nested) for word in sorted(_used(backbone)))
         words |= dict.fromkeys(started)  # labels behind the weights that it starts from
         for _, choice in part.steps:
             words |= dict.fromkeys(sorted(_used(choice, shared)))

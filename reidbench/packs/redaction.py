@@ -93,15 +93,15 @@ class Redaction:
             return [self.value(value) for value in given]
         return given
 
-    def check(self, name: str, content: bytes, words: frozenset[str] = frozenset()) -> None:
-        """Raise ReidbenchError if a file contains the name of a user or a host as a whole word.
+    def check(self, name: str, content: bytes, words: frozenset[str] = frozenset(), what: str = "the pack") -> None:
+        """Raise ReidbenchError if a file of `what` contains the name of a user or a host as a whole word.
 
         `words` are allowed: names of components and packages.
         """
         for wanted in sorted(self.names - words):
             if found := _found(wanted, content):
                 raise ReidbenchError(
-                    f"the pack would contain the name {shown(wanted)!r} of a user or host ({name}: {shown(found)}): "
+                    f"{what} would contain the name {shown(wanted)!r} of a user or host ({name}: {shown(found)}): "
                     "move or rename the data, or (for a host) use --host"
                 )
 

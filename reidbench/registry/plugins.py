@@ -19,13 +19,15 @@ import pluggy
 from reidbench import hookspecs
 from reidbench.components import Component
 from reidbench.errors import PluginError, ReidbenchError, UnknownComponent
-from reidbench.hookspecs import HOOKS
+from reidbench.hookspecs import EVERY_HOOK
 
 from .declarations import faults
 from .migration import OutdatedPlugin, refuse_outdated, unexpected_field
 
 GROUP = "reidbench"
 BUILTIN = (
+    "reidbench_executors",
+    "reidbench_submitit",
     "reidbench_synthetic",
     "reidbench_datasets",
     "reidbench_baseline",
@@ -33,16 +35,24 @@ BUILTIN = (
     "reidbench_upreid",
     "reidbench_transreid_ssl",
     "reidbench_cfs",
+    "reidbench_clip",
     "reidbench_arn",
     "reidbench_hhl",
+    "reidbench_spgan",
     "reidbench_gcl",
     "reidbench_competition",
     "reidbench_crossmodal",
+    "reidbench_agw",
+    "reidbench_pcb",
     "reidbench_command",
     "reidbench_onnx",
     "reidbench_timm",
     "reidbench_hf",
+    "reidbench_folder",
     "reidbench_torchreid",
+    "reidbench_tensorboard",
+    "reidbench_mlflow",
+    "reidbench_wandb",
 )
 
 
@@ -152,7 +162,7 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
 
 def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: Any) -> None:
     """Raise PluginError for an implementation of an unknown hook, or a function with a hook's name but no @hookimpl."""
-    hooks = list(HOOKS.values())
+    hooks = list(EVERY_HOOK.values())
     for name in dir(module):
         marked = manager.parse_hookimpl_opts(module, name)
         if marked is None:
@@ -197,7 +207,7 @@ def _offered_by(manager: pluggy.PluginManager, name: str) -> list[tuple[str, Com
     """Return one plugin's components; its hooks are called separately, to attribute failures."""
     others = [plugin for other, plugin in manager.list_name_plugin() if other != name and plugin is not None]
     offered = []
-    for kind, hook in HOOKS.items():
+    for kind, hook in EVERY_HOOK.items():
         for given in manager.subset_hook_caller(hook, others)():
             try:
                 components = iter(given)
@@ -209,7 +219,7 @@ def _offered_by(manager: pluggy.PluginManager, name: str) -> list[tuple[str, Com
 
 def _check(kind: str, component: object) -> None:
     if not isinstance(component, Component):
-        raise PluginError(f"{HOOKS[kind]} must return Component objects, not {component!r}")
+        raise PluginError(f"{EVERY_HOOK[kind]} must return Component objects, not {component!r}")
     for sentence in filter(None, faults(kind, component)):
         raise PluginError(printable(f"{kind} {component.name}: {sentence}"))
 

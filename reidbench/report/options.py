@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Format = Literal["md", "csv", "json", "latex", "html"]
 Pictures = Literal["rendered", "all", "none"]
@@ -23,6 +23,7 @@ class Options:
     `columns`: efficiency columns (see `efficiency.COLUMNS`).
     `breakdown`: writes a breakdown of every row instead (see `breakdown.parts.KINDS`), for persons the `worst`.
     `ranks`: adds ranks over tasks below a text table; the HTML page always has them.
+    `look`: loads the network of an artifact; if given, the HTML page has a closer look at every row, with its maps.
     """
 
     metric: str | None = None
@@ -35,3 +36,4 @@ class Options:
     breakdown: Breakdown | None = None
     worst: int = 10
     ranks: bool = False
+    look: Callable[[Any], Any] | None = None

@@ -14,6 +14,7 @@ from reidbench.export.features import MANIFEST, Named, Networks, of_modality, pa
 from reidbench.files.names import shown
 from reidbench.scoring.sources import Source, open_source
 
+FEATURES = (".npz", ".mat")
 FORMS = "a folder of images, a manifest (.csv), or an .npz or .mat written by `reidbench embed`"
 
 
@@ -28,9 +29,17 @@ def open_gallery(place: Path) -> Split | Source:
         return _listed(place)
     if suffix in ENDINGS:
         raise ReidbenchError(f"{shown(place)}: this is an image; give the gallery ({FORMS}) before the queries")
-    source = open_source(place) if suffix in (".npz", ".mat") else None
+    source = open_source(place) if suffix in FEATURES else None
     if source is None:
         raise ReidbenchError(f"{shown(place)}: unknown type of gallery; give {FORMS}")
+    return source
+
+
+def open_features(file: Path) -> Source:
+    """Return a feature file written by `embed`. Raises ReidbenchError if it is not one."""
+    source = open_source(file) if file.is_file() and file.suffix.lower() in FEATURES else None
+    if source is None:
+        raise ReidbenchError(f"{shown(file)}: not a feature file; give an .npz or .mat written by `reidbench embed`")
     return source
 
 

@@ -41,7 +41,7 @@ def render(found: Sequence[Found], network: str, ranking: str) -> str:
 <body>
 <h1>Nearest images</h1>
 <p>Features by {_text(network)}. {_text(ranking)}. A small distance means that this network finds two images similar,
-not that they show the same person.</p>
+not that they have the same identity.</p>
 {absent if thumbnails.left_out else ""}
 {sections}
 </body>

@@ -24,7 +24,8 @@ def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> I
     if zeros and not named:
         yield (
             f"{zeros} {'query has' if zeros == 1 else 'queries have'} pid 0, which marks distractors in Market-1501; "
-            "here pid 0 counts as one person. Correct if persons are numbered from 0; otherwise remove these queries"
+            "here pid 0 counts as one identity. Correct if identities are numbered from 0; otherwise remove these "
+            "queries"
         )
     if train_pids is None:
         return
@@ -32,8 +33,8 @@ def label_doubts(query_pids: Ints, train_pids: Ints | None, *, named: bool) -> I
     both = np.intersect1d(people, train_pids)
     if len(both):
         yield (
-            f"{len(both)} of the {len(people)} query persons {'has' if len(both) == 1 else 'have'} a pid that is also "
-            "a training pid: was the network trained on test persons, or are the parts numbered separately?"
+            f"{len(both)} of the {len(people)} query identities {'has' if len(both) == 1 else 'have'} a pid that is "
+            "also a training pid: was the network trained on test identities, or are the parts numbered separately?"
         )
 
 
@@ -69,7 +70,7 @@ def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
     equal = [row for row, mark in enumerate(marks) if len(people[mark]) > 1]
     if equal:
         yield (
-            f"{len(equal)} of {len(query)} queries have the same features as a query of another person (first: "
+            f"{len(equal)} of {len(query)} queries have the same features as a query of another identity (first: "
             f"query {equal[0]}); check the network or the file"
         )
 

@@ -238,8 +238,8 @@ def _labels(
     """Return pids and camids as numbers by key, with warnings; `camera` includes warnings about cameras."""
     persons, cameras = mapped(path, {**pids, **train}), mapped(path, camids)
     warnings = [
-        f"the {what} mix numbers and text and are compared as text: '2' and '0002' are two {unit}s"
-        for what, unit, found in (("pids", "person", persons), ("camids", "camera", cameras))
+        f"the {what} mix numbers and text and are compared as text: '2' and '0002' are two {units}"
+        for what, units, found in (("pids", "identities", persons), ("camids", "cameras", cameras))
         if found.mixed
     ]
     query = persons.values[next(iter(pids))]

@@ -19,6 +19,7 @@ from reidbench.matrix.devices import machine
 from reidbench.registry.plugins import Registry
 from reidbench.scoring.placing import place_features
 
+from .checks.trained import IMAGES, look_back
 from .few import few_of
 from .inputs import images_place
 from .networks import StageError, network_hash, saved_backbone, saved_embedder
@@ -35,7 +36,6 @@ from .outputs import (
 )
 from .record import cluster_purity
 from .stagerun import StageRun
-from .trained import IMAGES, look_back
 from .worker import default_device, describe, limited_threads, seed_torch
 
 Manifest = dict[str, Any]

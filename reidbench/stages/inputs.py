@@ -225,6 +225,8 @@ class Inputs:
             return self.validation()
         if not images.hidden:
             return self.labelled(images.role)
+        if images.only_with:
+            return self.hidden(images.role)
         if not images.unless:
             return self.images(images.role)
         pool, selection = self.hidden(images.role), self.parent("select")
@@ -255,7 +257,7 @@ class Inputs:
                 self._note_carried(start)
             return start.backbone
         assert self.stage.backbone is not None  # the plan sets one for each step
-        return build_backbone(self.registry, {**self.stage.backbone, "image_size": list(self.spec.size)})
+        return build_backbone(self.registry, {**self.stage.backbone, "image_size": self.spec.size}, whole=True)
 
     def _note_carried(self, start: Any) -> None:
         """Note how much of the previous embedder a fine-tuning starts from."""

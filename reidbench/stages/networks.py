@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import ReidbenchError
+from reidbench.files.networkfolder import NetworkFolder
 from reidbench.matrix.benchmark import Choice, canonical
 from reidbench.matrix.labels import params_text
 from reidbench.registry import plugins
 from reidbench.registry.plugins import Registry
+
+from . import folders
 
 if TYPE_CHECKING:
     from reidbench.training.weights.carry import OwnNetwork
@@ -23,15 +28,23 @@ class StageError(ReidbenchError):
     """Raised when a stage cannot produce its result."""
 
 
-def build_backbone(registry: Registry, described: Mapping[str, Any]) -> Any:
-    """Build a new network from `{use, params, image_size}`."""
+def build_backbone(registry: Registry, described: Mapping[str, Any], *, whole: bool = False) -> Any:
+    """Build a new network from `{use, params, image_size}`.
+
+    With `whole`, a network that is read with its neck or branches keeps them in `Backbone.whole`: right only for a step
+    that starts from no other weights.
+    """
     from reidbench.training import Backbone
 
     component = registry.get("backbone", described["use"])
-    size = tuple(described["image_size"])
+    size = ImageSize.given(described["image_size"])
     params = component.params(**described["params"])
     try:
-        network = component.load()(params, size)
+        target = component.load()
+        if "rebuild" in inspect.signature(target).parameters:
+            network = target(params, size, rebuild=partial(rebuilt_network, registry))
+        else:
+            network = target(params, tuple(size))
     except ReidbenchError:
         raise
     except Exception as error:  # otherwise the calling method would seem to have failed
@@ -40,8 +53,16 @@ def build_backbone(registry: Registry, described: Mapping[str, Any]) -> Any:
         raise StageError(f"backbone {name}: {plugins.describe(error)}") from error
     if not isinstance(network, Backbone):
         raise StageError(f"backbone {described['use']} must be a reidbench.training.Backbone")
-    network.spec = {"use": described["use"], "params": dict(described["params"]), "image_size": list(size)}
+    if network.whole is None:
+        network.spec = {"use": described["use"], "params": dict(described["params"]), "image_size": list(size)}
+    elif not whole:  # its own spec rebuilds it without the files that it was read from
+        network.whole = None
     return network
+
+
+def rebuilt_network(registry: Registry, given: NetworkFolder, image_size: tuple[int, int]) -> Any:
+    """Return the network of an exported folder for images of this size, from what loaded plugins declare."""
+    return folders.rebuilt(registry, build_backbone, given, image_size)
 
 
 def saved_backbone(registry: Registry, folder: Path, own: OwnNetwork | None = None) -> Any:

@@ -93,7 +93,11 @@ class Record:
         except (TypeError, ValueError, AttributeError):
             raise ReidbenchError(f"ctx.log takes numbers by name, not {shown_value(metrics)}") from None
         self.lines.append(line)
-        self.emit({"event": "log", "metrics": line})
+        self._tell(len(self.lines) - 1)
+
+    def _tell(self, number: int) -> None:
+        """Emit the log line of that number."""
+        self.emit({"event": "log", "line": number, "metrics": self.lines[number]})
 
     def record_clusters(self, epoch: int, labels: Any) -> None:
         try:
@@ -133,6 +137,8 @@ class Record:
         self.clusters = [(epoch, labels) for epoch, labels in state["clusters"]]
         self.notes = list(state["notes"])
         self.clock.restore(state.get("seconds", 0.0))
+        for number in range(len(self.lines)):  # the driver, or its trackers, may not know them
+            self._tell(number)
 
 
 def clustering_fault(labels: np.ndarray) -> str:

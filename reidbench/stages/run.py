@@ -18,11 +18,11 @@ from reidbench.store.artifacts import Store
 
 from . import distributed, worker
 from .actions import perform
+from .checks.unchanged import refuse_changed
 from .inputs import Inputs, blame_what_is_gone
 from .provenance import provenance
 from .spec import StageSpec
 from .stagerun import StageRun
-from .unchanged import refuse_changed
 
 
 class Busy(ReidbenchError):

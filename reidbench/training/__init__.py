@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .contrastive.moco import cosine_per_epoch as cosine_per_epoch
     from .contrastive.moco import info_nce as info_nce
     from .contrastive.views import ViewAugment as ViewAugment
+    from .networks.attention import NonLocal as NonLocal
+    from .networks.attention import NonLocalStages as NonLocalStages
     from .networks.backbone import Backbone as Backbone
     from .networks.backbone import Features as Features
     from .networks.branching import divide as divide
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from .optim.losses import BatchHardTriplet as BatchHardTriplet
     from .optim.losses import CenterLoss as CenterLoss
     from .optim.losses import LabelSmoothingCrossEntropy as LabelSmoothingCrossEntropy
+    from .optim.losses import WeightedTriplet as WeightedTriplet
     from .optim.losses import cosine_distances as cosine_distances
     from .optim.schedules import warmup_multistep as warmup_multistep
     from .optim.update import Update as Update
@@ -83,6 +86,7 @@ _PLACES = {  # module -> its public names
     "checkpoint": "TrainingCheckpoint",
     "contrastive.moco": "ContrastiveStep KeyQueue MocoStep MomentumEncoders StepOutput Views cosine_per_epoch info_nce",
     "contrastive.views": "ViewAugment",
+    "networks.attention": "NonLocal NonLocalStages",
     "networks.backbone": "Backbone Features",
     "networks.branching": "divide set_stride",
     "networks.embedder": "BackboneEmbedder BNNeck Embedder Preprocess SplitEmbedder",
@@ -92,7 +96,7 @@ _PLACES = {  # module -> its public names
     "networks.pooling": "GeM generalised_mean",
     "networks.splitnorm": "reestimate_batch_norm split_batch_norm",
     "optim.loop": "Loop Means",
-    "optim.losses": "BatchHardTriplet CenterLoss LabelSmoothingCrossEntropy cosine_distances",
+    "optim.losses": "BatchHardTriplet CenterLoss LabelSmoothingCrossEntropy WeightedTriplet cosine_distances",
     "optim.schedules": "warmup_multistep",
     "optim.update": "Update trained",
     "random": "seeded stream",

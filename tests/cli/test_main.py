@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from reidbench import hookspecs, report
-from reidbench.cli import main, scoring, show
 from reidbench.cli import options as cli_options
-from reidbench.execution import executors
+from reidbench.cli import plan as cli_plan
+from reidbench.cli import scoring, show
 from reidbench.metrics import reranking
 from reidbench.metrics.ranking import rules
 from reidbench.registry import plugins
@@ -96,15 +96,25 @@ def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], t
 
 
 def test_choices_on_the_command_line_are_those_that_are_there() -> None:
-    assert typing.get_args(main.ExecutorName) == executors.NAMES
     assert typing.get_args(cli_options.Format) == report.FORMATS
-    assert typing.get_args(show.Kind) == tuple(plugins.HOOKS)
+    assert typing.get_args(show.Kind) == tuple(hookspecs.HOOKS)
     named = ("AveragePrecision", "Invalid", "Ties", "Exclude", "Cross", "Pool", "ShotsPer", "Cmc")
     pairs = [(getattr(scoring, name), getattr(rules, name)) for name in named]
     pairs += [(scoring.Variant, reranking.Variant), (cli_options.Pictures, options.Pictures)]
     pairs += [(cli_options.Format, options.Format), (cli_options.Breakdown, options.Breakdown)]
     pairs += [(show.Kind, hookspecs.Kind)]
     assert [own for own, there in pairs if own != there] == []
+
+
+@pytest.mark.parametrize("option", ["--k1", "--k2", "--lambda"])
+def test_an_option_of_re_ranking_without_re_ranking_is_refused(option: str) -> None:
+    scored = reidbench("score", "a.npz", option, "1")
+    assert (scored.returncode, scored.stdout) == (2, "")
+    assert scored.stderr == f"reidbench: {option} requires --rerank VARIANT; add it or remove {option}\n"
+
+
+def test_counts_of_one_have_a_singular() -> None:
+    assert [cli_plan.counted(number, "stage") for number in (0, 1, 2)] == ["0 stages", "1 stage", "2 stages"]
 
 
 def test_run_table_and_plan(matrix: Callable[..., Path], tmp_path: Path) -> None:
@@ -222,6 +232,7 @@ def test_show_tells_params_and_paper() -> None:
     assert "  pool (one of mean, max, none, default None)  pools the images of a tracklet" in ranked
     assert "  query_cameras (one of list, none, default None)  cameras of the queries to use; default: all" in ranked
     assert "preset sysu-mm01-all-single (Wu et al., RGB-Infrared Cross-Modality" in ranked
+    assert "peer (one of Nested, none, default None)" in reidbench("show", "adapter", "mmt").stdout
     wrong = reidbench("show", "finetuner", "bott")
     assert wrong.returncode == 2
     assert wrong.stderr == wrong.stderr.strip() + "\n"

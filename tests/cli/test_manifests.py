@@ -175,12 +175,12 @@ def test_a_folder_for_each_person_and_a_regular_expression(tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "give either --pattern or --regex, which extracts the person from each image's name"),
+        ([], "give either --pattern or --regex, which extracts the identity from each image's name"),
         (
             ["--pattern", SHOP, "--regex", "x"],
-            "give either --pattern or --regex, which extracts the person from each image's name",
+            "give either --pattern or --regex, which extracts the identity from each image's name",
         ),
-        (["--pattern", "cam{camid}_{}.jpg"], "pattern cam{camid}_{}.jpg: no field {pid}, which is the person"),
+        (["--pattern", "cam{camid}_{}.jpg"], "pattern cam{camid}_{}.jpg: no field {pid}, which is the identity"),
         (["--regex", "(?P<pid>"], "regular expression (?P<pid>: missing ), unterminated subpattern at position 0"),
         (["--pattern", "x{pid}.jpg"], "FOLDER: none of 24 images matches x{pid}.jpg, first "
          "storeA_cam1_personDora x_0.jpg, storeA_cam1_personDora x_1.jpg, storeA_cam1_personanna_0.jpg"),
@@ -224,7 +224,7 @@ def test_clothes_modality_and_tracklets_are_columns_of_the_manifest(
     said = capsys.readouterr().out
     assert "note: modality: IR is infrared, RGB is visible\n" in said
     assert re.search(
-        r"^note: tracklet 1 occurs 4 times, for person a by camera 1, .* and person a by camera", said, re.M
+        r"^note: tracklet 1 occurs 4 times, for identity a by camera 1, .* and identity a by camera", said, re.M
     )
     for what, total in (("tracklets", 8), ("infrared images", 8), ("visible images", 9)):
         assert sum(map(int, re.findall(rf"^(?:query|gallery): .*?(\d+) {what}", said, re.MULTILINE))) == total

@@ -16,7 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reidbench.cli import main
+from reidbench.cli.networks.which import Which
+from reidbench.data import read_image
 from reidbench.errors import DataError, ReidbenchError
+from reidbench.export.features import split_of
 from reidbench.metrics import Reranking, rerank
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix, write_market_folder
@@ -146,6 +149,15 @@ def test_a_row_and_its_key_give_the_same_features(place: Place, tmp_path: Path, 
     one, other = arrays(tmp_path / "key.npz"), arrays(tmp_path / "row.npz")
     assert one.keys() == other.keys() == {"features", "names", "network"}
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("method", ["bot", "flipped", "both"])
+def test_an_image_in_memory_has_the_features_of_its_file(place: Place, method: str) -> None:
+    which = Which([place.folder / "store"], place.folder / "matrix.yaml", method, "t", 1, None)
+    networks = which.networks(None, workers=0, flip=False)
+    for query in place.queries[:2]:
+        expected = networks.features(split_of([str(query)]))[0]
+        assert np.array_equal(networks.of_pixels(read_image(query)), expected)
 
 
 def test_export_takes_a_row(place: Place, tmp_path: Path) -> None:

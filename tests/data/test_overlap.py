@@ -118,7 +118,7 @@ def test_test_images_and_persons_in_train(tmp_path: Path) -> None:
     file = manifest(tmp_path, [("c4.png", 3, "train"), ("m5.png", 2, "train")])
     code, told = check(file)
     assert code == 1
-    assert told[0].startswith("problem: 1 persons are in train and in the test: pid 3; ")
+    assert told[0].startswith("problem: 1 identities are in train and in the test: pid 3; ")
     assert told[1:] == [
         "note: 1 of 2 query images are in train too (identical files), first m4.png = c4.png",
         "note: 1 of 2 gallery images are in train too (identical files), first m5.png = m5.png",
@@ -188,7 +188,8 @@ def test_one_picture_of_two_persons_is_a_problem(tmp_path: Path) -> None:
     code, told = check(manifest(tmp_path, [("c5.png", 4, "gallery")]))
     assert code == 1
     assert (
-        told[0] == "problem: 1 test images (identical files) have several pids: m5.png is person 3, c5.png is person 4"
+        told[0]
+        == "problem: 1 test images (identical files) have several pids: m5.png is identity 3, c5.png is identity 4"
     )
     assert told[-1] == "remark: 1 gallery images repeat another gallery image (identical files), first m5.png = c5.png"
 

@@ -27,7 +27,7 @@ def test_persons_from_0_are_trained_on_and_said() -> None:
     assert found.gallery is not None
     assert found.gallery.pids.tolist() == [3, 7, 0]
     (note,) = found.notes
-    assert note.startswith("train: pid 0 (2 images) is trained on as a person")
+    assert note.startswith("train: pid 0 (2 images) is trained on as an identity")
     assert "add 1 to every pid" in note
     assert found.faults == ()
 
@@ -48,7 +48,7 @@ def test_a_pool_without_labels_stays_one() -> None:
 def test_a_query_of_pid_0_is_a_fault() -> None:
     found = settle_people(dataset([1, 2], [0, 3], [0, 3]))
     (fault,) = found.faults
-    assert fault.startswith("query: pid 0 (1 images) is scored as a person, but pid 0 means a distractor")
+    assert fault.startswith("query: pid 0 (1 images) is scored as an identity, but pid 0 means a distractor")
     assert found.notes == found.faults
     assert "and is also in train" in settle_people(dataset([0, 2], [0, 3], [0, 3])).faults[0]
 
@@ -64,8 +64,8 @@ def test_junk_is_left_out_of_training_and_counted() -> None:
 def test_persons_in_train_and_in_the_test() -> None:
     found = find_overlap(dataset([1, 2, 3, 0], [3, 4], [3, 4, 1, 0, -1]))
     (fault,) = found.faults
-    assert fault.startswith("2 persons are in train and in the test: pid 1, 3; ")
+    assert fault.startswith("2 identities are in train and in the test: pid 1, 3; ")
     assert find_overlap(dataset([1, 2, 0], [3, 4], [3, 4, 0])).faults == ()  # distractors are not one person
     assert find_overlap(Dataset("pool", Path("root"), split([1, 2], "t"))).faults == ()
     many = find_overlap(dataset(list(range(1, 9)), [9], list(range(1, 10))))
-    assert "8 persons are in train and in the test: pid 1, 2, 3, 4, 5, ...;" in many.faults[0]
+    assert "8 identities are in train and in the test: pid 1, 2, 3, 4, 5, ...;" in many.faults[0]

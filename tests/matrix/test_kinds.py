@@ -47,7 +47,9 @@ def test_a_kind_that_cannot_be_nested_is_named(component: str, name: str) -> Non
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.given], ids=lambda kind: kind.stage)
 def test_the_words_that_decide_are_words_that_a_plugin_may_say(kind: Kind) -> None:
-    assert {images.unless for images in kind.given} - {""} <= TRAITS[kind.component]
+    assert {word for images in kind.given for word in (images.unless, images.only_with)} - {""} <= TRAITS[
+        kind.component
+    ]
     assert {images.only_for for images in kind.given} - {""} <= known_words("protocol", kind.component)
     assert ("cameras" in NEEDS[kind.component]) == bool(kind.learns_from)
 
@@ -61,6 +63,8 @@ def test_the_words_that_decide_are_words_that_a_plugin_may_say(kind: Kind) -> No
         ("finetuner", "bot", {}, ["source"]),
         ("finetuner", "bot", {"choose_epoch": "best"}, ["source", "validation"]),
         ("finetuner", "bot", {"patience": 5}, ["source", "validation"]),
+        ("preparer", "stargan", {}, ["split"]),
+        ("preparer", "spgan", {}, ["split", "target"]),
         ("adapter", "adabn", {}, ["target"]),
         ("adapter", "arn", {}, ["target", "source"]),
     ],

@@ -87,6 +87,13 @@ def reason(tmp_path: Path, market: Path, registry: Registry) -> Callable[..., st
         (SELF.replace("self-style", "{use: self-style, copies: 2}"), "{source: real, target: blind}", ""),
         (HHL.replace("hhl", "{use: hhl, style: oracle-style}"), "{source: real, target: real}",
          "oracle-style needs the truth about its images, which real does not have"),
+        ("{adapt: spgan}", "{target: real}", "spgan needs a source, and the task has none"),
+        ("{adapt: spgan}", "{source: blind, target: pool}", f"pool {NO_TEST}"),
+        ("{adapt: spgan}", "{source: [real, blind], target: blind}", ""),
+        ("{adapt: spgan}", "{source: {use: real, identities: 3}, target: blind}",
+         "spgan gets all images of real without labels, but `identities` limits the images that may be used: leave it "
+         "out"),
+        ("{adapt: {use: spgan, translation: null}}", "{source: {use: real, identities: 3}, target: blind}", ""),
         (SIE, "{source: blind, target: real}", "transreid-sie needs two or more cameras, which blind does not have"),
         (SIE, "{source: [blind, real], target: real}", ""),
         ("{finetune: {use: transreid, jpm: true}}", "{source: real, target: real}",

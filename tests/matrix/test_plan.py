@@ -10,7 +10,7 @@ from typing import Annotated
 
 import pytest
 
-from reidbench.components import AddedLater, Component, FileParam, FolderParam, Params, Uses
+from reidbench.components import AddedLater, Component, FileParam, FolderParam, Nested, Params, Uses
 from reidbench.errors import ConfigError
 from reidbench.matrix import plan
 from reidbench.matrix.reading import reader
@@ -26,6 +26,10 @@ class FileParams(Params):
 class StyleParams(Params):
     style: Uses["preparer", "target"]  # type: ignore[type-arg]
     weight: float = 1.0
+
+
+class TranslatedParams(Params):
+    images: Uses["preparer", "source"] | None = Nested(use="translator")  # type: ignore[type-arg]
 
 
 class ProxyParams(Params):
@@ -67,11 +71,13 @@ def components() -> list[tuple[str, Component]]:
         ("pretrainer", Component("from-file", "m:f", FileParams, traits=frozenset({"pool-free"}))),
         ("pretrainer", Component("elsewhere", "m:f", protocol=frozenset({"auxiliary"}))),
         ("preparer", Component("toy-style", "m:f", StrengthParams, protocol=frozenset({"cameras"}))),
+        ("preparer", Component("translator", "m:f", traits=frozenset({"translates"}))),
         ("preparer", Component("perhaps-given", "m:f", PerhapsParams)),
         ("preparer", Component("fitted", "m:f", BodyParams)),
         ("preparer", Component("regressor", "m:f", protocol=frozenset({"truth"}))),
         ("preparer", Component("given-styles", "m:f", FolderParams)),
         ("finetuner", Component("needs-tokens", "m:f", requires=frozenset({"tokens"}))),
+        ("finetuner", Component("translated", "m:f", TranslatedParams)),
         ("adapter", Component("toy-hhl", "m:f", StyleParams)),
         ("adapter", Component("usl", "m:f")),
         ("adapter", Component("free", "m:f", traits=frozenset({"source-free"}))),
@@ -423,6 +429,28 @@ def test_what_is_nested_on_the_pool_speaks_of_the_pool(matrix: Callable[..., Pat
     words = "source labels, target images, pool, truth of the pool, target is a source, AP step"
     assert there.protocol == words
     assert none.reason == "regressor needs a pool, and the task has none"
+
+
+def test_a_preparer_that_translates_gets_the_target(matrix: Callable[..., Path], toys: Registry) -> None:
+    """Also one of a fine-tuner, whose stage then depends on the target; null asks for none."""
+    file = matrix(
+        tasks="{t: {source: tiny, target: tiny}, at test: {source: tiny, target: tiny, adapt_on: test}}",
+        methods="{m: {finetune: translated}, none: {finetune: {use: translated, images: null}}}",
+    )
+    the_plan = expand(file, toys)
+    said = {(row.method, row.task): row.protocol for row in the_plan.rows}
+    assert said == {
+        ("m", "t"): "source labels, target images, AP step",
+        ("m", "at test"): "source labels, target images, transductive, AP step",
+        ("none", "t"): "source labels, AP step",
+        ("none", "at test"): "source labels, AP step",
+    }
+    given = [stage.data for stage in the_plan.stages.values() if stage.kind == "prepare"]
+    assert [[(one.role, one.part, one.hidden) for one in data] for data in given] == [
+        [("split", "train", True), ("target", "train", True)],
+        [("split", "train", True), ("target", "test", True)],
+    ]
+    assert len(keys(the_plan, "finetune")) == 3
 
 
 def test_an_adapter_that_needs_no_source_gets_none_and_shares_its_stage(

@@ -214,6 +214,13 @@ def test_the_labels_behind_a_network_are_told_where_its_weights_are_used(expand:
     assert "ImageNet labels" in words("finetune: {use: tunes, backbone: labelled}")
     assert "ImageNet labels" in words("pretrain: {use: learns, backbone: labelled}, finetune: tunes")
     assert "ImageNet labels" not in words("pretrain: learns, finetune: {use: tunes, backbone: labelled}")  # overwritten
+    proxied = "select: {{use: proxied, proxy: {}, tuned: {}}}, pretrain: learns, finetune: tunes"
+    assert "ImageNet labels" in words(proxied.format("{use: learns, backbone: labelled}", "tunes"))
+    assert "ImageNet labels" not in words(proxied.format("learns", "{use: tunes, backbone: labelled}"))  # overwritten
+    teacher = "teacher: {use: bot, keep_classifier: true, backbone: labelled}"
+    assert "ImageNet labels" in words(f"finetune: {{use: distill, {teacher}}}")
+    taught = "pretrain: learns, finetune: {use: distill, backbone: labelled}"
+    assert "ImageNet labels" in words(taught)  # the student's weights are overwritten, the teacher's are not
 
 
 def test_rows_of_different_sizes_say_theirs_and_others_say_nothing(expand: Expand) -> None:

@@ -58,6 +58,12 @@ def styles(folder: Path, split: Split) -> dict[str, Any]:
     return {"folder": folder / "styles"}
 
 
+def translations(folder: Path, split: Split) -> dict[str, Any]:
+    for number, path in enumerate(split.paths):
+        grey(folder / "translated" / Path(path).name, 10 * number)
+    return {"folder": folder / "translated"}
+
+
 def released(folder: Path, split: Split) -> dict[str, Any]:
     for number, path in enumerate(split.paths):
         for turn in ("render", "render_90"):
@@ -105,7 +111,10 @@ def test_selectors(name: str, given: Callable[[Path, Split], dict[str, Any]], sp
     assert 0 < len(first.indices) <= len(split)
 
 
-@pytest.mark.parametrize(("name", "given"), [("camstyle-folder", styles), ("gcl-release", released), ("mesh", meshes)])
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("camstyle-folder", styles), ("translated-folder", translations), ("gcl-release", released), ("mesh", meshes)],
+)
 def test_preparers(name: str, given: Callable[[Path, Split], dict[str, Any]], split: Split, tmp_path: Path) -> None:
     component, hidden = REGISTRY.get("preparer", name), split.hide()
     params = component.params(**given(tmp_path, split))

@@ -20,6 +20,9 @@ GCL = "epochs: 2, iterations: 3, batch: 6, k1: 4, min_samples: 2"
 METHODS = {
     "bot": "finetune: &source {use: bot, epochs: 2, identities: 2, images: 2}",
     "bot gem": "finetune: {use: bot, epochs: 2, identities: 2, images: 2, pool: gem}",
+    "bot memory": "finetune: {use: bot, epochs: 2, identities: 2, images: 2, memory: 8, memory_start: 0, head: circle}",
+    "distill": "finetune: {use: distill, epochs: 2, identities: 2, images: 2, teacher: {use: bot, epochs: 1, "
+    "identities: 2, images: 2, keep_classifier: true}}",
     "bdb": "finetune: {use: bdb, epochs: 2, identities: 2, images: 2, global_dim: 8, drop_dim: 8}",
     "mgn": "finetune: {use: mgn, epochs: 2, identities: 2, images: 2, dim: 4}",
     "transreid": "finetune: {use: transreid, epochs: 2, identities: 2, images: 2}",
@@ -28,9 +31,12 @@ METHODS = {
     "cluster-contrast": f"finetune: *source, adapt: {{use: cluster-contrast, {CLUSTERS}}}",
     "spcl": f"finetune: *source, adapt: {{use: spcl, use_source: false, {CLUSTERS}}}",
     "spcl with source": f"finetune: *source, adapt: {{use: spcl, use_source: true, {CLUSTERS}}}",
+    "strong-baseline with source": f"finetune: *source, adapt: {{use: strong-baseline, {CLUSTERS}}}",
+    "mmt": f"finetune: *source, adapt: {{use: mmt, clusters: 3, {CLUSTERS}}}",
     "arn": "finetune: *source, adapt: {use: arn, epochs: 2, iterations: 3, identities: 2, images: 2, pad: 2}",
     "hhl": "finetune: *source, adapt: {use: hhl, epochs: 2, id_batch: 8, identities: 2, images: 2, target_images: 2, "
     "style: {use: self-style}}",
+    "spgan": "finetune: *source, adapt: {use: spgan, translation: null, epochs: 2, batch: 4}",
     "gcl-contrast": f"finetune: *source, adapt: {{use: gcl-contrast, augment: classic, {GCL}}}",
 }
 
@@ -66,7 +72,7 @@ def files(folder: Path) -> dict[str, object]:
 def test_workers_change_no_digit(tmp_path: Path, market: Path) -> None:
     none, one, four = (run(tmp_path / str(workers), market, workers) for workers in (0, 1, 4))
     trained = [found["embedder.safetensors"] for found in none.values() if "embedder.safetensors" in found]
-    assert len(trained) == len(METHODS)
+    assert len(trained) == len(METHODS) + 1  # and a teacher
     assert all(trained[0] != other for other in trained[1:])
     assert none == one
     assert none == four

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import reidbench
 from reidbench import Embedded, EvaluateContext, scaffold
 from reidbench.hookspecs import Kind
+from reidbench.store.artifacts import Store
 from reidbench.testing import check_plugin, installed, run_matrix
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +33,8 @@ NAMES: dict[Kind, str] = {
     "adapter": "example-adapter",
     "evaluator": "precision-at",
 }
+LOSSES = EXAMPLE / "tracker" / "reidbench_losses"
+PREFIX = EXAMPLE / "executor" / "reidbench_prefix"
 WRAPPED = EXAMPLE / "wrapped" / "reidbench_wrapped"
 TEXT = (ROOT / "docs" / "how-to" / "write-a-plugin.md").read_text()
 THEIRS = """
@@ -154,3 +161,37 @@ def test_the_example_is_a_package_that_builds(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["reidbench_example-0.1.0-py3-none-any.whl"]
+
+
+def test_a_tracker_receives_the_losses_of_a_run(tmp_path: Path, matrix: Callable[..., Path]) -> None:
+    file, losses = matrix(methods="{bot: {finetune: {use: bot, epochs: 2, images: 2}}}"), tmp_path / "losses.csv"
+    with installed(LOSSES):
+        track = {"losses": {"file": str(losses)}}
+        for _ in range(2):
+            reidbench.run(file, store=tmp_path / "store", executor="inline", track=track, progress=False)
+    (key, label, first, loss), (same, _, second, again) = csv.reader(losses.read_text().splitlines())
+    assert (label, first, second, same) == ("finetune bot [tiny, seed 0]", "done", "cached", key)
+    log = (Store(tmp_path / "store").path(key) / "log.jsonl").read_text().splitlines()
+    assert float(loss) == float(again) == json.loads(log[-1])["loss"]
+
+
+def test_an_executor_gives_the_bytes_of_this_process(tmp_path: Path, matrix: Callable[..., Path]) -> None:
+    file = matrix(
+        methods="{bot: {finetune: {use: bot, epochs: 1}}, lost: {finetune: {use: onnx, file: FILE}}}".replace(
+            "FILE", str(tmp_path / "net.onnx")
+        )
+    )
+    (tmp_path / "net.onnx").write_bytes(b"not a network")
+    with installed(PREFIX):
+        found = [
+            reidbench.run(file, store=tmp_path / name, executor=name, options=options, progress=False)
+            for name, options in {"inline": (), "prefix": ["command=nice -n 1"]}.items()
+        ]
+    assert [row.status for row in found[0].board.results] == ["ok", "blocked"]
+    assert found[0].board.results == found[1].board.results
+    bytes_of = [
+        {key: store.read(key).manifest["files"] for key in store.keys()}  # noqa: SIM118 - a method, not a mapping
+        for store in (Store(tmp_path / name) for name in ("inline", "prefix"))
+    ]
+    assert bytes_of[0] == bytes_of[1]
+    assert not list((tmp_path / "prefix" / "specs").iterdir())

@@ -12,6 +12,8 @@ from reidbench.registry.plugins import Registry
 from reidbench.report.claims.validity.groups import Group, read_groups
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+# The settings of validity-avenue.yaml were fixed before its seeds were drawn: it gets no row of a later method.
+LATER = {"worlds/validity-avenue.yaml": {"mmt"}}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,7 @@ def keys(name: str, registry: Registry) -> dict[tuple[object, ...], str | None]:
     ("across", "name"),
     [
         (True, "worlds/validity-adaptation.yaml"),
+        (True, "worlds/validity-avenue.yaml"),
         (True, "papers/validity.yaml"),
         (False, "worlds/validity-supervised.yaml"),
         (False, "papers/validity-supervised.yaml"),
@@ -39,7 +42,7 @@ def test_every_row_of_the_groups_is_in_the_files(
 ) -> None:
     found = reader.read(BENCHMARKS / name, registry, must_exist=False)
     methods = {recipe.name for recipe in found.methods}
-    wanted = {row for group in groups if group.across == across for row in group.rows}
+    wanted = {row for group in groups if group.across == across for row in group.rows} - LATER.get(name, set())
     assert wanted <= methods
     assert len(wanted) >= 8
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 
@@ -168,7 +169,9 @@ def test_terminal_escapes_of_a_plugin_are_made_visible() -> None:
 
 
 def test_every_builtin_target_can_be_imported(registry: plugins.Registry) -> None:
-    for component in registry.components.values():
+    installed = [one for one in registry.components.values() if all(map(importlib.util.find_spec, one.packages))]
+    assert len(installed) > 100
+    for component in installed:
         assert callable(component.load()), component.name
 
 

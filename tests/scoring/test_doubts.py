@@ -86,7 +86,7 @@ def test_queries_that_may_be_distractors() -> None:
     assert sentences([1, 2], [3, 4]) == []
     assert sentences([-1, 2], [-1, 4]) == []
     (text,) = sentences([1, 2, 2, 3], [2, 3, 4])
-    assert text.startswith("2 of the 3 query persons have a pid that is also a training pid")
+    assert text.startswith("2 of the 3 query identities have a pid that is also a training pid")
 
 
 def test_unknown_cameras_are_counted() -> None:
@@ -116,7 +116,7 @@ def test_queries_of_several_persons_that_are_equal() -> None:
     features, pids = np.random.default_rng(0).random((4, 3)), np.array([1, 1, 2, 3])
     assert list(query_doubts(features[[0, 0, 1, 2]], pids)) == []  # two queries of one person
     (text,) = query_doubts(features[[0, 1, 1, 2]], pids)
-    assert text.startswith("2 of 4 queries have the same features as a query of another person (first: query 1)")
+    assert text.startswith("2 of 4 queries have the same features as a query of another identity (first: query 1)")
     assert list(query_doubts(np.round(features[[0, 1, 1, 2]] * 9), pids)) == []  # codes may be equal
     (text,) = query_doubts(np.ones((4, 3), np.int8), pids)  # but not all of them
     assert text.startswith("4 of 4 queries")

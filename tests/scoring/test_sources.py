@@ -254,7 +254,7 @@ def test_training_persons_and_distractors_are_said(tmp_path: Path) -> None:
     assert result["mAP"] == expected(found)
     (text,) = result["warnings"]
     both = len({8, 9} & set(found["query_pids"].tolist()))
-    assert text.startswith(f"{both} of the {len(set(found['query_pids'].tolist()))} query persons have a pid")
+    assert text.startswith(f"{both} of the {len(set(found['query_pids'].tolist()))} query identities have a pid")
     shifted = {**found, "query_pids": found["query_pids"] - 1, "gallery_pids": found["gallery_pids"] - 1}
     (text,) = scored(as_npz(tmp_path, shifted))["warnings"]
     assert "pid 0, which marks distractors in Market-1501" in text

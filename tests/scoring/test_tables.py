@@ -68,7 +68,7 @@ def test_texts_training_rows_and_no_cameras(tmp_path: Path, form: Any) -> None:
     assert result["mAP"] == pytest.approx(expected(found), abs=1e-12)
     people = set(found["query_pids"].tolist())
     assert 1 in people
-    assert result["warnings"][0].startswith(f"1 of the {len(people)} query persons has a pid")
+    assert result["warnings"][0].startswith(f"1 of the {len(people)} query identities has a pid")
     del columns["camid"]
     path = form(tmp_path, columns)
     reference = rank(*(found[name] for name in OURS), Rules(camera="none")).mAP

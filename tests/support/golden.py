@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -62,6 +63,26 @@ def _padded(x: torch.Tensor, dim: int, pad: int, mirror: bool) -> torch.Tensor:
         shape = [-1 if place == dim else 1 for place in range(x.ndim)]
         found = found * ((places >= 0) & (places < length)).view(shape)
     return found
+
+
+def weighted_triplet(features: torch.Tensor, labels: list[int], eps: float = 0.0) -> float:
+    """AGW's weighted regularised triplet in Python's numbers; `eps` is added to both sums of weights.
+
+    With it the largest exponent is exp(0) on both sides: of a positive the farthest, of a negative nothing at all.
+    """
+    rows = features.double().tolist()
+    total = 0.0
+    for i, one in enumerate(rows):
+        distances = [max(math.dist(one, other), 1e-6) for other in rows]
+        positives = [d for d, label in zip(distances, labels, strict=True) if label == labels[i]]
+        negatives = [d for d, label in zip(distances, labels, strict=True) if label != labels[i]]
+        top = max(positives)
+        over = [math.exp(d - top) for d in positives]
+        under = [math.exp(-d) for d in negatives]
+        farthest = sum(d * w for d, w in zip(positives, over, strict=True)) / (sum(over) + eps)
+        nearest = sum(d * w for d, w in zip(negatives, under, strict=True)) / (sum(under) + eps)
+        total += math.log1p(math.exp(farthest - nearest))
+    return total / len(rows)
 
 
 def close(name: str, found: Any, wanted: Any, tolerance: float) -> None:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidbench import FinetuneContext, PretrainContext
+from reidbench import FinetuneContext, Params, PretrainContext
 from reidbench.data import read_market_folder
 from reidbench.errors import ReidbenchError
 from reidbench.stages import distributed
@@ -47,6 +47,8 @@ from reidbench.training.networks.splitnorm import batch_norm_in_parts, join_batc
 from reidbench.training.optim import loop
 from reidbench.training.params import EpochParams
 from reidbench.training.supervised.epochs import EpochChoice
+from reidbench_agw import finetune as agw
+from reidbench_agw.params import AgwParams
 from reidbench_baseline import bot, moco
 from reidbench_baseline.params import BotParams, MocoParams, TinyParams
 from reidbench_baseline.resnet import resnet_tiny
@@ -159,9 +161,11 @@ def dino(folder: Path, backbone: Callable[[], Backbone], **changes: Any) -> Foun
     }  # fmt: skip
 
 
-def supervised(folder: Path, **changes: Any) -> Found:
-    """The gradients of bot's first step, centre loss included, and its log."""
-    params = BotParams(**{"epochs": 2, "identities": 4, "images": 2, "center_weight": 0.0005, **changes})
+def supervised(
+    folder: Path, finetune: Callable[..., Any] = bot.finetune, kind: type[Params] = BotParams, **changes: Any
+) -> Found:
+    """The gradients of the first step of bot or another method, centre loss included, and its log."""
+    params = kind(**{"epochs": 2, "identities": 4, "images": 2, "center_weight": 0.0005, **changes})
     ctx, lines = context(FinetuneContext, folder, params, resnet, source=train_split(folder))
     found: Found = {}
 
@@ -177,7 +181,7 @@ def supervised(folder: Path, **changes: Any) -> Found:
 
     loop.Update = Watched  # type: ignore[misc]
     try:
-        embedder = bot.finetune(ctx)
+        embedder = finetune(ctx)
     finally:
         loop.Update = Update  # type: ignore[misc]
     norms = {type(module).__name__ for module in embedder.modules() if "BatchNorm" in type(module).__name__}
@@ -276,6 +280,7 @@ CASES: dict[str, Callable[[Path], Found]] = {
     "dino-joined": lambda folder: dino(folder, resnet),
     "bot": supervised,
     "bot-gem": lambda folder: supervised(folder, pool="gem"),
+    "agw": lambda folder: supervised(folder, agw.finetune, AgwParams, inner=None, erase=0.0),
     "bot-in-parts": lambda folder: supervised(folder, identities=8, accumulate=2),
     "batch-norm": batch_norm,
     "shuffled": shuffled,
@@ -377,8 +382,10 @@ def test_dino_has_the_centre_and_the_loss_of_one_process(name: str, two: Callabl
     close(without_monitor(first["lines"]), without_monitor(alone["lines"]), atol=2e-3)
 
 
-@pytest.mark.parametrize(("name", "atol"), [("bot", 1e-5), ("bot-gem", 1e-5), ("bot-in-parts", 1e-4)])
-def test_bot_has_the_triplets_of_the_whole_batch(name: str, atol: float, two: Callable[[str], list[Found]]) -> None:
+@pytest.mark.parametrize(("name", "atol"), [("bot", 1e-5), ("bot-gem", 1e-5), ("agw", 5e-4), ("bot-in-parts", 1e-4)])
+def test_bot_and_agw_have_the_triplets_of_the_whole_batch(
+    name: str, atol: float, two: Callable[[str], list[Found]]
+) -> None:
     """In parts, those of the same part; batch norm over half as many images makes more of rounding."""
     alone, (first, second) = one(name), two(name)
     for found in (first, second):

@@ -1,4 +1,4 @@
-"""Stand-ins: for each reader a few drawn persons in the layout of its data set's release.
+"""Stand-ins: for each reader a few drawn persons (or vehicles, or animals) in the layout of its data set's release.
 
 A function `(params, folder) -> root` for each data set, by its name, writes below the folder and returns the `root` of
 the data set. The same params give the same bytes. The output is marked as a stand-in (see
@@ -37,3 +37,7 @@ from .small import partial_ilids as partial_ilids
 from .small import partial_reid as partial_reid
 from .small import prid2011 as prid2011
 from .small import viper as viper
+from .vehicles import identity_folders as identity_folders
+from .vehicles import vehicleid as vehicleid
+from .vehicles import veri_776 as veri_776
+from .vehicles import veri_wild as veri_wild

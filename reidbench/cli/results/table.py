@@ -35,6 +35,7 @@ from reidbench.cli.options import (
 )
 from reidbench.errors import ReidbenchError
 
+from .looking import loader
 from .packs import is_pack, unpacked
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ def table(
     pictures: Annotated[
         Pictures, typer.Option(help="HTML: images to embed: of rendered data only, of all data, or none.")
     ] = "rendered",
+    look: Annotated[
+        bool,
+        typer.Option(
+            "--look",
+            help="HTML: add a closer look at every row: activation maps, feature space, histograms of distances.",
+        ),
+    ] = False,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write the charts to this folder as PNG and SVG.")
     ] = None,
@@ -115,6 +123,8 @@ def table(
     breakdown_clash = bool(history or published or ranks or against or columns or figures)
     refuse_clash(form, history, published, ranks, bool(metric or against or columns or ranks))
     refuse_breakdown(breakdown, form, worst, only, breakdown_clash)
+    if look and form != "html":
+        raise ReidbenchError("--look works only with --format html; add it, or remove --look")
     costs = efficiency.names_of(columns) if columns else ()
     if packed := is_pack(file):
         the_plan, the_store = unpacked(context, file, store, overrides)
@@ -130,7 +140,8 @@ def table(
     if history:
         board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
     in_parts = breakdown, worst or report.Options.worst
-    options = report.Options(metric, ranked, pictures, given, strict, published, costs, *in_parts, ranks)
+    load = loader(the_store, load_plugins(without) if packed else registry) if look else None
+    options = report.Options(metric, ranked, pictures, given, strict, published, costs, *in_parts, ranks, load)
     text = report.write_board(board, the_plan, the_store, form, options, against or (), figures)
     warn_of_conflicts(the_store)
     if form == "csv" and board.published and not published:

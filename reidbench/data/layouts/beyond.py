@@ -108,11 +108,11 @@ def _walk_notes(walks: Sequence[Walk]) -> list[str]:
     if not several:
         return []
     first = " and ".join(_told(walk) for walk in several[:2])
-    return [f"tracklet {shown(several[0].tracklet)} occurs {len(several)} times, for {first}: each person, camera, "
+    return [f"tracklet {shown(several[0].tracklet)} occurs {len(several)} times, for {first}: each identity, camera, "
             "outfit and modality has separate tracklets"]  # fmt: skip
 
 
 def _told(walk: Walk) -> str:
     """A tracklet without its name: person, camera, and outfit and modality if known."""
     more = [f"in outfit {shown(walk.clothes)}"] * bool(walk.clothes) + [shown(walk.modality)] * bool(walk.modality)
-    return ", ".join([f"person {shown(walk.person)} by camera {shown(walk.camera or 'unknown')}", *more])
+    return ", ".join([f"identity {shown(walk.person)} by camera {shown(walk.camera or 'unknown')}", *more])

@@ -44,7 +44,7 @@ class Rules:
     def __post_init__(self) -> None:
         names = self.pattern.names
         if PERSON not in names:
-            raise DataError(f"pattern {shown(self.pattern.text)}: no field {{pid}}, which is the person")
+            raise DataError(f"pattern {shown(self.pattern.text)}: no field {{pid}}, which is the identity")
         unknown = sorted(template_fields(self.camera) - set(names)) if self.camera else []
         if unknown:
             raise DataError(f"camera {shown(self.camera)}: the pattern has no field {{{unknown[0]}}}")
@@ -102,16 +102,16 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     names = {picture.person for picture in pictures}
     known = names - nobody.keys()
     if rules.distractors is not None and rules.distractors not in names:
-        raise DataError(f"distractors {shown(rules.distractors)!r}: no image has this person")
-    pids = numbered("person", known, 1) | {name: nobody[name] for name in names - known}
+        raise DataError(f"distractors {shown(rules.distractors)!r}: no image has this identity")
+    pids = numbered("identity", known, 1) | {name: nobody[name] for name in names - known}
     camids = numbered("camera", {picture.camera for picture in pictures}, 0) if rules.template else {}
     train = chosen(known, rules)
     test = known - train
     heads = walk_heads(pictures)
     tested = [one for one in pictures if one.person in test and heads[one.path] == one.path]
-    parts, alone = _parts(tested, rules.seed)
+    parts, alone = divide(tested, rules.seed)
     if test and "query" not in parts.values():
-        raise DataError(f"none of the {len(test)} test persons {_has(rules)[0]}, so there are no queries: "
+        raise DataError(f"none of the {len(test)} test identities {_has(rules)[0]}, so there are no queries: "
                         "use --split train, or remove {camid} from the pattern if it is not a camera")  # fmt: skip
     others = "gallery" if test else ""  # distractors cannot be training persons
     placed = [
@@ -130,16 +130,16 @@ def chosen(persons: set[str], rules: Rules) -> set[str]:
     """Draw the persons for training with the seed. Raises DataError if one side of a split is empty."""
     count = rules.train_persons(len(persons))
     if not persons:
-        raise DataError("no image shows a person: all are junk or distractors")
+        raise DataError("no image shows an identity: all are junk or distractors")
     if rules.split not in ("none", "train") and not 0 < count < len(persons):
         raise DataError(
-            f"split {rules.split!r} of {len(persons)} persons: {min(count, len(persons))} for training, "
+            f"split {rules.split!r} of {len(persons)} identities: {min(count, len(persons))} for training, "
             f"{max(len(persons) - count, 0)} for the test; each needs at least one"
         )
-    return set(sorted(persons, key=lambda name: _draw(rules.seed, "person", name))[:count])
+    return set(sorted(persons, key=lambda name: draw(rules.seed, "person", name))[:count])
 
 
-def _parts(pictures: Iterable[Picture], seed: int) -> tuple[dict[str, str], list[str]]:
+def divide(pictures: Iterable[Picture], seed: int) -> tuple[dict[str, str], list[str]]:
     """Return (query or gallery by path of the test persons, the persons without a query)."""
     seen: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for picture in pictures:
@@ -160,19 +160,20 @@ def _queries(by_camera: Mapping[str, list[str]], seed: int) -> list[str]:
     If no camera is known: one image, if the person has several. If the person's images would remain in fewer than two
     cameras, a camera with a single image gives no query.
     """
-    drawn = {camera: min(paths, key=lambda path: _draw(seed, "query", path)) for camera, paths in by_camera.items()}
+    drawn = {camera: min(paths, key=lambda path: draw(seed, "query", path)) for camera, paths in by_camera.items()}
     if "" in drawn:  # no camera is known
         return list(drawn.values()) if len(by_camera[""]) > 1 else []
     if len(drawn) < 2:
         return []
     single = sorted(path for camera, path in drawn.items() if len(by_camera[camera]) == 1)
     if len(drawn) - len(single) < 2:
-        kept = max(single, key=lambda path: _draw(seed, "query", path))
+        kept = max(single, key=lambda path: draw(seed, "query", path))
         return [path for path in drawn.values() if path != kept]
     return list(drawn.values())
 
 
-def _draw(seed: int, what: str, name: str) -> bytes:
+def draw(seed: int, what: str, name: str) -> bytes:
+    """Hash of a name [32 bytes]: the order of these hashes is a draw, the same on every machine."""
     return hashlib.sha256(f"{seed} {what} {name}".encode("utf-8", "surrogateescape")).digest()
 
 
@@ -190,7 +191,7 @@ def _has(rules: Rules) -> tuple[str, str]:
 
 def _alone_note(alone: Sequence[str], rules: Rules) -> list[str]:
     first = ", ".join(map(shown, alone[:3])) + (", ..." if len(alone) > 3 else "")
-    told = f"{len(alone)} test persons {_has(rules)[1]}: they have no query, and their images are in the gallery"
+    told = f"{len(alone)} test identities {_has(rules)[1]}: they have no query, and their images are in the gallery"
     return [f"{told}: {first}"] * (len(alone) > 0)
 
 
@@ -221,5 +222,5 @@ def _zero_note(known: Iterable[str], pids: Mapping[str, int]) -> list[str]:
     zero = next((name for name in known if whole_number(name) == 0), None)
     if zero is None:
         return []
-    return [f"person {zero} is an ordinary person with pid {pids[zero]}; if it means distractors, use "
+    return [f"identity {zero} is an ordinary identity with pid {pids[zero]}; if it means distractors, use "
             f"--distractors {zero}"]  # fmt: skip

@@ -43,8 +43,8 @@ def hold_out(dataset: Dataset, how: Mapping[str, Any]) -> Dataset:
     query, gallery = apart.subset(rows), apart.subset(np.setdiff1d(np.arange(len(apart)), rows))
     if len(query) < LEAST:
         raise DataError(
-            f"{dataset.name}: {len(query)} of the {len(apart)} held-out images can be queries (a person that another "
-            f"camera also sees), and validation needs {LEAST}: {CURE}"
+            f"{dataset.name}: {len(query)} of the {len(apart)} held-out images can be queries (an identity that "
+            f"another camera also sees), and validation needs {LEAST}: {CURE}"
         )
     counts = f"{len(chosen)} of {few.num_pids} identities, {len(apart)} of {len(few)} images"
     notes = [f"held out for validation: {counts}; {len(query)} are queries and {len(gallery)} gallery"]
@@ -118,13 +118,13 @@ def _shipped(dataset: Dataset, train: Split) -> Dataset:
     query = part.subset([row for row, (pid, camid) in enumerate(pairs) if _has_match(camid, cameras[pid])])
     if len(query) < LEAST:
         raise DataError(
-            f"{dataset.name}: {len(query)} of the {len(dataset.validation)} images of its validation part show a "
-            f"person that another camera sees in train, and validation needs {LEAST} such queries"
+            f"{dataset.name}: {len(query)} of the {len(dataset.validation)} images of its validation part show an "
+            f"identity that another camera sees in train, and validation needs {LEAST} such queries"
         )
     notes = [f"validation: {len(query)} images of the validation part are queries, {len(train)} train images gallery"]
     if left := len(dataset.validation) - len(query):
         notes.append(
             f"{left} of {len(dataset.validation)} images of the validation part are left out: train has no image of "
-            "the person from another camera"
+            "the identity from another camera"
         )
     return _derived(dataset, train, query, train, notes, one_numbering=False)

@@ -75,16 +75,18 @@ def read_encoded(path: Path) -> bytes:
     return value
 
 
-def decode_image(data: bytes, name: str) -> np.ndarray:
+def decode_image(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """Decode bytes to uint8 [height, width, 3], RGB. Raises DataError as `name: cannot be decoded: why`.
+
+    The number of pixels is compared with `most_pixels`, at most MOST_PIXELS, before any is decoded.
 
     Takes the first of several frames and the upper eight of 16 bits per channel, drops transparency, and applies the
     EXIF orientation, as viewers do.
     """
     try:
         with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels exceed the limit of an image")
+            if image.width * image.height > most_pixels:
+                raise ValueError(f"{image.width} x {image.height} pixels exceed the limit of {most_pixels}")
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
             return upright(pixels, orientation(image))
     except UnidentifiedImageError:

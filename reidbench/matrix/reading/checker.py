@@ -148,7 +148,8 @@ def entries(value: Any, path: Path_) -> list[tuple[Any, Path_]]:
 
 def guess(word: str, known: Sequence[str]) -> str:
     """Return `; did you mean ...?` if a known word is close, otherwise ""."""
-    near = difflib.get_close_matches(word[:100], known, n=1)
+    same = [one for one in known if one.casefold() == word.casefold()]
+    near = same or difflib.get_close_matches(word[:100], known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

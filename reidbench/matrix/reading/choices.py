@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -131,6 +132,8 @@ class ChoiceReader:
             if mark is None:
                 continue
             given = options.get(name, _default(info))
+            if given is None and NoneType in get_args(info.annotation):  # an optional component
+                continue
             found = self.nested(given, mark, (*path, name))
             if found is None:
                 return None

@@ -30,7 +30,7 @@ class Ranking:
     `ap` and `inp` [Q] are NaN and `first_hit` [Q] is 0 if a query has no true match; `first_hit` counts images, or
     identities with cmc=identities, from 1. `cmc[k - 1]` is CMC at rank k. `ties`: effect of equal distances. `flat`:
     number of valid queries whose gallery rows are all at equal distances, or at cosines that float32 cannot
-    distinguish. `unopposed`: number of valid queries without another person in their gallery, which score 1 for any
+    distinguish. `unopposed`: number of valid queries without another identity in their gallery, which score 1 for any
     features. `filtered`: "junk" counts the gallery rows with pid -1, once each; "same_image", if images are numbered,
     pairs of a query and its own image; "same_camera" further pairs of a query and a gallery row that the camera rule
     removed, and then "same_clothes" or "different_clothes". "same_modality", and then "skipped_camera", count pairs
@@ -88,7 +88,7 @@ class Ranking:
             )
         if self.unopposed:
             found.append(
-                f"without another person in their gallery: {self.unopposed} of {self.num_valid} valid queries, which "
+                f"without another identity in their gallery: {self.unopposed} of {self.num_valid} valid queries, which "
                 "score 100 % with any features"
             )
         return found

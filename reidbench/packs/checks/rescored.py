@@ -14,10 +14,10 @@ from reidbench.data import Split
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.stage import Stage
 from reidbench.packs.rescoring import Evaluated, evaluate_again
+from reidbench.stages.checks.trained import look_back
 from reidbench.stages.inputs import Inputs
 from reidbench.stages.outputs import more_columns
 from reidbench.stages.spec import StageSpec
-from reidbench.stages.trained import look_back
 
 from .findings import Findings, PackContents, behind, words_of
 from .owndata import OwnData, missing_notes

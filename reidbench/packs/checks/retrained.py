@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reidbench.execution import executors
+from reidbench.execution.executors import Processes
 from reidbench.execution.runner import Display, Runner
 from reidbench.matrix.stage import Plan, Row
 from reidbench.metrics.statistics import student
@@ -55,7 +55,7 @@ def retrain(
     `plan` is the plan of the matrix file here.
     """
     store = Store(folder)
-    outcome = Runner(plan.only(rows), store, executors.make("process"), display, registry.disabled).run()
+    outcome = Runner(plan.only(rows), store, Processes(1), display, registry.disabled).run()
     passed = []
     for row in rows:
         key = str(row.key)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
+from reidbench.matrix.reading.checker import guess
 from reidbench.report.results import Leaderboard
 from reidbench.report.units import is_percent
 
@@ -104,7 +105,9 @@ def column(board: Leaderboard, task: str, evaluator: str, metric: str) -> Column
 def tallies(board: Leaderboard, against: str, metric: str) -> Iterator[Tally]:
     """Yield all other methods against one, by task and evaluator. Raises ReidbenchError for an unknown method."""
     if against not in board.methods:
-        raise ReidbenchError(f"unknown method {against!r} (known: {', '.join(board.methods)})")
+        raise ReidbenchError(
+            f"unknown method {against!r}{guess(against, board.methods)} (known: {', '.join(board.methods)})"
+        )
     for task in board.tasks:
         for evaluator in board.evaluators:
             found = column(board, task, evaluator, metric)

@@ -11,6 +11,7 @@ import numpy as np
 
 from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
+from reidbench.matrix.reading.checker import guess
 from reidbench.metrics import MetricError
 from reidbench.metrics.statistics import Difference, paired_bootstrap, paired_seeds, within
 from reidbench.report.results import Leaderboard, Result, by_seed, without_seed
@@ -49,7 +50,9 @@ def differences(board: Leaderboard, against: str, metric: str) -> Iterator[Paire
     Raises ReidbenchError for an unknown method.
     """
     if against not in board.methods:
-        raise ReidbenchError(f"unknown method {against!r} (known: {', '.join(board.methods)})")
+        raise ReidbenchError(
+            f"unknown method {against!r}{guess(against, board.methods)} (known: {', '.join(board.methods)})"
+        )
     for task in board.tasks:
         for evaluator in board.evaluators:
             base = board.cell(against, task, evaluator)

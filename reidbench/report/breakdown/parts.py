@@ -164,7 +164,7 @@ def _worst_first(row: Row, pids: np.ndarray) -> list[Part]:
     """Return one part per counted person, the worst first. Raises Unknown for an undeclared metric."""
     if not row.better:
         raise Unknown(
-            f"its evaluator does not declare whether higher {row.name} is better, so persons cannot be sorted"
+            f"its evaluator does not declare whether higher {row.name} is better, so identities cannot be sorted"
         )
     counted = [part for part in _grouped(row, pids) if part.queries]
     return sorted(counted, key=lambda part: (row.better * part.value, part.label))

@@ -6,7 +6,7 @@ compared with the stored one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,13 +64,18 @@ class Scored:
     @classmethod
     def of(cls, evidence: Evidence, key: str) -> Scored:
         """Return the evaluation with a key. Raises Unknown, and exceptions that `explaining` converts."""
-        artifact = evidence.store.read(key)
+        return cls.read(evidence.store, evidence.plan.stages, key)
+
+    @classmethod
+    def read(cls, store: Store, stages: Mapping[str, Stage], key: str) -> Scored:
+        """As `of`, from the stages of the result and of its features."""
+        artifact = store.read(key)
         arrays, rules = read_arrays(artifact, "per_query.npz"), _rules(read_notes(artifact).get("rules"))
         ap, valid = arrays.get("ap"), arrays.get("valid")
         if ap is None or valid is None or ap.shape != valid.shape:
             raise Unknown("its evaluator stores no average precision per query")
-        embeds = tuple(evidence.plan.stages[parent] for _, parent in evidence.plan.stages[key].parents)
-        columns = _joined([_features(evidence.store, stage) for stage in embeds])
+        embeds = tuple(stages[parent] for _, parent in stages[key].parents)
+        columns = features_of(store, embeds)
         if len(columns["query_pids"]) != len(ap):
             raise Unknown("its evaluator used queries that differ from the target's")
         return cls(ap, valid, rules, columns, embeds)
@@ -131,11 +136,11 @@ class Scored:
     def order(self, query: int) -> np.ndarray:
         """Return gallery rows by distance, without junk and rows that the rules exclude for this query."""
         c = self.columns
-        distances = _distances(c["query_features"][query], c["gallery_features"], self.rules.distance)
-        order = np.flatnonzero(self._kept(query))
+        distances = distances_of(c["query_features"][query], c["gallery_features"], self.rules.distance)
+        order = np.flatnonzero(self.kept(query))
         return order[np.argsort(distances[order], kind="stable")]
 
-    def _kept(self, query: int) -> np.ndarray:
+    def kept(self, query: int) -> np.ndarray:
         """Return [G] bool: the gallery rows that a query is compared with."""
         c, rules = self.columns, self.rules
         camid, camids, same = c["query_camids"][query], c["gallery_camids"], c["gallery_pids"] == c["query_pids"][query]
@@ -154,6 +159,11 @@ class Scored:
             removed = theirs == own if "same-clothes" in rules.exclude else theirs != own
             kept &= ~(same & (theirs >= 0) & removed)
         return kept
+
+
+def features_of(store: Store, embeds: Sequence[Stage]) -> dict[str, Any]:
+    """Return the columns of a row, with the features of an ensemble concatenated. Raises as `Scored.of`."""
+    return _joined([_features(store, stage) for stage in embeds])
 
 
 def _features(store: Store, embed: Stage) -> dict[str, Any]:
@@ -196,7 +206,7 @@ def _unit(features: np.ndarray) -> np.ndarray:
     return np.asarray(features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12))
 
 
-def _distances(query: np.ndarray, gallery: np.ndarray, distance: str) -> np.ndarray:
+def distances_of(query: np.ndarray, gallery: np.ndarray, distance: str) -> np.ndarray:
     """Return [G]: cosine or squared Euclidean distance of one query [D] to a gallery [G, D]."""
     if distance == "cosine":
         return np.asarray(1 - _unit(gallery) @ _unit(query))

@@ -26,11 +26,11 @@ LABELS: dict[Kind, tuple[str, ...]] = {
 MEANT: dict[Kind, str] = {
     "camera": "by query camera: mean over queries and seeds (number of counted queries).",
     "camera-pair": "by pair of cameras: mean over queries and seeds (number of counted queries).",
-    "persons": "of the worst persons: mean over queries and seeds.",
+    "persons": "of the worst identities: mean over queries and seeds.",
 }
 PAIRED = (
     "Rows are the cameras of queries, columns those of their true matches. True matches from other cameras are "
-    "ignored like junk, other persons of all cameras stay in the gallery, and a query counts only if it has a true "
+    "ignored like junk, other identities of all cameras stay in the gallery, and a query counts only if it has a true "
     "match in the column's camera (Zheng et al., ICCV 2015)."
 )
 ROW = ("method", "task", "evaluator")
@@ -110,13 +110,13 @@ _TABLES: dict[Kind, _Tables] = {"camera": _cameras, "camera-pair": _pairs, "pers
 
 
 def worst_sentence(one: Breakdown, label: str) -> str:
-    """Return a sentence with the share of the worst persons in queries and in the error (best value minus metric)."""
+    """Return a sentence with the share of the worst identities in queries and error (best value minus metric)."""
     queries = sum(part.queries for part in one.parts)
     shares = [part.share for part in one.parts if part.share is not None]
     if not one.parts or len(shares) < len(one.parts):
         return ""
     return (
-        f"These {len(one.parts)} of {one.parts_in_all} persons have {queries} of {one.queries} queries and "
+        f"These {len(one.parts)} of {one.parts_in_all} identities have {queries} of {one.queries} queries and "
         f"{_percent(math.fsum(shares))} % of the error (the gap between {label} and its best value)."
     )
 

@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from reidbench.components import Published
 from reidbench.errors import ReidbenchError
+from reidbench.matrix.reading.checker import guess
 from reidbench.registry.metrics import COLUMNS
 from reidbench.report.efficiency import Efficiency
 from reidbench.report.formats.groups import Column, columns, definitions, incomplete, raw
@@ -43,8 +44,8 @@ def chosen(board: Leaderboard, metric: str | None) -> str:
     settled = board.metrics or (board.evaluators and all(map(board.declarations, board.evaluators)))
     if settled and not board.known(metric):  # before the first result, only declarations name metrics
         declared = [name for evaluator in board.evaluators for name in board.declarations(evaluator)]
-        known = ", ".join(dict.fromkeys([*board.metrics, *declared]))
-        raise ReidbenchError(f"unknown metric {metric!r} (known: {known})")
+        known = [*dict.fromkeys([*board.metrics, *declared])]
+        raise ReidbenchError(f"unknown metric {metric!r}{guess(metric, known)} (known: {', '.join(known)})")
     return metric
 
 

@@ -88,7 +88,7 @@ class Inline:
     @property
     def styles(self) -> Markup:
         """One style element."""
-        return _markup(f"<style>\n{css()}\n</style>")
+        return style(css())
 
     @property
     def scripts(self) -> Markup:
@@ -131,6 +131,16 @@ def files() -> dict[str, str]:
 def css() -> str:
     """Return the styles of all pages."""
     return "\n".join(map(_resource, STYLES))
+
+
+def looking_css() -> str:
+    """Return the further styles of a closer look at rows, which only pages with one contain."""
+    return _resource("looking/looking.css")
+
+
+def style(text: str) -> Markup:
+    """Return a style element."""
+    return _markup(f"<style>\n{text}\n</style>")
 
 
 def scripts() -> dict[str, str]:

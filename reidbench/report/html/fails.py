@@ -102,7 +102,7 @@ def _unknown(board: Leaderboard, found: Column) -> Iterator[Breakdown]:
 def _row(row: Row, cameras: Breakdown, breaking: Breaking) -> FailingRow:
     pairs, persons = breaking.row(row, "camera-pair"), breaking.row(row, "persons")
     reasons = [f"No pairs of cameras: {pairs.reason}."] if pairs.reason else []
-    reasons += [f"No worst persons: {persons.reason}."] if persons.reason else []
+    reasons += [f"No worst identities: {persons.reason}."] if persons.reason else []
     if len({part.label[1] for part in pairs.parts}) > MOST_CAMERAS:
         reasons.append(f"More than {MOST_CAMERAS} cameras: use `reidbench table FILE --breakdown camera-pair`.")
         pairs = Breakdown(row.cell)

@@ -15,6 +15,7 @@ from typing import Any
 from reidbench import __version__
 from reidbench.components import Metric
 from reidbench.matrix.stage import Plan
+from reidbench.report.breakdown.looking.rows import looks
 from reidbench.report.claims.expected import held
 from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
@@ -44,7 +45,7 @@ from reidbench.report.units import (
 from reidbench.store.artifacts import Store
 
 from .again import again
-from .assets import Assets, Inline, template
+from .assets import Assets, Inline, looking_css, style, template
 from .charts import charts
 from .claims import section as claims_section
 from .fails import fails
@@ -143,6 +144,7 @@ class Page:
             ranked_lists(self.board, self.evidence, self.options.ranked, self.options.pictures, self.thumbnails)
         )
         failing = fails(self.board, self.evidence, self.metric, self.options, self.thumbnails)
+        looked = list(looks(self.board, self.evidence, self.options, self.thumbnails))
         lines = list(self.lines())
         from markupsafe import Markup
 
@@ -165,6 +167,8 @@ class Page:
                 evaluator: found for evaluator in self.board.evaluators if any((found := self.heat(evaluator)).values())
             },
             lists=lists,
+            looks=looked,
+            looking_styles=style(looking_css()),
             ranks=section(self.board, self.metric),
             claims=claims_section(self.board, self.evidence.plan, self.evidence.store),
             pictures=self.options.pictures,

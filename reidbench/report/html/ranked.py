@@ -81,13 +81,17 @@ class Thumbnails:
         return self._names[str(path)]
 
     def _make(self, path: Path) -> str:
-        from PIL import Image
-
         try:
-            picture = Image.fromarray(read_image(path))
+            return self.draw(read_image(path))
         except DataError:
             self.left_out += 1
             return ""
+
+    def draw(self, pixels: np.ndarray) -> str:
+        """Return the name of a new thumbnail of uint8 [h, w, 3], or "" if the budget is used up."""
+        from PIL import Image
+
+        picture = Image.fromarray(pixels)
         picture.thumbnail((2 * HEIGHT, HEIGHT))
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=QUALITY, optimize=True)

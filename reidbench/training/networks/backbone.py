@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from .embedder import Embedder
 
 
 class Features(NamedTuple):
@@ -19,13 +23,15 @@ class Backbone(nn.Module):
     """Base of backbones. `dim` is C; with the capability "stages", also provides `stem` and `stages`.
 
     The harness sets `spec` (component name, params and image size), from which a saved network is rebuilt. `mean` and
-    `std` [3] are the pixel statistics that its weights were trained with.
+    `std` [3] are the pixel statistics that its weights were trained with. `whole`, if not None, returns the trained
+    embedder that a component read this backbone from, with its neck or branches: `finetune: none` keeps it.
     """
 
     dim: int
     spec: dict[str, Any]
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    whole: Callable[[], Embedder] | None = None  # a function, since a module here would become a part of the network
 
     def forward(self, images: torch.Tensor) -> Features:
         """Map normalised images [B, 3, H, W] to Features."""

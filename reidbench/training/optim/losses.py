@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+WEIGHTS_EPS = 1e-6  # added to the sum of the weights of a weighted triplet by the official code
+
 
 class LabelSmoothingCrossEntropy(nn.Module):
     """Cross-entropy against (1 - eps) one-hot + eps / C: eps is spread over all C classes (BoT, BDB)."""
@@ -60,6 +62,40 @@ class BatchHardTriplet(nn.Module):
         return loss.mean()
 
 
+class WeightedTriplet(nn.Module):
+    """Weighted regularised triplet (Ye et al., TPAMI 2021): mean over images of log(1 + exp(mean d_ap - mean d_an)).
+
+    Means are weighted by the softmax of d_ap over an image's positives, including itself as in the official code, and
+    by that of -d_an over its negatives. With `code` the denominator is 1e-6 larger, as in the official code: the
+    weights of negatives then vanish at distances well above 14, since exp(-14) is about 1e-6.
+    """
+
+    def __init__(self, *, code: bool = False) -> None:
+        super().__init__()
+        self.code = code
+
+    def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Compute a float32 scalar from features [B, D], not normalised, and labels [B] of at least two identities."""
+        with torch.autocast(features.device.type, enabled=False):
+            distances = euclidean_distances(features.float(), features.float())
+        same = labels[:, None] == labels[None]
+        positive = (distances * self._weights(distances, same)).sum(1)
+        negative = (distances * self._weights(-distances, ~same)).sum(1)
+        return F.softplus(positive - negative).mean()
+
+    def _weights(self, values: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
+        if not self.code:
+            return values.masked_fill(~among, -torch.inf).softmax(1)
+        # Maximum of the products, which are 0 for other images, so that nothing exceeds exp(0).
+        shares = (values - (values * among).amax(1, keepdim=True)).exp() * among
+        return shares / (shares.sum(1, keepdim=True) + WEIGHTS_EPS)
+
+
+def triplet_loss(name: str, margin: float | None) -> nn.Module:
+    """Return the loss for a method's parameter `triplet`: "hard" with `margin`, "weighted" or "weighted-code"."""
+    return BatchHardTriplet(margin) if name == "hard" else WeightedTriplet(code=name == "weighted-code")
+
+
 class CenterLoss(nn.Module):
     """(1 / B) sum |f - c_y|^2 with learned centres (Wen et al., 2016), as in BoT."""
 
@@ -70,3 +106,8 @@ class CenterLoss(nn.Module):
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """features [B, D] and labels [B] to a scalar."""
         return (features - self.centers[labels]).pow(2).sum(1).mean()
+
+    def undo_weight(self, weight: float) -> None:
+        """Divide the centres' gradients by the weight of the loss, so that their learning rate is independent of it."""
+        if self.centers.grad is not None:
+            self.centers.grad.mul_(1 / weight)

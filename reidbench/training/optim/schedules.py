@@ -1,4 +1,4 @@
-"""Learning rate schedules over epochs."""
+"""Learning rate schedules over epochs and steps."""
 
 from __future__ import annotations
 
@@ -30,3 +30,9 @@ def warmup_multistep(
         return float(gamma ** sum(epoch >= step for step in steps))
 
     return LambdaLR(optimiser, factor)
+
+
+def linear_decay(step: int, total: int, start: float) -> float:
+    """Factor of the learning rate: 1 until the fraction `start` of the steps, then linearly to 0 at `total`."""
+    constant = round(start * total)
+    return 1.0 if step < constant else (total - step) / (total - constant)

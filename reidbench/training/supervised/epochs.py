@@ -25,11 +25,14 @@ class EpochChoice:
     """Evaluates the embedder after an epoch; its state is part of the checkpoint.
 
     The value of an epoch is mAP by the default rules, averaged over the sources. Features that rank nothing (not
-    finite, of length 0, or all equal) count as 0. Of equal values the earlier epoch is kept.
+    finite, of length 0, or all equal) count as 0. Of equal values the earlier epoch is kept. Epochs before `since`,
+    which train another form of the embedder, are not evaluated.
     """
 
-    def __init__(self, ctx: Context[Any], embedder: Embedder, params: EpochParams, validation: Pairs) -> None:
-        self.ctx, self.embedder, self.params, self.validation = ctx, embedder, params, validation
+    def __init__(
+        self, ctx: Context[Any], embedder: Embedder, params: EpochParams, validation: Pairs, since: int = 0
+    ) -> None:
+        self.ctx, self.embedder, self.params, self.validation, self.since = ctx, embedder, params, validation, since
         self.value = -1.0
         self.epoch = -1
         self.looks = 0
@@ -37,7 +40,7 @@ class EpochChoice:
 
     def look(self, loop: Loop, epoch: int) -> None:
         """Evaluate the embedder if this epoch, from 0, is due; stop the loop if there is no more gain."""
-        if (epoch + 1) % self.params.validate_every and epoch + 1 < loop.total:
+        if epoch < self.since or ((epoch + 1) % self.params.validate_every and epoch + 1 < loop.total):
             return
         value = self.measured()
         loop.facts["validation_mAP"] = value
@@ -82,8 +85,8 @@ class EpochChoice:
             setattr(self, name, value)
 
 
-def epoch_choice(ctx: Context[Any], embedder: Embedder) -> EpochChoice | None:
-    """EpochChoice requested by the parameters of a fine-tuner, for `fit`; None if not requested.
+def epoch_choice(ctx: Context[Any], embedder: Embedder, since: int = 0) -> EpochChoice | None:
+    """EpochChoice among epochs from `since` on that a fine-tuner's parameters request; None if not requested.
 
     Raises ReidbenchError if there are no validation images.
     """
@@ -93,4 +96,4 @@ def epoch_choice(ctx: Context[Any], embedder: Embedder) -> EpochChoice | None:
     validation: Pairs = getattr(ctx, "validation", ())
     if not validation:
         raise ReidbenchError("choose_epoch and patience require validation images: add `validate: {identities: 0.2}`")
-    return EpochChoice(ctx, embedder, params, validation)
+    return EpochChoice(ctx, embedder, params, validation, since)

@@ -14,6 +14,7 @@ from torch import nn
 from reidbench.components import load_attribute
 from reidbench.errors import ReidbenchError
 from reidbench.files.names import shown
+from reidbench.files.networkfolder import is_backbone
 from reidbench.training.networks.backbone import Backbone
 from reidbench.training.networks.embedder import Embedder
 
@@ -88,19 +89,31 @@ def load_embedder(
     with _rebuilding(folder, "embedder"):
         described = json.loads((folder / "embedder.json").read_text())
         kind = _embedder_class(str(described["class"]), packages)
-        spec, state = dict(described["spec"]), load_file(folder / "embedder.safetensors")
-        pixels = spec["preprocess"]
+        state = load_file(folder / "embedder.safetensors")
+        embedder, grids = build_embedder(kind, described["spec"], build, own)
         if own:
-            spec["preprocess"] = {"size": own.size, "mean": pixels["mean"], "std": pixels["std"]}
-        nets = {name: value["backbone"] for name, value in spec.items() if _is_backbone(value)}
-        built = {name: _rebuilt(net, pixels, build, own) for name, net in nets.items()}
-        embedder = kind(**{**spec, **built})
-        if own:
-            grids = next((_grids(net, built[name], build) for name, net in nets.items()), None)
             carry(state, embedder, grids, own)
         else:
             embedder.load_state_dict(state)
     return embedder
+
+
+def build_embedder(
+    kind: type[Embedder], described: Mapping[str, Any], build: BuildBackbone, own: OwnNetwork | None = None
+) -> tuple[Embedder, tuple[Grid, Grid] | None]:
+    """Return a new embedder of a class from its spec, and the patch grids of the described and the built network.
+
+    With `own`, all of its backbones are that network. Errors of constructors are raised as they are.
+    """
+    spec = dict(described)
+    pixels = spec["preprocess"]
+    if own:
+        spec["preprocess"] = {"size": own.size, "mean": pixels["mean"], "std": pixels["std"]}
+    nets = {name: value["backbone"] for name, value in spec.items() if is_backbone(value)}
+    built = {name: _rebuilt(net, pixels, build, own) for name, net in nets.items()}
+    embedder = kind(**{**spec, **built})
+    grids = next((_grids(net, built[name], build) for name, net in nets.items()), None) if own else None
+    return embedder, grids
 
 
 def _embedder_class(name: str, packages: Mapping[str, str]) -> type[Embedder]:
@@ -112,10 +125,6 @@ def _embedder_class(name: str, packages: Mapping[str, str]) -> type[Embedder]:
     if not (isinstance(found, type) and issubclass(found, Embedder)):
         raise ReidbenchError(f"embedder {shown(name)} is not an Embedder")
     return found
-
-
-def _is_backbone(value: Any) -> bool:
-    return isinstance(value, dict) and "backbone" in value
 
 
 def _rebuilt(

@@ -1,5 +1,7 @@
 """Import and export of transformer weights: checkpoints of DINO, TransReID-SSL, TransReID and ClusterContrast.
 
+SOLIDER's and PASS's are read too (`released.py`).
+
 Reading is strict: after removing the containers, prefixes and heads of these projects, all names and shapes must match
 the backbone; their own loaders would train on with a random stem. Nothing in a file is executed.
 """
@@ -22,9 +24,11 @@ from reidbench.training.networks.backbone import Backbone
 
 from .files import DEEPEST, State, innermost, require_numbers, require_plain
 from .fit import WRAPPERS, LoadReport, without_prefix
+from .released import released
 from .resnets import write_weights
 
 POSITIONS = "pos_embed"
+CONTROLLER, PARTS = "controllers.0.scale.weight", "part_tokens"  # of the options `semantic` and `part_tokens`
 Grid = tuple[int, int]  # rows and columns of patches
 _PREFIXES = (*WRAPPERS, "backbone.", "base.")
 # Tensors of these projects next to or after the backbone. TransReID's side embedding belongs to its cameras.
@@ -37,8 +41,8 @@ _WEIGHT_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "pa
 def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, ...]]:
     """Return the layout, the backbone's tensors by flat names, and the names that were left out.
 
-    Of DINO's full checkpoint this is the teacher. Raises ReidbenchError if two tensors get one name, or one is not a
-    plain array.
+    Of a full checkpoint of DINO, SOLIDER or PASS this is the teacher. Raises ReidbenchError if two tensors get one
+    name, or one is not a plain array.
     """
     layout = "dino" if "teacher" in content else "cluster-contrast" if "state_dict" in content else ""
     inner, _ = innermost(content, "the weights")
@@ -56,7 +60,8 @@ def backbone_state(content: Mapping[str, Any]) -> tuple[str, State, tuple[str, .
             state[flat] = value
     plain = "transreid" if any(str(name).removeprefix("module.").startswith("base.") for name in inner) else "converted"
     require_plain("the weights", state)
-    return layout or plain, state, tuple(beside)
+    special, state, unused = released(state)
+    return special or layout or plain, state, (*beside, *unused)
 
 
 def _flat(name: str) -> str:
@@ -159,6 +164,10 @@ def _differences(state: State, expected: Mapping[str, torch.Tensor]) -> list[str
         theirs, ours = (list(tensors[reshaped[0]].shape) for tensors in (state, expected))
         count = f"{len(reshaped)} of a different shape, first " if len(reshaped) > 1 else "other shape: "
         wrong.append(f"{count}{shown(reshaped[0])} is {theirs}, the network has {ours}")
+    if wrong and CONTROLLER in state and CONTROLLER not in expected:
+        wrong.append("the file has SOLIDER's controller: set `semantic` of the backbone")
+    if wrong and PARTS in state and PARTS not in expected:
+        wrong.append(f"the file has {state[PARTS].shape[1]} part tokens: set `part_tokens` of the backbone")
     if wrong and _stem(state) != _stem(expected):
         wrong.append(f"the file's stem is {_stem(state)}, the backbone's is {_stem(expected)}")
     return wrong

@@ -37,7 +37,9 @@ def test_a_tracklet_is_of_one_person_camera_and_split_and_each_camera_asks_with_
 def test_a_person_with_one_tracklet_has_no_query_where_cameras_are_unknown() -> None:
     paths = ["a_1_0.jpg", "a_1_1.jpg", "b_1_0.jpg", "b_2_0.jpg"]
     notes = labelled(paths, "{pid}_{tracklet}_{}.jpg").notes
-    assert "1 test persons have one tracklet only: they have no query, and their images are in the gallery: a" in notes
+    assert (
+        "1 test identities have one tracklet only: they have no query, and their images are in the gallery: a" in notes
+    )
 
 
 def test_the_same_number_in_another_outfit_is_another_tracklet() -> None:
@@ -62,7 +64,7 @@ def test_a_number_that_comes_again_is_noted_with_what_differs() -> None:
     paths = [f"a_1_{outfit}_1_{n}.jpg" for outfit in ("x", "y") for n in (0, 1)]
     (note,) = labelled(paths, "{pid}_{camid}_{clothes}_{tracklet}_{}.jpg", "train").beyond.notes
     assert note.startswith(
-        "tracklet 1 occurs 2 times, for person a by camera 1, in outfit x and person a by camera 1, in outfit y: "
+        "tracklet 1 occurs 2 times, for identity a by camera 1, in outfit x and identity a by camera 1, in outfit y: "
     )
 
 

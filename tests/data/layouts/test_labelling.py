@@ -39,8 +39,8 @@ def of(labels: Labels, part: str) -> list[str]:
     ],
 )
 def test_numbers(names: list[str], first: int, numbers: dict[str, int]) -> None:
-    assert numbered("person", names, first) == numbers
-    assert numbered("person", names[::-1], first) == numbers
+    assert numbered("identity", names, first) == numbers
+    assert numbered("identity", names[::-1], first) == numbers
 
 
 @pytest.mark.parametrize("pair", [("1", "01"), ("+1", "1"), ("\u00e9", "e\u0301")])
@@ -67,8 +67,8 @@ def test_training_persons_are_the_first_by_a_hash_of_seed_and_name() -> None:
         ("0% identities", "expected 'N% identities'"),
         ("100% identities", "expected 'N% identities'"),
         ("-1 identities", "expected 'N% identities'"),
-        ("10% identities", "split '10% identities' of 3 persons: 0 for training, 3 for the test; each needs"),
-        ("3 identities", "of 3 persons: 3 for training, 0 for the test"),
+        ("10% identities", "split '10% identities' of 3 identities: 0 for training, 3 for the test; each needs"),
+        ("3 identities", "of 3 identities: 3 for training, 0 for the test"),
     ],
 )
 def test_a_split_that_is_none(split: str, words: str) -> None:
@@ -95,7 +95,7 @@ def test_queries_of_a_person(cameras: tuple[int, ...], queries: int) -> None:
     labels = labelled([*paths, *other])
     assert sum(path.startswith("a") for path in of(labels, "query")) == queries
     assert len(of(labels, "query")) == queries + 2
-    alone = "1 test persons are seen by one camera only: they have no query, and their images are in the gallery: a"
+    alone = "1 test identities are seen by one camera only: they have no query, and their images are in the gallery: a"
     assert (alone in labels.notes) == (queries == 0)
 
 
@@ -127,7 +127,7 @@ def test_without_cameras_one_picture_of_each_person_is_the_query() -> None:
     assert len(of(labels, "query")) == 1
     assert of(labels, "query")[0].startswith("a")
     assert labels.notes == (
-        "1 test persons have one image only: they have no query, and their images are in the gallery: b",
+        "1 test identities have one image only: they have no query, and their images are in the gallery: b",
         "the pattern has no {camid}: cameras are unknown, and the camera rule does not apply",
     )
 
@@ -141,7 +141,7 @@ def test_junk_and_distractors_are_in_the_gallery_and_never_trained_on() -> None:
     train = labelled(paths, split="train", distractors="none")
     assert {pid for _, pid, _, _ in train.rows} == {4, 5}
     assert "8 images of junk or distractors are left out, since nothing is tested" in train.notes
-    with pytest.raises(DataError, match="distractors 'nobody': no image has this person"):
+    with pytest.raises(DataError, match="distractors 'nobody': no image has this identity"):
         labelled(paths, distractors="nobody")
 
 
@@ -162,14 +162,14 @@ def test_person_zero_is_a_person_with_a_note() -> None:
     labels = labelled([f"{person}_{camera}_0.jpg" for person in ("00", "01") for camera in (1, 2)])
     assert labels.persons == {"00": 1, "01": 2}
     assert labels.notes == (
-        "person 00 is an ordinary person with pid 1; if it means distractors, use --distractors 00",
+        "identity 00 is an ordinary identity with pid 1; if it means distractors, use --distractors 00",
     )
 
 
 @pytest.mark.parametrize(
     ("pattern", "more", "words"),
     [
-        ("{name}_{camid}.jpg", {}, "no field {pid}, which is the person"),
+        ("{name}_{camid}.jpg", {}, "no field {pid}, which is the identity"),
         ("{pid}_{camid}.jpg", {"camera": "{store}"}, "camera {store}: the pattern has no field {store}"),
         ("{pid}_{camid}.jpg", {"camera": "store"}, "store: expected fields of the pattern"),
     ],
@@ -180,7 +180,9 @@ def test_rules_that_cannot_be(pattern: str, more: dict[str, str], words: str) ->
 
 
 def test_nobody_to_ask_for() -> None:
-    with pytest.raises(DataError, match="none of the 2 test persons is seen by two cameras, so there are no queries"):
+    with pytest.raises(
+        DataError, match="none of the 2 test identities is seen by two cameras, so there are no queries"
+    ):
         labelled(["a_1_1.jpg", "a_1_2.jpg", "b_2_1.jpg"])
-    with pytest.raises(DataError, match="no image shows a person"):
+    with pytest.raises(DataError, match="no image shows an identity"):
         labelled(["-1_1_1.jpg"])

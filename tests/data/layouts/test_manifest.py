@@ -105,8 +105,8 @@ def test_junk_persons_from_0_and_overlap_are_noted(tmp_path: Path) -> None:
     file.write_text(HEADER + ROWS + "f.jpg,0,0,train,,\ng.jpg,2,1,train,,\n")
     notes = read_manifest(file).notes
     assert notes[0] == "train: 1 images left out: junk (pid -1)"
-    assert notes[1].startswith("train: pid 0 (1 images) is trained on as a person")
-    assert notes[2].startswith("1 persons are in train and in the test: pid 2")
+    assert notes[1].startswith("train: pid 0 (1 images) is trained on as an identity")
+    assert notes[2].startswith("1 identities are in train and in the test: pid 2")
     assert read_manifest(file).faults == notes[2:]
 
 

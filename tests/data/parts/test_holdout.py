@@ -179,7 +179,7 @@ def test_a_shipped_part_is_the_query_and_train_the_gallery() -> None:
     assert train.paths == gallery.paths == given.train.paths
     assert found.notes[1:] == (
         "validation: 3 images of the validation part are queries, 4 train images gallery",
-        "2 of 5 images of the validation part are left out: train has no image of the person from another camera",
+        "2 of 5 images of the validation part are left out: train has no image of the identity from another camera",
     )
     assert found.validation is None
 
@@ -196,5 +196,7 @@ def test_no_shipped_part_is_one_sentence() -> None:
     with pytest.raises(DataError, match="some ships no validation part"):
         hold_out(dataset(*people(4, 2, 2)), {"queries": "validation"})
     strangers = dataset(*people(4, 2, 2), validation=split((8, 0), (9, 1)))
-    with pytest.raises(DataError, match="0 of the 2 images of its validation part show a person that another camera"):
+    with pytest.raises(
+        DataError, match="0 of the 2 images of its validation part show an identity that another camera"
+    ):
         hold_out(strangers, {"queries": "validation"})

@@ -189,7 +189,9 @@ def test_a_gallery_of_one_person_is_named() -> None:
     assert (found.mAP, found.unopposed, found.ties.pairs) == (1.0, 2, 0)
     assert found.decided() is found
     text = ScoreReport("a", found, np.array([7, 7]), np.array([1, 1])).as_text()
-    assert "warning: without another person in their gallery: 2 of 2 valid queries, which score 100 % with any" in text
+    assert (
+        "warning: without another identity in their gallery: 2 of 2 valid queries, which score 100 % with any" in text
+    )
 
 
 def test_the_report_shows_ties() -> None:

@@ -244,7 +244,7 @@ def test_a_gallery_of_one_person_is_noted() -> None:
     ctx = with_sides(RankingParams(), Embedded(features[:1] + features[1:2], np.array([7]), np.array([9])), gallery)
     assert evaluators.cosine(ctx).values["mAP"] == 1
     assert ctx.notes == [
-        "without another person in their gallery: 1 of 1 valid queries, which score 100 % with any features"
+        "without another identity in their gallery: 1 of 1 valid queries, which score 100 % with any features"
     ]
 
 

@@ -14,8 +14,8 @@ from reidbench.data import read_market_folder
 from reidbench.registry import plugins
 from reidbench.training import Backbone, Preprocess, Update
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
+from reidbench_baseline.heads import CircleSoftmax
 from reidbench_baseline.mgn_luperson import (
-    CircleSoftmax,
     MgnLupersonEmbedder,
     MgnLupersonLosses,
     cross_entropy,
@@ -125,9 +125,7 @@ def test_vectors_loss_and_gradient() -> None:
 
 def test_circle_softmax_by_hand() -> None:
     """Cosines 1 and .6 with s = 10, m = .25: own 10 x .25 x (1 - .75), other 10 x .85 x (.6 - .25)."""
-    classifier = CircleSoftmax(2, 2, 10.0, 0.25)
-    with torch.no_grad():
-        classifier.weight.copy_(torch.tensor([[2.0, 0.0], [0.6, 0.8]]))
+    classifier = CircleSoftmax(torch.tensor([[2.0, 0.0], [0.6, 0.8]]), 10.0, 0.25)
     logits = classifier(torch.tensor([[5.0, 0.0]]), torch.tensor([0]))
     assert logits.detach().tolist()[0] == pytest.approx([0.625, 2.975])
     # The mirror image: the own cosine is .6, the other's 1.
@@ -153,7 +151,7 @@ def test_layers_start_as_published() -> None:
         assert float(head.neck.norm.weight.detach().std()) == pytest.approx(0.02, rel=0.2)
         assert not head.neck.norm.bias.requires_grad
         assert head.pool.exponent.item() == 3
-    classes = CircleSoftmax(256, 751, 64, 0.35).weight.detach()
+    classes = MgnLupersonLosses(MgnLupersonParams(), 751).classifiers[0].weight.detach()
     assert float(classes.abs().max()) == pytest.approx(1 / 16, rel=1e-3)
     assert float(classes.std()) == pytest.approx(1 / 16 / math.sqrt(3), rel=0.01)
 

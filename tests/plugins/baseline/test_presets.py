@@ -26,6 +26,11 @@ MARKET = Amount(12_936, 751, 6)
 LUPERSON = Amount(4_180_243)
 WHOLE, TALL, SQUARE = (256, 128), (384, 128), (224, 224)
 
+BOT = {
+    "epochs": 120, "identities": 16, "images": 4, "lr": 0.00035, "label_smoothing": 0.1, "center_weight": 0,
+}  # fmt: skip
+BOT_IMAGES = {"image_size": WHOLE, "resize": "bilinear"}
+
 # (kind, component, preset): values from the source, and the settings of its step.
 PUBLISHED: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ("pretrainer", "moco-v2", "imagenet"): (
@@ -60,6 +65,30 @@ PUBLISHED: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
             "flip": 0.5, "pad": 10, "erase": 0.5,
         },
         {"image_size": WHOLE, "resize": "bilinear"},
+    ),
+    ("finetuner", "bot", "arcface"): (
+        {**BOT, "head": "arcface", "head_scale": 64, "head_margin": 0.5, "margin": 0.3}, BOT_IMAGES,
+    ),
+    ("finetuner", "bot", "cosface"): (
+        {**BOT, "head": "cosface", "head_scale": 64, "head_margin": 0.4, "margin": 0.3}, BOT_IMAGES,
+    ),
+    ("finetuner", "bot", "circle"): (
+        {**BOT, "head": "circle", "head_scale": 64, "head_margin": 0.35, "margin": None, "triplet_weight": 1},
+        BOT_IMAGES,
+    ),
+    ("finetuner", "bot", "circle-pairs"): (
+        {**BOT, "head": "linear", "triplet_weight": 0, "circle_weight": 1, "circle_scale": 128, "circle_margin": 0.25},
+        BOT_IMAGES,
+    ),
+    ("finetuner", "bot", "xbm"): (
+        {**BOT, "memory": 8192, "memory_weight": 1, "memory_loss": "contrastive", "margin": 0.3}, BOT_IMAGES,
+    ),
+    ("finetuner", "distill", "fast-reid"): (
+        {
+            "epochs": 60, "identities": 16, "images": 16, "lr": 0.0007, "weight_decay": 0.0005, "label_smoothing": 0.1,
+            "margin": None, "head": "circle", "head_scale": 64, "head_margin": 0.35, "pool": "gem", "temperature": 16,
+        },
+        {"image_size": WHOLE, "resize": "bicubic"},
     ),
     ("finetuner", "bdb", "code"): (
         {
@@ -99,6 +128,7 @@ PUBLISHED: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
 # Epochs of events, by the fraction in the preset.
 EPOCHS: dict[tuple[str, str], dict[str, list[int]]] = {
     ("bot", "paper"): {"warmup": [10], "milestones": [40, 70]},
+    ("bot", "xbm"): {"warmup": [10], "milestones": [40, 70], "memory_start": [3]},
     ("bdb", "code"): {"warmup": [50], "milestones": [200, 300]},
     ("mgn", "paper"): {"milestones": [40, 60]},
     ("mgn", "code"): {"milestones": [320, 380]},
@@ -224,7 +254,7 @@ def test_a_training_takes_the_steps_that_it_says(
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("pretrainer", name) for name in ("moco-v2", "up-reid", "supervised")]
-    + [("finetuner", name) for name in ("bot", "bdb", "mgn", "mgn-luperson")],
+    + [("finetuner", name) for name in ("bot", "distill", "bdb", "mgn", "mgn-luperson")],
 )
 def test_a_rehearsal_takes_a_few_steps_whatever_the_preset(kind: str, name: str, registry: plugins.Registry) -> None:
     component = registry.get(kind, name)

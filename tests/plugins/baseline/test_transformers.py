@@ -20,7 +20,7 @@ from reidbench.training.networks.droppath import drop_path_rates, set_drop_path
 from reidbench.training.weights.artifacts import load_backbone, save_backbone
 from reidbench_baseline.ibn import resnet50_ibn
 from reidbench_baseline.stems import IBN, convolution_stem
-from reidbench_baseline.swin import swin_tiny
+from reidbench_baseline.swin import swin_base, swin_small, swin_tiny
 from reidbench_baseline.transformer_params import IbnParams, SwinParams, ViTParams, ViTTinyParams
 from reidbench_baseline.transformers import backbones
 from reidbench_baseline.vit import ViT, interpolate_positions, vit_base, vit_small, vit_tiny
@@ -49,7 +49,8 @@ def meta(build: Any, params: Any, size: tuple[int, int] = (256, 128)) -> nn.Modu
 
 
 def test_the_components_provide_what_methods_ask_for() -> None:
-    assert list(COMPONENTS) == ["vit-tiny", "vit-small", "vit-base", "swin-tiny", "resnet50-ibn"]
+    vits, swins = (["vit-tiny", "vit-small", "vit-base"], ["swin-tiny", "swin-small", "swin-base"])
+    assert list(COMPONENTS) == [*vits, *swins, "resnet50-ibn"]
     for name, plain in (("vit-tiny", {"tokens"}), ("vit-base", {"tokens"}), ("swin-tiny", set())):
         component = COMPONENTS[name]
         assert component.capabilities_with(component.params()) == plain
@@ -65,7 +66,7 @@ def test_declaring_them_imports_no_torch() -> None:
     )
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["5", "False"]
+    assert done.stdout.split() == ["7", "False"]
 
 
 @pytest.mark.parametrize(
@@ -423,6 +424,14 @@ def test_swin_is_timms_at_its_own_size() -> None:
         assert torch.allclose(features.vector, reference(images), atol=1e-4)
     assert features.map.shape == (1, 768, 7, 7)
     assert torch.allclose(features.map.mean((2, 3)), features.vector, atol=1e-5)
+
+
+def test_the_larger_swins_have_the_papers_sizes() -> None:
+    """Swin-S has 49,606,258 parameters and Swin-B 87,768,224 (timm), less a classifier of 1000 classes."""
+    small, base = meta(swin_small, SwinParams()), meta(swin_base, SwinParams())
+    assert count(small) == 49_606_258 - 769 * 1000
+    assert count(base) == 87_768_224 - 1025 * 1000
+    assert (small.dim, base.dim) == (768, 1024)
 
 
 def test_swins_weights_fit_every_image_size() -> None:

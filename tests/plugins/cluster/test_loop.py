@@ -18,9 +18,10 @@ from reidbench.registry import plugins
 from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix, write_market_folder
 from reidbench.training import BackboneEmbedder, Preprocess
+from reidbench.training.batches.feed import Plan
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
-from reidbench_cluster import loop, spcl
+from reidbench_cluster import domains, loop
 from reidbench_cluster.params import ClusterContrastParams, LoopParams, PseudoLabelParams, SpCLParams
 from tests.support.contexts import check_resumes, make_context
 
@@ -135,13 +136,30 @@ def test_source_and_target_have_passes_of_their_own(market: Path, tmp_path: Path
     ctx, _ = make_context(
         AdaptContext, tmp_path, params, target=target, source=source, backbone=lambda: None, start=tiny_embedder()
     )
-    run = spcl._Training(ctx)
-    steps = list(run._plans(np.array([0, 0, 0, 1, 2])))
-    assert [(len(s.indices), len(t.indices)) for s, t in steps] == [(8, 8)] * 6
-    seen = np.concatenate([s.indices for s, _ in steps])
+    joint = domains.DomainBatches(ctx, tiny_embedder().preprocess, source)
+    steps = list(joint.steps(np.array([0, 0, 0, 1, 2]), torch.Generator().manual_seed(0)))
+    assert [(len(step.source), len(step.target)) for step in steps] == [(8, 8)] * 6
     # Four identities with two images each are a pass of the source, which is one batch.
-    assert all(np.bincount(run.source_labels[s.indices]).tolist() == [2, 2, 2, 2] for s, _ in steps)
-    assert len(np.unique(seen)) > 8
+    assert all(np.bincount(joint.source_labels[step.source]).tolist() == [2, 2, 2, 2] for step in steps)
+    assert len(np.unique(np.concatenate([step.source for step in steps]))) > 8
+    assert all(len(step.views) == 1 and len(step.views[0]) == 16 for step in steps)
+
+
+def test_views_are_of_the_same_images_with_other_augmentations(market: Path, tmp_path: Path) -> None:
+    """Without augmentation they are equal: the images in the order of their indices, source before target."""
+    source = read_market_folder(market).train
+    target = source.hide()
+    labels = np.arange(len(target)) % 2
+    for given, equal in (({}, False), ({"flip": 0, "pad": 0, "erase": 0}, True)):
+        params = SpCLParams(iterations=2, identities=2, images=2, **given)
+        ctx, _ = make_context(AdaptContext, tmp_path, params, target=target, source=source, backbone=lambda: None)
+        joint = domains.DomainBatches(ctx, Preprocess((32, 16)), source)
+        for step in joint.steps(labels, torch.Generator().manual_seed(0), views=2):
+            first, second = step.views
+            assert torch.equal(first, second) == equal
+            if equal:
+                own = [joint.source.feed.make(Plan(step.source)), joint.target.feed.make(Plan(step.target))]  # type: ignore[union-attr]
+                assert torch.equal(first, torch.cat(own))
 
 
 @pytest.mark.parametrize("params", [PseudoLabelParams, ClusterContrastParams, SpCLParams])
@@ -171,6 +189,9 @@ METHODS = {
     "sgd": f"{{use: cluster-contrast, preset: transreid-ssl, {ADAPT}}}",
     "hard": f"{{use: cluster-contrast, pool: backbone, update: hard, {ADAPT}}}",
     "spcl": f"{{use: spcl, {ADAPT}}}",
+    "strong-baseline": f"{{use: strong-baseline, {ADAPT}}}",
+    "mmt": f"{{use: mmt, clusters: 4, {ADAPT}}}",
+    "mmt with source": f"{{use: mmt, preset: openunreid, batches: once, {ADAPT}}}",
     "all noise": f"{{use: cluster-contrast, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
     "spcl noise": f"{{use: spcl, {ADAPT.replace('min_samples: 2', 'min_samples: 900')}}}",
     "one cluster": "{use: pseudo-label, clustering: circular, threshold: 3.0, rounds: 1, iterations: 2}",
@@ -218,7 +239,7 @@ def embedders(store: Store, use: str) -> list[bytes]:
 
 def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: dict[str, Path]) -> None:
     """Poisoned target labels give bit-identical weights; a row whose rounds were all skipped has a note."""
-    kinds = ("adabn", "pseudo-label", "cluster-contrast", "spcl")
+    kinds = ("adabn", "pseudo-label", "cluster-contrast", "spcl", "strong-baseline", "mmt")
     boards = {}
     for name, tried in (("target", METHODS), ("poisoned", {kind: METHODS[kind] for kind in kinds})):
         recipes = (f"{m}: {{finetune: {{use: bot, epochs: 2, images: 2}}, adapt: {use}}}" for m, use in tried.items())
@@ -243,7 +264,8 @@ def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: d
 
 
 def test_unsupervised_from_a_backbone_alone(tmp_path: Path, worlds: dict[str, Path]) -> None:
-    recipes = ", ".join(f"{n}: {{adapt: {METHODS[n]}}}" for n in ("adabn", "pseudo-label", "cluster-contrast", "spcl"))
+    tried = ("adabn", "pseudo-label", "cluster-contrast", "spcl", "strong-baseline", "mmt")
+    recipes = ", ".join(f"{name}: {{adapt: {METHODS[name]}}}" for name in tried)
     board = run_matrix(matrix({"target": worlds["target"]}, f"{{{recipes}}}", "target: target"), tmp_path)
     assert {(result.status, result.error) for result in board.results} == {("ok", "")}
     assert all("source labels" not in result.row.protocol for result in board.results)
@@ -257,12 +279,21 @@ def test_batches_by_camera_are_in_the_protocol_column(tmp_path: Path, worlds: di
     assert "cameras" in board.results[0].row.protocol.split(", ")
 
 
-@pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl"])
+@pytest.mark.parametrize(
+    ("use", "given"),
+    [
+        ("pseudo-label", {}),
+        ("cluster-contrast", {}),
+        ("spcl", {}),
+        ("strong-baseline", {}),
+        ("mmt", {"clusters": 4, "use_source": True}),
+    ],
+)
 def test_a_killed_adaptation_ends_bit_identical(
-    use: str, tmp_path: Path, market: Path, registry: plugins.Registry
+    use: str, given: dict[str, Any], tmp_path: Path, market: Path, registry: plugins.Registry
 ) -> None:
     component, train = registry.get("adapter", use), read_market_folder(market).train
-    params = component.params(**yaml.safe_load(f"{{{ADAPT}}}"))
+    params = component.params(**yaml.safe_load(f"{{{ADAPT}}}"), **given)
 
     def made(out: Path, die_after: int) -> Any:
         return make_context(

@@ -22,17 +22,36 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # Values from the papers, the READMEs and the scripts.
 BOTH = {
     "rounds": 50, "lr": 3.5e-4, "weight_decay": 5e-4, "lr_step": 20 / 50, "min_samples": 4, "k1": 30, "k2": 6,
-    "temperature": 0.05, "flip": 0.5, "erase": 0.5,
+    "flip": 0.5, "erase": 0.5,
 }  # fmt: skip
 CONTRAST = {
-    "identities": 16, "images": 16, "momentum": 0.1, "update": "cm", "pool": "gem", "eps": 0.6, "optimiser": "adam",
+    "temperature": 0.05, "identities": 16, "images": 16, "momentum": 0.1, "update": "cm", "pool": "gem", "eps": 0.6,
+    "optimiser": "adam",
 }  # fmt: skip
 VIT = {
-    "identities": 32, "images": 8, "momentum": 0.2, "update": "hard", "pool": "backbone", "optimiser": "sgd",
-    "iterations": 200, "batches": "cameras",
+    "temperature": 0.05, "identities": 32, "images": 8, "momentum": 0.2, "update": "hard", "pool": "backbone",
+    "optimiser": "sgd", "iterations": 200, "batches": "cameras",
 }  # fmt: skip
-HYBRID = {"identities": 16, "images": 4, "momentum": 0.2, "eps": 0.6, "eps_gap": 0.02, "pool": "backbone"}
+HYBRID = {
+    "temperature": 0.05, "identities": 16, "images": 4, "momentum": 0.2, "eps": 0.6, "eps_gap": 0.02,
+    "pool": "backbone",
+}  # fmt: skip
+CLASSIFIED = {
+    "identities": 16, "images": 4, "lr_step": 1.0, "label_smoothing": 0.1, "batches": "cameras", "iterations": 400,
+}  # fmt: skip
+MUTUAL = {**CLASSIFIED, "soft_ce": 0.5, "soft_triplet": 0.8, "momentum": 0.999}
+K_MEANS = {
+    **MUTUAL, "rounds": 40, "clustering": "k-means", "clusters": 500, "pool": "backbone", "use_source": False,
+    "anchor_only": False, "ramp": True,
+}  # fmt: skip
+UNREID = {"rounds": 50, "clustering": "dbscan", "pool": "gem", "use_source": True, "anchor_only": True}
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "strong-baseline": {"code": {**CLASSIFIED, **UNREID, "eps": 0.6}},
+    "mmt": {
+        "paper": {**K_MEANS, "iterations": 800},
+        "code": K_MEANS,
+        "openunreid": {**MUTUAL, **UNREID, "eps": 0.7, "ramp": False},
+    },
     "cluster-contrast": {
         "usl": {**CONTRAST, "iterations": 200, "batches": "once"},
         "usl:msmt17-v1": {**CONTRAST, "iterations": 400, "batches": "once"},
@@ -71,6 +90,9 @@ def test_presets_hold_what_is_printed(use: str, registry: Registry) -> None:
         ("cluster-contrast", "transreid-ssl", 10_000, 256),
         ("spcl", "usl", 20_000, 64),
         ("spcl", "uda:msmt17-v1", 40_000, 128),  # 64 of each domain
+        ("strong-baseline", "code", 20_000, 128),
+        ("mmt", "paper", 32_000, 128),  # two views
+        ("mmt", "openunreid", 20_000, 256),
     ],
 )
 def test_steps_are_those_of_the_official_runs(use: str, name: str, steps: int, images: int, registry: Registry) -> None:
@@ -79,7 +101,8 @@ def test_steps_are_those_of_the_official_runs(use: str, name: str, steps: int, i
     found = workload(component, preset(component, name)[0], **amounts)
     assert (found.steps, found.images) == (steps, images)
     alone = workload(component, preset(component, name)[0], target=Amount(12_936))
-    assert (alone.steps, alone.images) == (steps, min(images, 64) if use == "spcl" else images)
+    joint = getattr(preset(component, name)[0], "use_source", False)
+    assert (alone.steps, alone.images) == (steps, images // 2 if joint else images)
 
 
 def started() -> BackboneEmbedder:
@@ -89,7 +112,7 @@ def started() -> BackboneEmbedder:
     return BackboneEmbedder(network, Preprocess((32, 16)), neck=True)
 
 
-@pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl"])
+@pytest.mark.parametrize("use", ["pseudo-label", "cluster-contrast", "spcl", "strong-baseline", "mmt"])
 def test_a_rehearsal_takes_the_steps_that_are_foretold(use: str, tmp_path: Path, registry: Registry) -> None:
     """A handful of images of persons and an untrained network give clusters to learn from."""
     component = registry.get("adapter", use)

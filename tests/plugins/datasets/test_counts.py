@@ -271,8 +271,8 @@ def test_what_a_check_says_about_persons_and_files(tmp_path: Path) -> None:
     (root / "query" / "x.heic").touch()
     code, text = check("market-folder", root)
     assert code == 1
-    assert "\nproblem: query: pid 0 (1 images) is scored as a person and is also in train" in text
-    assert "\nnote: train: pid 0 (1 images) is trained on as a person" in text
+    assert "\nproblem: query: pid 0 (1 images) is scored as an identity and is also in train" in text
+    assert "\nnote: train: pid 0 (1 images) is trained on as an identity" in text
     assert "\nnote: train: 1 images left out: junk (pid -1)" in text
     assert "\nnote: query: 1 files left out, images of an unsupported format" in text
     assert "market-folder: see the problems above" in text
@@ -281,7 +281,7 @@ def test_what_a_check_says_about_persons_and_files(tmp_path: Path) -> None:
                     "m/bounding_box_test/0003_c1s1_000001_00.jpg,3,gallery\n")  # fmt: skip
     code, text = check("csv-manifest", file)
     assert code == 1
-    assert text.count("1 persons are in train and in the test: pid 3") == 1
+    assert text.count("1 identities are in train and in the test: pid 3") == 1
 
 
 def test_a_whole_set_of_ones_own_has_nothing_wrong(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
-"""csv-manifest: a file offers the labels beyond identity that any image has; tasks on other labels lack them."""
+"""csv-manifest: a file offers the labels beyond identity that any image has; tasks on other labels lack them.
+
+The code for tables of animals writes a valid file."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from reidbench.registry.plugins import Registry
 from reidbench.words import MORE_LABELS
+from tests.support.copies import Open, rows, touch
 
 HEADER = "path,pid,split,camid,clothes,modality,tracklet,attributes\n"
 
@@ -57,3 +61,26 @@ def test_a_manifest_says_which_part_lacks_a_label(
     component = registry.get("dataset", "csv-manifest")
     found = component.lacked(component.params(), file)
     assert {word for word in found if "clothes" in word} == lacked
+
+
+def test_a_table_of_animals_becomes_a_manifest_by_the_code_of_the_page(
+    read: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns of WildlifeDatasets; names become numbers in sorted order, and the first test image is the query."""
+    page = Path(__file__).parents[3] / "docs/how-to/vehicles-and-animals.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = [
+        ("zeb.png", "zeb", "test"),
+        ("a1.png", "anna", "train"),
+        ("z2.png", "zeb", "test"),
+        ("a2.png", "anna", "train"),
+    ]
+    touch(tmp_path / "animals", [path for path, _, _ in lines])
+    text = "".join(f"{path},{name},{split}\n" for path, name, split in lines)
+    (tmp_path / "metadata.csv").write_text(f"path,identity,split\n{text}")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})  # noqa: S102
+    dataset = read("csv-manifest", tmp_path / "manifest.csv", images="animals")
+    assert rows(dataset.train) == [(1, -1), (1, -1)]
+    assert rows(dataset.query) == rows(dataset.gallery) == [(2, -1)]
+    assert dataset.faults == ()

@@ -108,7 +108,7 @@ def test_a_person_of_train_in_the_test_is_a_fault(read: Open, tmp_path: Path) ->
     root = prcc(tmp_path / "prcc")
     touch(root, ["rgb/test/A/002/cropped_rgb001.jpg"])
     (fault,) = read("prcc", root, check="off").faults
-    assert fault.startswith("1 persons are in train and in the test: pid 2")
+    assert fault.startswith("1 identities are in train and in the test: pid 2")
 
 
 @pytest.mark.parametrize(

@@ -74,4 +74,4 @@ def test_every_reader_says_that_it_needs_a_root_and_what_names_its_content(regis
         assert callable(component.load())
         assert callable(load_attribute(component.fingerprint))
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
-    assert len({name for name, *_ in READERS}) == 28
+    assert len({name for name, *_ in READERS}) == 32

@@ -119,7 +119,7 @@ def test_an_image_of_train_and_test_and_a_person_of_both(read: Open, tmp_path: P
     touch(root, [path("Visible", 4, 9)])
     test = root / "idx/test_visible_1.txt"
     test.write_text(f"{path('Visible', 4, 9)} 7\n")
-    assert "1 persons are in train and in the test: pid 4" in read("regdb", root, check="off").faults[0]
+    assert "1 identities are in train and in the test: pid 4" in read("regdb", root, check="off").faults[0]
     test.write_text(f"{path('Visible', 4, 0)} 7\n")
     with pytest.raises(DataError, match=r"test_visible_1\.txt:1: duplicate name .*, first at .*train_visible_1\.txt:1"):
         read("regdb", root)

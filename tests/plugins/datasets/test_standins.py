@@ -43,6 +43,8 @@ LTCC = r"\d{3}_\d_c\d{1,2}_\d{6}\.png"
 VC = r"\d{4}-\d\d-\d\d-\d\d\.jpg"
 SYSU = r"\d{4}/\d{4}\.jpg"
 REGDB = r"\d+/(fe)?male_front_[vt]_\d{5}_\d+\.bmp"
+VERI = r"\d{4}_c(00\d|01\d|020)_\d{8}_\d\.jpg"
+WILD = r"images/\d{5}/\d{6}\.jpg"
 MARS = r"(00-1|\d{4})/(00-1|\d{4})C[1-6]T\d{4}F\d{3}\.jpg"
 
 
@@ -132,6 +134,17 @@ CASES: list[tuple[str, dict[str, Any], str, tuple[Counts, ...], tuple[str, ...]]
      (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
     ("mars", {"frames": 2}, "MARS", ((144, 12, 6), (24, 6, 6), (92, 7, 6)),
      (rf"bbox_train/{MARS}", rf"bbox_test/{MARS}", rf"bbox_test/{MARS}")),
+    ("veri-776", {}, "VeRi", ((240, 12, 20), (6, 6, 6), (120, 6, 20)),
+     (f"image_train/{VERI}", f"image_query/{VERI}", f"image_test/{VERI}")),
+    ("vehicleid", {}, "VehicleID_V1.0", ((96, 12, 0), (48, 6, 0), (48, 6, 0)), (r"image/\d{7}\.jpg",) * 3),
+    ("vehicleid", {"test": 13164}, "VehicleID_V1.0", ((96, 12, 0), (48, 6, 0), (48, 6, 0)),
+     (r"image/\d{7}\.jpg",) * 3),
+    ("veri-wild", {}, "VERI-Wild", ((120, 12, 120), (6, 6, 6), (54, 6, 54)), (WILD,) * 3),
+    ("veri-wild", {"test": 10000}, "VERI-Wild", ((120, 12, 120), (6, 6, 6), (54, 6, 54)), (WILD,) * 3),
+    ("identity-folders", {}, "identity-folders", ((72, 9, 0), (9, 9, 0), (63, 9, 0)),
+     (r"animal\d\d/\d-\d\.jpg",) * 3),
+    ("identity-folders", {"split": "closed", "cameras": "folder"}, "identity-folders",
+     ((72, 18, 4), (36, 18, 4), (36, 18, 4)), (r"animal\d\d/occasion[1-4]/\d-\d\.jpg",) * 3),
 ]  # fmt: skip
 
 

@@ -73,6 +73,10 @@ def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Pa
         "sysu-mm01": made("sysu-mm01", "k").parent,
         "regdb": made("regdb", "l"),
         "mars": made("mars", "m").parent,
+        "veri-776": made("veri-776", "n").parent,
+        "vehicleid": made("vehicleid", "n"),
+        "veri-wild": made("veri-wild", "n"),
+        "identity-folders": made("identity-folders", "n"),
     }
     entries = [
         f"{name}: {{use: {name}, root: {root}{', accept_withdrawal: true' if 'duke' in name else ''}}}"
@@ -214,6 +218,12 @@ PARTS = [
     ("mars", ".", ["bbox_train", "bbox_test", "info/train_name.txt", "info/test_name.txt", "info/tracks_train_info.mat",
                    "info/tracks_test_info.mat", "info/query_IDX.mat"]),
     ("image-folder", ".", []),
+    ("veri-776", ".", ["image_train", "image_query", "image_test"]),
+    ("vehicleid", ".", ["image", "train_test_split/train_list.txt", "train_test_split/test_list_800.txt"]),
+    ("veri-wild", ".", ["images", *(f"train_test_split/{name}.txt" for name in
+                                    ("train_list", "train_list_start0", "test_3000_query", "test_3000_id_query",
+                                     "test_3000", "test_3000_id", "vehicle_info"))]),
+    ("identity-folders", ".", []),
 ]  # fmt: skip
 
 

@@ -133,18 +133,6 @@ def test_identities_come_in_runs_and_once_in_a_pass() -> None:
     assert Counter(few // 3) == {0: 8, 1: 8}  # with replacement
 
 
-def test_passes_are_permutations_that_any_step_can_be_asked_for() -> None:
-    passes = batches.Passes(10, 3, seed=1, name="test")
-    steps = [passes.at(step) for step in range(9)]
-    for start in (0, 3, 6):
-        seen = np.concatenate(steps[start : start + 3])
-        assert len(set(seen.tolist())) == 9
-    assert not np.array_equal(steps[0], steps[3])
-    assert np.array_equal(batches.Passes(10, 3, seed=1, name="test").at(7), steps[7])
-    with pytest.raises(DataError, match="test: a batch of 11 exceeds the 10 available"):
-        batches.Passes(10, 11, seed=0, name="test")
-
-
 def test_clusters_give_one_image_each() -> None:
     clusters = np.array([0] * 50 + [1] * 3 + [2] * 2 + [4])
     drawn = [batches.one_of_each(clusters, 4, seed=0, step=step) for step in range(20)]

@@ -153,15 +153,6 @@ def test_wanted_cameras_are_the_batchs_own_in_another_order(split: Split, tmp_pa
     assert not torch.equal(cameras, wanted)
 
 
-def test_rate_is_constant_to_the_middle_and_ends_near_zero() -> None:
-    """The rate ends under 1 % of its start; in the code that HHL used it ends at 99.9 %."""
-    rates = [stargan.decay(step, 1000, 0.5) for step in range(1000)]
-    assert set(rates[:500]) == {1.0}
-    assert rates[750] == pytest.approx(0.5)
-    assert 0 < rates[-1] < 0.01
-    assert rates == sorted(rates, reverse=True)
-
-
 def test_training_updates_both_networks_as_often_as_it_should(split: Split, tmp_path: Path) -> None:
     """The generator is updated floor(23 / 5) = 4 times, at the steps 5, 10, 15 and 20."""
     ctx, lines = context(split.hide(), tmp_path)
@@ -285,12 +276,3 @@ def test_sizes_that_the_generator_cannot_halve(split: Split, tmp_path: Path) -> 
         stargan.StarGan(context(split.hide(), tmp_path, size=(18, 16))[0])
     with pytest.raises(ValueError, match="multiples of 4"):
         StarGanParams(size=(18, 16))
-
-
-def test_crops_and_flips_are_windows_of_the_image() -> None:
-    pixels = torch.arange(5 * 6 * 4).view(5, 1, 6, 4)
-    whole = stargan.crop_and_flip(pixels, (6, 4), 0.0, stream(0, "crop"))
-    assert torch.equal(whole, pixels)
-    assert torch.equal(stargan.crop_and_flip(pixels, (6, 4), 1.0, stream(0, "crop")), pixels.flip(3))
-    corners = {int(stargan.crop_and_flip(pixels[:1], (4, 3), 0.0, stream(s, "crop"))[0, 0, 0, 0]) for s in range(60)}
-    assert corners == {0, 1, 4, 5, 8, 9}  # rows 0 to 2, columns 0 and 1

@@ -87,6 +87,10 @@ LABELLED: dict[WorldName, str] = {
     "nightfall": "50a25fae53ab8ee49c6dbf28acfbe10e1f5d57261eb2e8f159c01fc7f387a6d4",
     "footage": "855c6b01aef252453f42d84d93c063fb1e0e93e95e10965d7b261cb1e1234f95",
 }
+SEPARATE: dict[WorldName, str] = {
+    "avenue": "566ea1cd4028223167ca8b2b3cbcb1b5742e8f7472a1eaef806e3ec6a61ad803",
+    "terminal": "e72dba91b79b1e46bf4415d2b185d7456685a6e9732a20dde70c997ff80c5452",
+}
 
 
 def parameters_digest(worlds: Sequence[WorldName] = FIRST_WORLDS, shots: Sequence[Shot] = ()) -> str:
@@ -113,9 +117,9 @@ def test_parameters_are_the_agreed_ones() -> None:
     """The definition across machines. If it must change, raise RENDERER_VERSION."""
     assert parameters_digest() == "fad17b62e9382f3f65acf4892b75bc096e84a0b2d436ad75dae4fb745dd368f8"
     assert parameters_digest(["mixed"]) == "77f35e1ae298bf97c1d2e71819250275a87bc03edd0efec7b3a1b56fef28da14"
-    for world, digest in LABELLED.items():
+    for world, digest in {**LABELLED, **SEPARATE}.items():
         assert parameters_digest([world], list_shots(world, "small")[::400]) == digest, world
-    assert {*FIRST_WORLDS, "mixed", *LABELLED} == set(WORLDS)
+    assert {*FIRST_WORLDS, "mixed", *LABELLED, *SEPARATE} == set(WORLDS)
 
 
 def test_two_processes_render_the_same() -> None:

@@ -21,6 +21,7 @@ from reidbench.errors import DataError, ReidbenchError
 from reidbench.metrics import rank
 from reidbench.testing import write_market_folder
 from reidbench.training import Backbone, Preprocess, embed, stream
+from reidbench.training.batches.noise import NoiseErase
 from reidbench.training.networks.droppath import drop_path_rates
 from reidbench.training.optim.cosine import warmup_cosine
 from reidbench.training.weights.artifacts import load_embedder, save_embedder
@@ -31,7 +32,7 @@ from reidbench_baseline.vit import vit_tiny
 from reidbench_transreid_ssl import finetune
 from reidbench_transreid_ssl.embedder import TransReidEmbedder
 from reidbench_transreid_ssl.jpm import jigsaw_order
-from reidbench_transreid_ssl.transreid_augment import Bicubic, NoiseErase, TrainAugment
+from reidbench_transreid_ssl.transreid_augment import Bicubic, TrainAugment
 from reidbench_transreid_ssl.transreid_params import TransReidParams, TransReidSieParams
 from tests.support.contexts import NEVER, Lines, check_resumes, make_context
 

@@ -22,12 +22,15 @@ ROOT = Path(__file__).parents[3]
 NOT_RUN = {
     r"\bKEY\b": "a key of the reader's store; `--file` and `--row` name the same network",
     r"benchmarks/papers": "real data and a GPU; tests/project/test_papers.py plans these files",
-    r"--executor ray": "a cluster; tests/execution/executors starts one on this machine",
+    r"--executor ray": "a cluster; tests/plugins/executors starts one on this machine",
+    r"--executor slurm": "Slurm; tests/plugins/submitit runs jobs of this machine, and a stand-in for Slurm",
     r"--signers": "a signature; tests/packs signs and checks",
+    r"--track ": "another program; tests/plugins/tensorboard, mlflow and wandb",
     r"rehearse .*": "minutes; tests/rehearsal",
     r"~/data|^data make": "real data, or a world at full size; tests/cli/test_data.py",
     r"^check ": "the installed package; tests/scaffold",
     r"^validity ": "groups of published numbers; tests/cli/results/test_validity.py",
+    r"^serve ": "a server; tests/serving",
     r"^trials ": "a file with a search; tests/tuning",
 }
 PAGES = (
@@ -35,6 +38,8 @@ PAGES = (
     "docs/tutorial.md",
     "docs/how-to/score-features.md",
     "docs/how-to/search-images.md",
+    "docs/how-to/look-at-rows.md",
+    "docs/how-to/share-models.md",
     "docs/how-to/share-results.md",
     "docs/how-to/write-a-plugin.md",
     "docs/reference/tables.md",
@@ -45,6 +50,9 @@ ELSEWHERE = {
     "docs/how-to/choose-without-test-labels.md": "trials",
     "docs/how-to/run-a-paper.md": "benchmarks/papers",
     "docs/how-to/cluster.md": "--executor ray",
+    "docs/how-to/vehicles-and-animals.md": "~/data",
+    "docs/how-to/track-runs.md": "--track",
+    "docs/how-to/serve-searches.md": "serve",
     "docs/explanation/statistics.md": "validity",
 }
 WORLD = re.compile(r"\{\"?use\"?: \"?synthetic\b[^}]*\}")  # rendering costs seconds: all matrices have the same folder

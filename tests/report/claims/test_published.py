@@ -127,8 +127,9 @@ def beside(made: Any, method: str, task: str, evaluator: str = PLAIN) -> list[st
 def test_a_number_stands_only_beside_its_own_method_and_data(board: Any) -> None:
     ladder = ["94.1", "85.7", "95.4", "94.2"]  # the last two of its steps that a row can be
     networks = ["91.7", "77.8", "94.5", "85.9", "94.5", "87.1", "94.4", "86.3", "95.0", "88.2"]
+    fast_reid = ["94.4", "86.1"]
     assert {task: beside(board, "bot", task) for task in board[0].tasks} == {
-        **{task: [*ladder, *networks] for task in ("real", "checked", "all")},
+        **{task: [*ladder, *networks, *fast_reid] for task in ("real", "checked", "all")},
         **{task: [] for task in ("cut", "more", "layout", "rendered", "elsewhere", "alone", "test")},
     }
     assert all(beside(board, "bot adapted", task) == [] for task in board[0].tasks)
@@ -173,13 +174,14 @@ def warnings(made: Any, method: str, evaluator: str) -> list[tuple[str, ...]]:
 
 def test_another_rule_is_a_warning(board: Any) -> None:
     reranked = "the published row: re-ranked (k-reciprocal)"
+    schedule = "the published row: a different schedule: rate falls at epochs 40 and 90"
     for evaluator, warning in (
         (TRAPEZOID, "other AP rule: published step, measured here trapezoid"),
         ("k-reciprocal", "other ranking rule: measured here with re-ranked (zhong)"),
         ("silent", "AP rule unknown: silent does not declare its rule"),
     ):
-        assert set(warnings(board, "bot", evaluator)) == {(warning,), (warning, reranked)}
-    assert set(warnings(board, "bot", PLAIN)) == {(), (reranked,)}
+        assert set(warnings(board, "bot", evaluator)) == {(warning,), (warning, reranked), (warning, schedule)}
+    assert set(warnings(board, "bot", PLAIN)) == {(), (reranked,), (schedule,)}
     assert warnings(board, "evil", PLAIN) == [
         ("other AP rule: published trapezoid, measured here step", f"the published row: {EVIL}"),
         (),  # no average precision

@@ -68,7 +68,7 @@ def test_persons_with_their_share_of_the_error() -> None:
     found = [cameras("a", Part((7,), 0.1, 2, 0.6), Part((0,), 0.5, 1, 0.15))]
     found = [Breakdown(**{**vars(found[0]), "parts_in_all": 4})]
     text = formats.markdown(board("a"), found, "persons", "mAP")
-    assert "These 2 of 4 persons have 3 of 4 queries and 75.0 % of the error (the gap between mAP" in text
+    assert "These 2 of 4 identities have 3 of 4 queries and 75.0 % of the error (the gap between mAP" in text
     assert "0 (distractor)" in text
     open_end = [cameras("a", Part((7,), 0.1, 2))]
     text = formats.markdown(board("a"), open_end, "persons", "mAP")
@@ -125,7 +125,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert pairs == {("0", "1"): pytest.approx(0.6), ("1", "0"): pytest.approx(1 / 3)}
     assert {line["method"] for line in lines} == {"near"}
     done = table(file, "--breakdown", "persons", "--worst", "1", "--metric", "cmc1")
-    assert "These 1 of 2 persons" in done.stdout
+    assert "These 1 of 2 identities" in done.stdout
     done = table(file, "--breakdown", "camera", "--format", "html")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--breakdown works only with --format md, csv or json" in done.stderr

@@ -140,7 +140,7 @@ def test_differences_are_paired_over_seeds() -> None:
     assert "| +10.0 [+10.0, +10.0] 3/3 (transductive) |" in text  # said on both sides, since never to be ranked
     assert "| -10.0 [-10.0, -10.0] 0/3 (transductive) |" in text
     assert text.count("(transductive)") == 4
-    with pytest.raises(ReidbenchError, match="unknown method 'bass'"):
+    with pytest.raises(ReidbenchError, match="unknown method 'bass'; did you mean 'base'"):
         report.write(board(*results), "md", against=["bass"])
 
 
@@ -257,7 +257,7 @@ def test_a_table_without_map_ranks_by_what_is_declared() -> None:
 
 def test_a_metric_that_nobody_declares_is_refused_before_anything_ran() -> None:
     missing = result(status="missing")
-    with pytest.raises(ReidbenchError, match="unknown metric 'map'"):
+    with pytest.raises(ReidbenchError, match="unknown metric 'map'; did you mean 'mAP'"):
         report.write(board(missing), "md", "map")
     assert "mINP" in report.write(board(missing), "md", "mINP")
     old = Leaderboard("T", (missing,), (), {})  # an evaluator that declares nothing may still give it

@@ -63,7 +63,7 @@ def test_cameras_pairs_and_persons_of_a_row(made: Made) -> None:
     ]  # fmt: skip
     assert (row.across, row.worst) == ("46.7", "camera 1 → camera 0: 33.3")
     assert [(pid, value) for pid, value, _, _ in row.persons] == [("2", "45.8"), ("1", "47.5")]
-    assert "These 2 of 2 persons have 4 of 4 queries and 100.0 % of the error" in row.persons_sentence
+    assert "These 2 of 2 identities have 4 of 4 queries and 100.0 % of the error" in row.persons_sentence
 
 
 def test_what_is_not_there_is_said(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

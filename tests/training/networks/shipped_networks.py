@@ -18,6 +18,7 @@ from torch import nn
 
 from reidbench.registry import plugins
 from reidbench.training import Backbone, BackboneEmbedder, Encoder, Preprocess, ProjectionHead, StridedPointwise
+from reidbench_agw.network import AgwEmbedder
 from reidbench_arn.embedder import StageEmbedder, WholeEmbedder
 from reidbench_arn.network import ArnNetwork, Decoder
 from reidbench_arn.params import ArnParams
@@ -35,6 +36,11 @@ from reidbench_hhl.adapt import UnitEmbedder
 from reidbench_hhl.networks import Discriminator as StarDiscriminator
 from reidbench_hhl.networks import Generator as StarGenerator
 from reidbench_hhl.params import HHLParams
+from reidbench_pcb.network import PcbEmbedder
+from reidbench_spgan.adapt import PartEmbedder
+from reidbench_spgan.networks import Discriminator as PatchDiscriminator
+from reidbench_spgan.networks import Generator as CycleGenerator
+from reidbench_spgan.networks import SiameseNetwork
 from reidbench_transreid_ssl.dino_head import DinoHead
 from reidbench_transreid_ssl.dino_networks import Networks as DinoNetworks
 from reidbench_transreid_ssl.embedder import TransReidEmbedder
@@ -73,7 +79,9 @@ BY_NAME: dict[str, list[dict[str, Any]]] = {
     "timm": [{"model": name, "pretrained": False} for name in ("test_resnet", "test_convnext", "test_vit")],
     "hf": [],  # transformers' networks are not ours, and timm's are these
     "torchreid": [],  # nor are torchreid's
+    "folder": [],  # a folder holds one of the others
 }
+LARGER = {"swin-small", "swin-base", "clip-vit-base"}  # more blocks of the classes of swin-tiny and clip-vit-tiny
 
 
 def backbone(name: str, size: tuple[int, int] = SMALL, **params: Any) -> Backbone:
@@ -101,7 +109,7 @@ def backbones() -> Iterator[Case]:
         for params in given:
             yield Case(f"{name} {params}", backbone(name, SIZE, **params), lambda n: joined(n(images(SIZE))))
     for name in REGISTRY.names("backbone"):
-        if name in BY_NAME:
+        if name in BY_NAME or name in LARGER:
             continue
         # Instance norm over a map of few positions would magnify rounding without bound.
         size = (128, 64) if "-ibn" in name else SMALL if name == "resnet-tiny" else SIZE
@@ -129,10 +137,19 @@ def embedders() -> Iterator[Case]:
     yield Case("mgn", mgn, whole)
     yield Case("mgn-luperson", MgnLupersonEmbedder(narrow(), preprocess, dim=8), whole)
     yield Case("bdb", bdb, whole)
+    agw = AgwEmbedder(narrow(), preprocess)
+    for module in agw.attention.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)  # a new block is the identity
+    yield Case("agw", agw, whole)
+    for refined in (False, True):
+        pcb = PcbEmbedder(narrow(), preprocess, dim=8, refined=refined, feature="reduced")
+        yield Case(f"pcb {refined=}", pcb, whole)
     for branches in ("global", "mgn", "rmgl", "grid"):
         yield Case(f"competition {branches}", CompetitionEmbedder(narrow(), preprocess, branches, 8), whole)
     yield Case("bnneck", BackboneEmbedder(narrow(), preprocess, True), whole)
     yield Case("gem", BackboneEmbedder(narrow(), preprocess, True, "gem"), whole)
+    yield Case("spgan embedder", PartEmbedder(narrow(), preprocess, parts=4), whole)
     yield Case("hhl embedder", UnitEmbedder(narrow(), preprocess, False), whole)
     yield Case("projection", Encoder(narrow(), ProjectionHead(28, 8, norm=True)), whole)
     head = DinoHead(28, 16, hidden=32, bottleneck=8, norm_last_layer=True)
@@ -145,7 +162,7 @@ def embedders() -> Iterator[Case]:
 
 
 def pairs() -> Iterator[Case]:
-    """The networks of arn, gcl, its regressor and StarGAN, at their narrowest."""
+    """The networks of arn, gcl, its regressor, StarGAN and SPGAN, at their narrowest."""
     pixels, preprocess = images(SIZE), Preprocess(SIZE)
     narrow = [backbone("resnet-tiny", SIZE, width=4) for _ in range(3)]
     paper = WholeEmbedder(narrow[2], preprocess, 32, True, (2, 2))
@@ -175,6 +192,10 @@ def pairs() -> Iterator[Case]:
         seen = pixels.contiguous(memory_format=layout)
         yield Case(f"stargan generator {layout}", one, lambda n, x=seen: joined(n(x, cameras)))
         yield Case(f"stargan discriminator {layout}", other, lambda n, x=seen: joined(n(x)))
+    siamese = SiameseNetwork(SIZE, 2, None, 0.0, torch.Generator())
+    translators = {"generator": CycleGenerator(2, 1), "discriminator": PatchDiscriminator(SIZE, 2), "siamese": siamese}
+    for name, network in translators.items():
+        yield Case(f"spgan {name}", network, lambda n: joined(n(pixels)))
     for channels in range(1, 17):
         strided = StridedPointwise(channels, 8, 2).to(memory_format=torch.channels_last)
         seen = images((17, 9), channels).contiguous(memory_format=torch.channels_last)

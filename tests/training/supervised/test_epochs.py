@@ -17,11 +17,12 @@ from reidbench import FinetuneContext
 from reidbench.data import Dataset, MoreLabels, Split, hold_out
 from reidbench.errors import ReidbenchError
 from reidbench.registry import plugins
-from reidbench.training import Embedder, Loop, Preprocess, epoch_choice, fit
+from reidbench.training import BackboneEmbedder, Embedder, Loop, Preprocess, epoch_choice, fit
 from reidbench.training.params import EpochParams
 from reidbench.training.supervised.epochs import EpochChoice
 from reidbench_baseline.params import TinyParams
 from reidbench_baseline.resnet import resnet_tiny
+from reidbench_baseline.teachers import write_classifier
 from reidbench_baseline.transformer_params import ViTTinyParams
 from reidbench_baseline.vit import vit_tiny
 from tests.support.contexts import check_resumes, make_context, same
@@ -153,11 +154,14 @@ def test_without_images_to_choose_on_there_is_a_sentence(tmp_path: Path) -> None
 
 
 # ---------------------------------------------------------------------- the fine-tuners
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
+    "agw": {},
     "bot": {},
+    "distill": {},
     "bdb": {"global_dim": 8, "drop_dim": 8},
     "mgn": {"dim": 8},
     "mgn-luperson": {"dim": 8, "extra_norm": False},
+    "pcb": {"dim": 8, "batch": 8},
     "competition": {"branches": "mgn", "dim": 8},
     "transreid": {},
     "transreid-sie": {},
@@ -190,8 +194,9 @@ def test_killed_and_resumed_is_uninterrupted(
 ) -> None:
     """And the training itself is that of a run that does not look: all but the measure is equal."""
     component = registry.get("finetuner", name)
-    sizes = {"epochs": 4, "identities": 4, "images": 2, "lr": 0.01, **SMALL[name]}
-    images = {"source": held_out.train, "validation": ((held_out.query, held_out.gallery),)}
+    batch = {} if "batch" in SMALL[name] else {"identities": 4, "images": 2}
+    sizes = {"epochs": 4, "lr": 0.01, **batch, **SMALL[name]}
+    images: dict[str, Any] = {"source": held_out.train, "validation": ((held_out.query, held_out.gallery),)}
 
     def network() -> Any:
         torch.manual_seed(0)
@@ -199,6 +204,11 @@ def test_killed_and_resumed_is_uninterrupted(
         found = vit_tiny(ViTTinyParams(), (64, 32)) if tokens else resnet_tiny(TinyParams(width=4), (64, 32))
         found.spec = {}
         return found
+
+    if name == "distill":
+        write_classifier(tmp_path, nn.Linear(network().dim, held_out.train.num_pids, bias=False))
+        images["network"] = lambda field: BackboneEmbedder(network(), Preprocess((64, 32)), neck=True)
+        images["prepared"] = {"teacher": tmp_path}
 
     def made(out: Path, die_after: int, **params: Any) -> Any:
         chosen = component.params(**{**sizes, "choose_epoch": "best", **params})

@@ -78,7 +78,7 @@ function galleryOf(column, method, query, pid, camid) {
   if (!list) return [];
   const row = element("ol", { class: "row" });
   row.append(
-    element("li", { class: "query" }, picture(column.pictures[query], `query: person ${pid}, camera ${cameraOf(camid)}`),
+    element("li", { class: "query" }, picture(column.pictures[query], `query: identity ${pid}, camera ${cameraOf(camid)}`),
       element("span", {}, `query ${pid}`, element("br"), element("small", {}, `camera ${cameraOf(camid)}`))),
   );
   list.gallery.forEach(([own, camera, name], index) => {
@@ -87,12 +87,12 @@ function galleryOf(column, method, query, pid, camid) {
       element("span", { class: "spoken" }, hit ? " true match" : " false match"));
     const label = ` ${own > 0 ? own : "distractor"}`;
     row.append(element("li", { class: hit ? "yes" : "no" },
-      picture(name, `rank ${index + 1}: person ${own}, camera ${cameraOf(camera)}`),
+      picture(name, `rank ${index + 1}: identity ${own}, camera ${cameraOf(camera)}`),
       element("span", {}, mark, label, element("br"), element("small", {}, `camera ${cameraOf(camera)}`))));
   });
   const first = list.first > list.gallery.length ? `, first true match at rank ${list.first}` : "";
   const said = `${method}, first seed: AP ${(100 * list.ap).toFixed(1)} %${first}`;
-  const scroll = element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": `Query of person ${pid}: ${said}` }, row);
+  const scroll = element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": `Query of identity ${pid}: ${said}` }, row);
   return [element("p", { class: "beside" }, said), scroll];
 }
 
@@ -101,7 +101,7 @@ function largest(column, title, one, other, queries) {
   if (!shown.length) return [];
   const target = compared.targets[column.target];
   const head = element("tr");
-  const names = [...(target ? ["Person", "Camera"] : ["Query"]), one, other, "Difference"];
+  const names = [...(target ? ["Identity", "Camera"] : ["Query"]), one, other, "Difference"];
   names.forEach((name, index) => head.append(element("th", { scope: "col", ...(index ? { class: "number" } : {}) }, name)));
   const body = element("tbody");
   const lists = [];
