@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import combinations, pairwise
+from typing import Literal, NamedTuple
 
 ALPHA, EFFECT = 0.05, 3.0  # defaults
 
@@ -33,11 +34,19 @@ class PublishedClaim:
     effect: float | None = None
 
 
+class Side(NamedTuple):
+    """What a claim compares: a row, and the label of the evaluator of its results."""
+
+    row: str
+    by: str
+
+
 @dataclass(frozen=True)
 class Claim:
     """Sentence about rows: the first is better than the second, all are equal, or each is better than the next.
 
-    `margin` and the smallest relevant `effect` are in the metric's printed unit; `by` is the label of an evaluator.
+    `margin` and the smallest relevant `effect` are in the metric's printed unit; `by` is the label of the evaluator of
+    all rows, or one for each of them, so that a claim may compare two evaluators of one row.
     `since` is the start of the first run with this claim and rule, like `2026-01-31T12:00:00Z`; empty if unknown.
     """
 
@@ -45,7 +54,7 @@ class Claim:
     kind: Kind
     rows: tuple[str, ...]
     metric: str
-    by: str
+    by: str | tuple[str, ...]
     on: tuple[str, ...]  # tasks
     margin: float = 0.0
     effect: float = EFFECT
@@ -54,11 +63,16 @@ class Claim:
     since: str = field(default="", compare=False)
 
     @property
-    def pairs(self) -> Iterator[tuple[str, str]]:
-        """Yield the compared rows, better first: neighbours, or every pair if all are equal."""
-        if self.kind != "equal":
-            yield from zip(self.rows, self.rows[1:], strict=False)
-            return
-        for place, first in enumerate(self.rows):
-            for second in self.rows[place + 1 :]:
-                yield first, second
+    def sides(self) -> tuple[Side, ...]:
+        """The rows with their evaluators, in order."""
+        judges = [self.by] * len(self.rows) if isinstance(self.by, str) else self.by
+        return tuple(Side(*side) for side in zip(self.rows, judges, strict=True))
+
+    def name(self, side: Side) -> str:
+        """Return the row of a side, with its evaluator if that is not the one of all rows."""
+        return side.row if isinstance(self.by, str) else f"{side.row} by {side.by}"
+
+    @property
+    def pairs(self) -> Iterator[tuple[Side, Side]]:
+        """Yield the compared sides, better first: neighbours, or every pair if all are equal."""
+        yield from pairwise(self.sides) if self.kind != "equal" else combinations(self.sides, 2)

@@ -207,7 +207,7 @@ class ClaimRecord(_Record):
     kind: Literal["better", "equal", "order"]
     rows: list[str]
     metric: str
-    by: str
+    by: str | list[str]
     on: list[str]
     margin: float
     effect: float

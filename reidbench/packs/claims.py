@@ -67,12 +67,18 @@ def _faults(
 ) -> Iterator[str]:
     """Yield the errors of a claim."""
     count, kind = len(claim.rows), claim.kind
-    if not rows.issuperset(claim.rows) or len(set(claim.rows)) < count or count < 2 or (kind == "better" and count > 2):
+    judges = [claim.by] * count if isinstance(claim.by, str) else claim.by
+    sides = set(zip(claim.rows, judges, strict=False))
+    if not rows.issuperset(claim.rows) or len(sides) < count or count < 2 or (kind == "better" and count > 2):
         yield "its rows are unknown, repeated, or of the wrong number"
+    elif len(judges) > count:
+        yield "it has more evaluators than rows"
     if not claim.on or len(set(claim.on)) < len(claim.on) or not by_task.keys() >= set(claim.on):
         yield "its tasks are missing, repeated or unknown"
-    elif claim.metric not in declared.get(claim.by, ()) or any(claim.by not in by_task[task] for task in claim.on):
-        yield f"{claim.by} does not evaluate its tasks by {claim.metric}"
+    else:
+        for by in dict.fromkeys(judges):
+            if claim.metric not in declared.get(by, ()) or any(by not in by_task[task] for task in claim.on):
+                yield f"{by} does not evaluate its tasks by {claim.metric}"
     if claim.margin < 0 or claim.effect <= 0 or (kind == "equal" and not claim.margin):
         yield "its margin or effect is out of range"
 
@@ -81,6 +87,7 @@ def _claim(given: ClaimRecord) -> Claim:
     said = given.published
     published = PublishedClaim(printable(said.text), said.effect) if said else None
     numbers = given.margin, given.effect
-    names = tuple(given.rows), given.metric, given.by, tuple(given.on)
+    by = given.by if isinstance(given.by, str) else tuple(given.by)
+    names = tuple(given.rows), given.metric, by, tuple(given.on)
     words = printable(given.why), given.since
     return Claim(printable(given.say), given.kind, *names, *numbers, published, *words)

@@ -81,8 +81,15 @@ class ClaimReader:
         rows = self.rows(given, kind, path)
         on = self.on(given, path)
         metric = self.text(given, "metric", path) or USUAL
-        by = self.by(given, metric, on, path) if on else ""
-        known_metric = self.declared[by].get(metric) if by else None
+        by: str | tuple[str, ...] = ""
+        if isinstance(given.get("by"), list):
+            by = self.by_row(given["by"], len(rows), metric, on, path) if on and rows else ()
+        elif on:
+            by = self.by(given, metric, on, path)
+        if rows:
+            self.repeated(rows, by, kind, path)
+        first = by if isinstance(by, str) else next(iter(by), "")
+        known_metric = self.declared[first].get(metric) if first else None
         margin, effect = self.numbers(given, kind, known_metric, rule, path) if known_metric else (0.0, 0.0)
         published = self.published(given, kind, known_metric, path) if "published" in given else None
         if published and published.effect and "effect" not in given:
@@ -125,7 +132,7 @@ class ClaimReader:
         return self.names(listed, [(kind, place) for place in range(len(listed))], path, True)
 
     def names(self, values: Sequence[Any], keys: Sequence[Any], path: Path_, all_there: bool) -> tuple[str, ...]:
-        """Return the names of rows without repetitions; report every other value at its key."""
+        """Return the names of rows; report every other value at its key. Returns () if one is wrong."""
         found = []
         for value, key in zip(values, keys, strict=True) if all_there else [(values[0], keys[0])]:
             place = (*path, *(key if isinstance(key, tuple) else (key,)))
@@ -134,11 +141,19 @@ class ClaimReader:
                 self.check.wrong(place, f"must be the name of a row, not {said}")
             elif value not in self.methods:
                 self.check.wrong(place, _unknown("row", value, self.methods))
-            elif value in found:
-                self.check.wrong(place, f"the row {shown(value)} is repeated and cannot be compared with itself")
             else:
                 found.append(value)
-        return tuple(found)
+        return tuple(found) if len(found) == len(values) else ()
+
+    def repeated(self, rows: Sequence[str], by: str | Sequence[str], kind: str, path: Path_) -> None:
+        """Report rows that are compared with themselves: the same name, by the same evaluator."""
+        sides = [(row, by) for row in rows] if isinstance(by, str) else list(zip(rows, by, strict=False))
+        for place, side in enumerate(sides):
+            if side in sides[:place]:
+                where = (*path, "than") if kind == "better" else (*path, kind, place)
+                cure = "; give `by:` a list to compare two evaluators of it" if isinstance(by, str) else ""
+                said = f"the row {shown(side[0])} is repeated and cannot be compared with itself{cure}"
+                self.check.wrong(where, said)
 
     def on(self, given: Mapping[str, Any], path: Path_) -> tuple[str, ...]:
         """Return the named tasks, with families expanded; by default all tasks of the file."""
@@ -179,6 +194,30 @@ class ClaimReader:
         elif named or "by" not in given:
             return self.one_judge([named] if named else giving, metric, on, path)
         return ""
+
+    def by_row(
+        self, listed: Sequence[Any], rows: int, metric: str, on: Sequence[str], path: Path_
+    ) -> str | tuple[str, ...]:
+        """Return the evaluator of each row of a claim that lists them, one text if all are equal; report errors."""
+        before = len(self.check.problems)
+        if len(listed) != rows:
+            self.check.wrong((*path, "by"), f"has {len(listed)} evaluators for {rows} rows; name one for each row")
+            return ()
+        for place, label in enumerate(listed):
+            where = (*path, "by", place)
+            if not isinstance(label, str) or label not in self.declared:
+                self.check.wrong(where, _unknown("evaluator", label, list(self.declared)))
+            elif metric not in self.declared[label]:
+                self.check.wrong(where, f"{label} does not give {metric}")
+            elif lacking := [task for task in on if label not in self.tasks[task]]:
+                self.check.wrong(where, f"{label} does not judge {', '.join(lacking)}; list fewer tasks in `on:`")
+        if len(self.check.problems) == before:
+            first, *others = (self.declared[label][metric] for label in listed)
+            if any((one.unit, one.better) != (first.unit, first.better) for one in others):
+                self.check.wrong((*path, "by"), f"the evaluators give {metric} in different units or directions")
+        if len(self.check.problems) > before:
+            return ()
+        return listed[0] if len(set(listed)) == 1 else tuple(listed)
 
     def one_judge(self, giving: Sequence[str], metric: str, on: Sequence[str], path: Path_) -> str:
         """Return the evaluator, among those that give the metric, that judges all these tasks."""

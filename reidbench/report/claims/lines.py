@@ -50,8 +50,8 @@ def compared(board: Leaderboard, one: Judged) -> str:
     claim = one.claim
     name = claim.metric if is_percent(one.metric) else described(claim.metric, one.metric)
     on = "all tasks" if len(board.tasks) > 1 and set(claim.on) == set(board.tasks) else ", ".join(claim.on)
-    by = f" by {claim.by}" if len(board.evaluators) > 1 else ""
-    return f"{SIGNS[claim.kind].join(claim.rows)}; {name}{by} on {on}"
+    by = f" by {claim.by}" if isinstance(claim.by, str) and len(board.evaluators) > 1 else ""
+    return f"{SIGNS[claim.kind].join(map(claim.name, claim.sides))}; {name}{by} on {on}"
 
 
 def published(one: Judged) -> str:
@@ -117,7 +117,7 @@ def _raw(board: Leaderboard, found: Claims, one: Judged) -> dict[str, Any]:
         "kind": claim.kind,
         "rows": list(claim.rows),
         "metric": claim.metric,
-        "evaluator": claim.by,
+        "evaluator": claim.by if isinstance(claim.by, str) else list(claim.by),
         "tasks": list(claim.on),
         "unit": one.metric.unit,
         "better": one.metric.better,

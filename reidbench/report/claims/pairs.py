@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reidbench.components import Metric
-from reidbench.matrix.claims import Claim
+from reidbench.matrix.claims import Claim, Side
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.stage import Plan
 from reidbench.metrics.comparisons.effects import Effect, effect
@@ -39,7 +39,7 @@ class OnTask:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows, the better one first, and the mean difference over the tasks of a claim.
+    """Two rows by their names in the claim, the better one first, and the mean difference over the tasks of a claim.
 
     `groups` are tasks whose differences vary together because they share a training; `pretrained` is True if either
     row has a pre-training. `missing` is the reason why there is no effect, or empty.
@@ -82,21 +82,22 @@ def trainings(plan: Plan) -> Trained:
     return of
 
 
-def pair(board: Leaderboard, claim: Claim, metric: Metric, rows: tuple[str, str], trained: Trained) -> Pair:
+def pair(board: Leaderboard, claim: Claim, metric: Metric, sides: tuple[Side, Side], trained: Trained) -> Pair:
     """Return the differences of two rows by a claim's metric; a missing result leaves no effect."""
-    cells = {(row, task): board.cell(row, task, claim.by) for task in claim.on for row in rows}
+    rows = claim.name(sides[0]), claim.name(sides[1])
+    cells = {(claim.name(side), task): board.cell(side.row, task, side.by) for task in claim.on for side in sides}
     missing = [_missing(place, results, claim.metric) for place, results in cells.items()]
     if any(missing):
         return Pair(*rows, missing="; ".join(dict.fromkeys(filter(None, missing))))
     sign = -1 if metric.better == "lower" else 1
     on = []
     for task in claim.on:
-        sides = [_by_replicate(cells[row, task], claim.metric) for row in rows]
-        differences, unpaired = _differences(*sides)
+        values = [_by_replicate(cells[row, task], claim.metric) for row in rows]
+        differences, unpaired = _differences(*values)
         if unpaired:
             return Pair(*rows, missing=f"{' and '.join(rows)} on {task} lack results for the same seeds: {unpaired}")
         keys = [{result.row.key for result in cells[row, task]} for row in rows]
-        seeded = any(seed is not None for side in sides for _, seed in side)
+        seeded = any(seed is not None for one in values for _, seed in one)
         on.append(OnTask(task, sign * differences, seeded, None not in keys[0] and keys[0] == keys[1]))
     results = {task: [*cells[rows[0], task], *cells[rows[1], task]] for task in claim.on}
     pretrained = any(one.row.pretrained for several in results.values() for one in several)

@@ -153,9 +153,9 @@ def _of_pair(one: Judged, each: Pair) -> str:
 def _apart(board: Leaderboard, one: Judged) -> Iterator[str]:
     """Yield differences that exclude rows from a common ranking: test images seen, truth, another rule."""
     words: dict[str, set[str]] = {}
-    for row in one.claim.rows:
-        results = [result for task in one.claim.on for result in board.cell(row, task, one.claim.by)]
-        words[row] = {word for result in results for word in kind_of(board, result.row.protocol)}
+    for side in one.claim.sides:
+        results = [result for task in one.claim.on for result in board.cell(side.row, task, side.by)]
+        words[one.claim.name(side)] = {word for result in results for word in kind_of(board, result.row.protocol)}
     common = set.intersection(*words.values())
     for row, own in words.items():
         if own - common:

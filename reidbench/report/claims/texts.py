@@ -69,7 +69,7 @@ def counted(found: Claims) -> str:
 
 def origins(board: Leaderboard, found: Claims) -> Iterator[str]:
     """Yield sentences about means behind claims that mix versions, sources or processors."""
-    cells = {(row, task, one.claim.by) for one in found.judged for row in one.claim.rows for task in one.claim.on}
+    cells = {(side.row, task, side.by) for one in found.judged for side in one.claim.sides for task in one.claim.on}
     names = {f"{row} on {task} by {by}: " for row, task, by in cells}
     yield from (sentence for sentence in board.mixed if any(sentence.startswith(name) for name in names))
 

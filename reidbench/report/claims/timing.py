@@ -40,9 +40,9 @@ def _late(one: Judged, first: str) -> bool:
 
 def _begun(board: Leaderboard, one: Judged, store: Store) -> Iterator[str]:
     """Yield the start times of the evaluations behind a claim."""
-    for row in one.claim.rows:
+    for side in one.claim.sides:
         for task in one.claim.on:
-            for result in board.cell(row, task, one.claim.by):
+            for result in board.cell(side.row, task, side.by):
                 if result.status == "ok":
                     yield from _started(result.row.key or "", store)
 

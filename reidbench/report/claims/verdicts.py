@@ -107,9 +107,9 @@ def ends(given: Judged, found: Effect, alpha: float) -> Interval:
 
 
 def _tested(board: Leaderboard, claim: Claim, trained: Trained) -> Judged:
-    metric = board.metric(claim.by, claim.metric) or Metric(claim.metric)
+    metric = board.metric(claim.sides[0].by, claim.metric) or Metric(claim.metric)
     scale = 100 if metric.unit == "%" else 1
-    pairs = tuple(pair(board, claim, metric, rows, trained) for rows in claim.pairs)
+    pairs = tuple(pair(board, claim, metric, sides, trained) for sides in claim.pairs)
     margin = claim.margin / scale
     found = Judged(claim, metric, pairs, margin, claim.effect / scale)
     known = [one.effect for one in pairs if one.effect]

@@ -131,7 +131,8 @@ def test_a_pack_from_elsewhere_claims_nothing_that_a_file_cannot(ran: Path) -> N
     faults: list[tuple[str, Any]] = [
         ("rows", ["colours"]), ("rows", ["colours", "colours"]), ("rows", ["colours", "nobody"]), ("on", []),
         ("on", ["nowhere"]), ("metric", "accuracy"), ("by", "nobody"), ("margin", -1.0), ("effect", 0.0),
-        ("kind", "best"), ("since", "yesterday"), ("say", board["claims"][1]["say"]),
+        ("kind", "best"), ("since", "yesterday"), ("say", board["claims"][1]["say"]), ("by", ["cosine"]),
+        ("by", ["cosine", "cosine", "cosine"]), ("by", ["cosine", "nobody"]),
     ]  # fmt: skip
     for name, value in faults:
         changed = {**board, "claims": [{**board["claims"][0], name: value}, *board["claims"][1:]]}
@@ -233,6 +234,31 @@ def test_files_that_cannot_be_judged_are_one_sentence(ran: Path, tmp_path: Path)
     said = printed(ran / "m.yaml", "--set", "claims=[{say: A, better: bott, than: bot}]", code=2)
     assert said.startswith("--set ")
     assert "claims.0.better: unknown row 'bott'; did you mean 'bot'?" in said
+
+
+def test_two_evaluators_of_one_row_are_compared(market: Path, tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    before, _, _ = TEXT.format(tiny=market, other=market, evil="").partition("tasks:")
+    file.write_text(
+        before + "tasks: {tiny: {source: tiny, target: tiny}}\n"
+        "backbone: {use: resnet-tiny, width: 4}\nmethods: {bot: {finetune: {use: bot, epochs: 1}}}\n"
+        "evaluate: [cosine, {use: k-reciprocal, k1: 4, k2: 2}]\n"
+        "claims: [{say: Re-ranking helps, better: bot, than: bot, by: [k-reciprocal, cosine]}]\n"
+    )
+    reidbench.run(file, store=tmp_path / "store", executor="inline", progress=False)
+    rows = json.loads(program("table", file, "--store", tmp_path / "store", "--format", "json")[0])["rows"]
+    values = {(row["evaluator"], row["seed"]): row["metrics"]["mAP"] for row in rows}
+    differences = [values["k-reciprocal", seed] - values["cosine", seed] for seed in range(3)]
+    (one,) = claims_of(file, "--store", tmp_path / "store")
+    (pair,) = one["pairs"]
+    assert pair["effect"] == pytest.approx(sum(differences) / 3)
+    assert (one["rows"], one["evaluator"]) == (["bot", "bot"], ["k-reciprocal", "cosine"])
+    assert pair["rows"] == ["bot by k-reciprocal", "bot by cosine"]
+    program("pack", file, "--store", tmp_path / "store", "-o", tmp_path / "p.zip")
+    text = printed(tmp_path / "p.zip")
+    assert "| bot by k-reciprocal > bot by cosine; mAP on tiny |" in text
+    assert text == printed(file, "--store", tmp_path / "store")
+    assert "mismatches: 0" in program("verify", tmp_path / "p.zip")[0]
 
 
 def test_it_writes_to_a_file(ran: Path, tmp_path: Path) -> None:

@@ -95,6 +95,38 @@ def test_the_evaluator_is_the_one_that_judges_all_tasks(claiming: Callable[..., 
     assert claiming(claim + "on: [tiny, reranked], by: k-reciprocal}", **several).claims[0].by == "k-reciprocal"
 
 
+TWICE = "{say: A, better: bot, than: bot, by: [k-reciprocal, cosine], on: tiny"
+
+
+def test_a_row_is_compared_with_itself_by_another_evaluator(claiming: Callable[..., Benchmark]) -> None:
+    both = "[cosine, k-reciprocal]"
+    (one,) = claiming(TWICE + "}", evaluate=both, tasks="{tiny: {target: tiny}}").claims
+    assert one.sides == (("bot", "k-reciprocal"), ("bot", "cosine"))
+    assert [tuple(map(one.name, pair)) for pair in one.pairs] == [("bot by k-reciprocal", "bot by cosine")]
+    alike = "{say: A, equal: [bot, colours], margin: 1, by: [cosine, cosine]}"
+    assert claiming(alike, evaluate=both, tasks="{tiny: {target: tiny}}").claims[0].by == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        (TWICE.replace("[k-reciprocal, cosine]", "[k-reciprocal]"), "by: has 1 evaluators for 2 rows; name one for"),
+        (TWICE.replace("[k-reciprocal", "[k-reciprocel"), "by.0: unknown evaluator 'k-reciprocel'; did you mean"),
+        (TWICE.replace("[k-reciprocal", "[3"), "by.0: unknown evaluator 3"),
+        (TWICE.replace("[k-reciprocal", "[cosine"), "than: the row 'bot' is repeated and cannot be compared with its"),
+        (TWICE.replace("on: tiny", "on: again"), "by.0: k-reciprocal does not judge again; list fewer tasks in `on:`"),
+        (TWICE + ", metric: mAPP", "by.0: k-reciprocal does not give mAPP"),
+        ("{say: A, better: bot, than: bot, by: cosine, on: tiny", "than: the row 'bot' is repeated and cannot be comp"),
+        ("{say: A, order: [bot, colours, bot], by: cosine, on: tiny", "order.2: the row 'bot' is repeated and cannot"),
+    ],
+)
+def test_evaluators_of_rows_that_cannot_be_compared(claim: str, said: str, claiming: Callable[..., Benchmark]) -> None:
+    tasks = "{tiny: {target: tiny}, again: {target: tiny, evaluate: cosine}}"
+    with pytest.raises(ConfigError) as caught:
+        claiming(claim + "}", evaluate="[cosine, k-reciprocal]", tasks=tasks)
+    assert [said in problem for problem in caught.value.problems].count(True) == 1
+
+
 def test_claims_change_no_key(claiming: Callable[..., Benchmark]) -> None:
     with_claims = plan.expand(claiming("{say: A, better: bot, than: colours, on: tiny}", "{alpha: 0.01}"))
     without = plan.expand(claiming(""))
