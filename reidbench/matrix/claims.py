@@ -35,7 +35,7 @@ class PublishedClaim:
 
 
 class Side(NamedTuple):
-    """What a claim compares: a row, and the label of the evaluator of its results."""
+    """A row and the label of the evaluator of its results, one side of a comparison."""
 
     row: str
     by: str

@@ -23,7 +23,8 @@ PAIRED = (
     "other tasks."
 )
 REPRODUCED = (
-    "Reproduced: p for is at most alpha. For a better row: the effect is above 0, or above the claim's margin. For "
+    "Reproduced: p for is at most alpha, and the mean of each task agrees. "
+    "For a better row: the effect is above 0, or above the claim's margin. For "
     "equal rows: all pairs differ by less than the margin (two one-sided tests, largest p). For an order: each row is "
     "better than the next (largest p)."
 )
@@ -33,7 +34,8 @@ REFUTED = (
     "row is worse than the next."
 )
 UNDECIDED = (
-    "Undecided: neither, or a result is missing. A significant effect above 0 counts as reproduced even if it is "
+    "Undecided: neither, or a result is missing, or tasks contradict each other. "
+    "A significant effect above 0 counts as reproduced even if it is "
     "small; the explanation says so if it is significantly smaller than the least effect that counts."
 )
 NEEDED = (
@@ -71,8 +73,8 @@ def why(board: Leaderboard, found: Claims, one: Judged) -> str:
     elif one.verdict == "refuted":
         said = [_refuted(found, one)]
     else:
-        said = [_undecided(found, one), *_seeds(one)]
-    said += [*_warnings(one), *_apart(board, one)]
+        said = [_undecided(found, one), *_seeds(found, one)]
+    said += [*_warnings(found, one), *_apart(board, one)]
     return " ".join([*(f"{text}." for text in said), *filter(None, [one.claim.why])])
 
 
@@ -102,6 +104,9 @@ def _refuted(found: Claims, one: Judged) -> str:
 
 def _undecided(found: Claims, one: Judged) -> str:
     alpha = found.rule.alpha
+    if split := one.split(alpha):
+        tasks = ", ".join(f"{on.task} ({signed(on.mean, one.metric)}){_of_pair(one, each)}" for each, on in split)
+        return f"The claim is significant for the mean over tasks, but is not true on {tasks}"
     alone = [word for word, p in (("reproduced", one.p), ("refuted", one.against)) if p <= alpha]
     corrected = f" (it would be {alone[0]} as the only claim of the file)" if alone else ""
     margin = _amount(one.margin, one.metric)
@@ -114,14 +119,15 @@ def _undecided(found: Claims, one: Judged) -> str:
     return f"The difference is neither significantly {shown} nor significantly below {least}{corrected}"
 
 
-def _seeds(one: Judged) -> Iterator[str]:
+def _seeds(found: Claims, one: Judged) -> Iterator[str]:
     """Yield the power of the test, and the required seeds."""
     goal = "to show that equal rows are equal"
     if not one.equal:
         beyond = f" beyond {_amount(one.margin, one.metric)}" if one.margin else ""
         goal = f"to detect {_amount(one.counts, one.metric)}{beyond}"
     yield f"The power {goal} is {one.power:.2f}; {POWER:g} requires {_count(one.seeds_to_see)}"
-    yield f"At the observed difference {_count(one.seeds_to_decide)} would decide"
+    if not one.split(found.rule.alpha):
+        yield f"At the observed difference {_count(one.seeds_to_decide)} would decide"
 
 
 def _count(seeds: int | None) -> str:
@@ -129,12 +135,12 @@ def _count(seeds: int | None) -> str:
 
 
 # ---------------------------------------------------------------------- warnings
-def _warnings(one: Judged) -> Iterator[str]:
+def _warnings(found: Claims, one: Judged) -> Iterator[str]:
     """Yield warnings: opposite signs on tasks, identical results, no spread, a single pre-training."""
     tested = [(each, each.effect) for each in one.pairs if each.effect]
     for each, effect in tested:
         other = [on for on in each.tasks if on.mean * effect.value < 0]
-        if other and not one.equal:
+        if other and not one.equal and not one.split(found.rule.alpha):
             tasks = ", ".join(f"{on.task} ({signed(on.mean, one.metric)})" for on in other)
             yield f"The sign is opposite on {tasks}{_of_pair(one, each)}"
         if same := [on.task for on in each.tasks if on.same]:

@@ -15,7 +15,7 @@ from reidbench.metrics.comparisons.effects import Effect
 from reidbench.metrics.statistics import Interval, within
 from reidbench.report.results import Leaderboard
 
-from .pairs import Pair, Trained, pair, trainings
+from .pairs import OnTask, Pair, Trained, pair, trainings
 
 Verdict = Literal["reproduced", "refuted", "undecided"]
 
@@ -70,6 +70,15 @@ class Judged:
         """Whether the claim is that rows are equal."""
         return self.claim.kind == "equal"
 
+    def split(self, alpha: float) -> list[tuple[Pair, OnTask]]:
+        """Return the tasks whose mean contradicts a claim that is significant over all tasks; empty if it is not."""
+        if not self.p_holm <= alpha:
+            return []
+        return [(one, on) for one in self.pairs for on in one.tasks if not self._agrees(on.mean)]
+
+    def _agrees(self, mean: float) -> bool:
+        return abs(mean) < self.margin if self.equal else mean > self.margin
+
 
 @dataclass(frozen=True)
 class Claims:
@@ -95,7 +104,9 @@ def verdicts(board: Leaderboard, claims: Sequence[Claim], rule: ClaimRule, train
     corrected = zip(effects.holm([one.p for one in tested]), effects.holm([one.against for one in tested]), strict=True)
     judged = [replace(one, p_holm=p, against_holm=q) for one, (p, q) in zip(tested, corrected, strict=True)]
     level = rule.alpha / max(1, len(judged))
-    return Claims(rule, tuple(_with_power(replace(one, verdict=_verdict(one, rule)), level) for one in judged))
+    return Claims(
+        rule, tuple(_with_power(replace(one, verdict=_verdict(one, rule)), level, rule.alpha) for one in judged)
+    )
 
 
 def ends(given: Judged, found: Effect, alpha: float) -> Interval:
@@ -142,8 +153,11 @@ def _refutes(given: Judged, one: Effect) -> float:
 
 
 def _verdict(given: Judged, rule: ClaimRule) -> Verdict:
-    """Return the verdict; a significant effect counts as reproduced even if it is small."""
-    if given.p_holm <= rule.alpha:
+    """Return the verdict; a significant effect counts as reproduced even if it is small.
+
+    Opposite effects on two tasks can have a significant mean, or cancel; they do not reproduce a claim about both.
+    """
+    if given.p_holm <= rule.alpha and not given.split(rule.alpha):
         return "reproduced"
     return "refuted" if given.against_holm <= rule.alpha else "undecided"
 
@@ -155,8 +169,8 @@ def _doubt(given: Judged, one: Effect) -> tuple[float, float]:
 
 
 # ---------------------------------------------------------------------- power
-def _with_power(given: Judged, level: float) -> Judged:
-    """Add power (minimum over pairs) and required seeds (maximum over pairs)."""
+def _with_power(given: Judged, level: float, alpha: float) -> Judged:
+    """Add power (minimum over pairs) and required seeds (maximum over pairs); no seeds decide between split tasks."""
     found = [one.effect for one in given.pairs if one.effect]
     if given.missing or not found:
         return given
@@ -167,7 +181,7 @@ def _with_power(given: Judged, level: float) -> Judged:
         given,
         power=min(chance(one, gap, level) for one in found),
         seeds_to_see=None if None in see else max(filter(None, see)),
-        seeds_to_decide=_seeds_to_decide(given, found, level),
+        seeds_to_decide=None if given.split(alpha) else _seeds_to_decide(given, found, level),
     )
 
 

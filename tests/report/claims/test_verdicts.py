@@ -196,7 +196,36 @@ def test_each_task_is_shown_and_another_sign_is_named() -> None:
     found = judge(values, given)
     (line,) = lines(board(values), found)
     assert (line[1], line[3]) == ("a > b; mAP on all tasks", "+3.0 (x +8.0, y -2.0)")
-    assert "The sign is opposite on y (-2.0)." in line[9]
+    assert found.judged[0].verdict == "undecided"
+    assert line[9].startswith(
+        "The claim is significant for the mean over tasks, but is not true on y (-2.0). The power to detect 3 "
+    )
+    assert "would decide" not in line[9]
+    assert found.judged[0].seeds_to_decide is None
+    few = {name: {**two(-1, 9, 4)[name], **two(-3, 1, -1, task="y")[name]} for name in ("a", "b")}
+    assert "neither significantly above 0" in (said := sentence(few, given))
+    assert "The sign is opposite on y (-1.0)." in said
+
+
+def test_opposite_effects_on_two_tasks_do_not_make_rows_equal() -> None:
+    values = {name: {**two(6, 6.1, 5.9)[name], **two(-6, -6.1, -5.9, task="y")[name]} for name in ("a", "b")}
+    (one,) = judge(values, claim("equal", "a", "b", on=("x", "y"), margin=2)).judged
+    assert one.p_holm < 0.001
+    assert one.verdict == "undecided"
+    said = sentence(values, claim("equal", "a", "b", on=("x", "y"), margin=2))
+    assert said.startswith("The claim is significant for the mean over tasks, but is not true on x (+6.0), y (-6.0).")
+    near = {name: {**two(1, 1.1, 0.9)[name], **two(-1, -1.1, -0.9, task="y")[name]} for name in ("a", "b")}
+    assert judge(near, claim("equal", "a", "b", on=("x", "y"), margin=2)).judged[0].verdict == "reproduced"
+
+
+def test_an_order_holds_on_each_task() -> None:
+    first = {"a": {"x": [40, 41, 42]}, "b": {"x": [30, 31, 32.1]}, "c": {"x": [20, 21.1, 22]}}
+    second = {"a": [40, 41, 42.1], "b": [30, 31, 32], "c": [31, 32, 33.1]}
+    values = {name: {**tasks, "y": second[name]} for name, tasks in first.items()}
+    given = claim("order", "a", "b", "c", on=("x", "y"))
+    assert judge(values, given).judged[0].verdict == "undecided"
+    assert "but is not true on y (-1.0): b and c." in sentence(values, given)
+    assert judge(first, claim("order", "a", "b", "c")).judged[0].verdict == "reproduced"
 
 
 def test_pre_trainings_are_crossed_with_seeds() -> None:
