@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks import style_distances
 from reidbench import AdaptContext
 from reidbench.data import Split, read_market_folder
 from reidbench.data.pictures.size import ImageSize
@@ -536,3 +538,16 @@ methods:
     assert (folder / "contact-sheet.png").is_file()
     assert json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["steps"] == 6
     assert {"cameras", "source labels", "target images"} <= set(board.results[0].row.protocol.split(", "))
+
+    adapted = [one for one in stages if one["kind"] == "adapt" and one["params"]["loss"] == "L_CD"]
+    wanted = [one["key"] for one in adapted if one["params"]["style"]["use"] == "stargan"]
+    logs = ["".join((store.path(key) / "log.jsonl").read_text().splitlines()) for key in wanted]
+    styles = [float(re.findall(r'"style_distance_at_start": ([\d.e-]+)', log)[0]) for log in logs]
+    flips = [float(re.findall(r'"flip_distance_at_start": ([\d.e-]+)', log)[0]) for log in logs]
+    found = style_distances.found(store)
+    assert {target: sorted(values["style_distance_at_start"]) for target, values in found.items()} == {
+        "b": sorted(styles)
+    }
+    table = {line[0]: line[1:] for line in style_distances.lines(found["b"])}
+    assert table["style"][0].startswith(f"{sum(styles) / 2:.3f} ± ")
+    assert table["style - flip"][0].startswith(f"{(sum(styles) - sum(flips)) / 2:+.3f} [")
