@@ -55,7 +55,6 @@ def test_every_row_of_the_groups_is_in_the_files(
             "adaptation.yaml",
             {row: row for row in ("direct", "longer", "spcl", "arn", "hhl")},
         ),
-        ("validity-adaptation.yaml", "ablation-arn.yaml", {f"arn, {row}": row for row in ("rec", "rec+diff")}),
         ("validity-adaptation.yaml", "ablation-hhl.yaml", {f"hhl, {loss}": loss for loss in ("L_T", "L_D", "L_C")}),
     ],
 )
