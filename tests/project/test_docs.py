@@ -162,6 +162,7 @@ def test_every_matrix_is_in_the_list_of_matrices() -> None:
         for file in files
         if "search:" in file.read_text() and file not in judged
     ]
+    searches = [name for name in searches if name not in unrun]
     page = (ROOT / "benchmarks" / "validity.md").read_text()
     packs = [Path(name).stem for line in re.findall(r"<!-- validity: (.*) -->", page) for name in line.split()]
     orders = [name for name in listed if Path(name).stem in packs and name not in TABLES]
