@@ -1,4 +1,4 @@
-"""How far a crop, a flip and another camera's style move a feature (HHL, Table 1), from the logs of a store.
+"""Distances by which a crop, a flip and another camera's style move a feature (HHL, Table 1), from the logs of a store.
 
 `python -m benchmarks.style_distances STORE` prints a Markdown table of the adaptations by `hhl` with `loss: L_CD`, by
 target: mean and standard deviation, over source models, of the distances before and after the adaptation. Two more rows
