@@ -34,9 +34,9 @@ REFUTED = (
     "row is worse than the next."
 )
 UNDECIDED = (
-    "Undecided: neither, or a result is missing, or tasks contradict each other. "
-    "A significant effect above 0 counts as reproduced even if it is "
-    "small; the explanation says so if it is significantly smaller than the least effect that counts."
+    "Undecided: neither, or a result is missing, or the mean over tasks is significant and that of one task "
+    "disagrees. A refutation is about the mean over tasks alone. A significant effect above 0 counts as reproduced "
+    "even if it is small; the explanation says so if it is significantly smaller than the least effect that counts."
 )
 NEEDED = (
     "Required seeds are for one-sided paired t tests with the observed spread, with power "
@@ -108,14 +108,15 @@ def _undecided(found: Claims, one: Judged) -> str:
         tasks = ", ".join(f"{on.task} ({signed(on.mean, one.metric)}){_of_pair(one, each)}" for each, on in split)
         return f"The claim is significant for the mean over tasks, but is not true on {tasks}"
     alone = [word for word, p in (("reproduced", one.p), ("refuted", one.against)) if p <= alpha]
-    corrected = f" (it would be {alone[0]} as the only claim of the file)" if alone else ""
+    least = _amount(one.least, one.metric)
+    both = f", with a difference of {least} or more excluded" if len(alone) > 1 else ""
+    corrected = f" (it would be {alone[0]} as the only claim of the file{both})" if alone else ""
     margin = _amount(one.margin, one.metric)
     if one.equal:
         return f"Not all differences are significantly below {margin}, and none is significantly above it{corrected}"
     shown = f"above {margin}" if one.margin else "above 0"
     if one.claim.kind == "order":
         return f"Not all steps are significantly {shown}, and none is significantly below 0{corrected}"
-    least = _amount(one.least, one.metric)
     return f"The difference is neither significantly {shown} nor significantly below {least}{corrected}"
 
 
@@ -127,7 +128,7 @@ def _seeds(found: Claims, one: Judged) -> Iterator[str]:
         goal = f"to detect {_amount(one.counts, one.metric)}{beyond}"
     yield f"The power {goal} is {one.power:.2f}; {POWER:g} requires {_count(one.seeds_to_see)}"
     if not one.split(found.rule.alpha):
-        yield f"At the observed difference {_count(one.seeds_to_decide)} would decide"
+        yield f"At the observed difference it would be {one.nearer} with {_count(one.seeds_to_decide)}"
 
 
 def _count(seeds: int | None) -> str:

@@ -21,10 +21,10 @@ def timing(board: Leaderboard, found: Claims, store: Store) -> Iterator[str]:
         return
     late = [one.claim.say for one in found.judged if begun[one.claim.say] and _late(one, min(begun[one.claim.say]))]
     if not late:
-        since = min(one.claim.since for one in found.judged if one.claim.since)
+        newest = max(one.claim.since for one in found.judged if one.claim.since)
         yield (
-            "According to the records, claims and rule predate the results: the first run with them began at "
-            f"{since}, their first evaluation at {min(first)}."
+            "According to the records, claims and rule predate the results: the newest claim was first run at "
+            f"{newest}, and the first evaluation of any began at {min(first)}."
         )
         return
     names = ", ".join(late[:MOST]) + (f" and {len(late) - MOST} more" if len(late) > MOST else "")

@@ -29,8 +29,8 @@ class Judged:
     Effects, `margin` and `counts` (the least effect that counts) are in the evaluator's own values, fractions if the
     unit is %. `power` is the probability of detecting an effect of `counts` beyond the margin (for equal rows: of
     showing equality if the true difference is 0) with these seeds, at alpha divided by the number of claims.
-    `seeds_to_see` is the number of seeds for power 0.8, `seeds_to_decide` the number for the observed effect; None for
-    too many.
+    `seeds_to_see` is the number of seeds for power 0.8, `seeds_to_decide` the number for the observed effect, and
+    `nearer` the verdict that they would then give; None for too many.
     """
 
     claim: Claim
@@ -46,6 +46,7 @@ class Judged:
     power: float = math.nan
     seeds_to_see: int | None = None
     seeds_to_decide: int | None = None
+    nearer: Verdict = "undecided"
 
     @property
     def missing(self) -> str:
@@ -182,6 +183,7 @@ def _with_power(given: Judged, level: float, alpha: float) -> Judged:
         power=min(chance(one, gap, level) for one in found),
         seeds_to_see=None if None in see else max(filter(None, see)),
         seeds_to_decide=None if given.split(alpha) else _seeds_to_decide(given, found, level),
+        nearer="refuted" if max(_contrary(given, one) for one in found) > 0 else "reproduced",
     )
 
 

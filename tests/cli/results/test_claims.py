@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from reidbench.packs.lasting import dated
 from reidbench.packs.recorded import record, recorded_plan
 from reidbench.registry.plugins import Registry
 from reidbench.report.claims.pairs import trainings
+from reidbench.report.claims.timing import timing
+from reidbench.report.claims.verdicts import judge
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder
 
@@ -143,6 +146,19 @@ def test_a_pack_from_elsewhere_claims_nothing_that_a_file_cannot(ran: Path) -> N
     older = {name: value for name, value in board.items() if name not in ("claims", "claim_rule")}
     assert recorded_plan(older).benchmark.claims == ()
     assert record(recorded_plan(older)).keys() == older.keys()
+
+
+def test_the_dates_are_those_of_the_newest_claim_and_the_first_evaluation(ran: Path, registry: Registry) -> None:
+    """A claim whose first run was interrupted for others must not pass with their older date."""
+    store = Store(ran / "store")
+    the_plan = dated(plan.expand(reader.read(ran / "m.yaml", registry)), store)
+    board = reidbench.report.collect(the_plan, store)
+    found = judge(board, the_plan)
+    (older, *others) = found.judged
+    late = replace(older, claim=replace(older.claim, since="2026-01-02T00:00:00Z"))
+    rest = [replace(one, claim=replace(one.claim, since="2026-01-01T00:00:00Z")) for one in others]
+    (said,) = timing(board, replace(found, judged=(late, *rest)), store)
+    assert "the newest claim was first run at 2026-01-02T00:00:00Z, and the first evaluation of any began at 20" in said
 
 
 def test_a_claim_that_was_written_after_its_results_is_named(ran: Path, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_each_task_is_shown_and_another_sign_is_named() -> None:
     assert line[9].startswith(
         "The claim is significant for the mean over tasks, but is not true on y (-2.0). The power to detect 3 "
     )
-    assert "would decide" not in line[9]
+    assert "At the observed difference" not in line[9]
     assert found.judged[0].seeds_to_decide is None
     few = {name: {**two(-1, 9, 4)[name], **two(-3, 1, -1, task="y")[name]} for name in ("a", "b")}
     assert "neither significantly above 0" in (said := sentence(few, given))
@@ -351,7 +351,24 @@ def test_seeds_that_would_decide() -> None:
     assert one.seeds_to_decide == needed(spread, 2.2, 0.025)  # 2.2 above 0, and only 0.8 below 3
     said = sentence(values, claim("better", "a", "b"))
     assert f"0.8 requires {needed(spread, 3, 0.05)} seeds." in said
-    assert f"At the observed difference {needed(spread, 2.2, 0.05)} seeds would decide." in said
+    assert f"At the observed difference it would be reproduced with {needed(spread, 2.2, 0.05)} seeds." in said
+    low = sentence(two(-5, 8, -1, 7, -3), claim("better", "a", "b"))  # the same, one point lower: 1.2, and 1.8 below 3
+    assert f"At the observed difference it would be refuted with {needed(spread, 1.8, 0.05)} seeds." in low
+
+
+def test_an_effect_that_is_small_and_above_zero_is_named_both() -> None:
+    """Differences 1.1, 1, 0.9, 1, 1: above 0 and below 3; three claims at 1/3 of alpha leave neither significant."""
+    values = two(1.1, 1, 0.9, 1, 1)
+    found = judge(values, *[claim("better", "a", "b")] * 2)
+    assert [one.verdict for one in found.judged] == ["reproduced"] * 2
+    assert "smaller than the least effect that counts" in why(board(values), found, found.judged[0])
+    many = judge(two(0.2, 1.3, 2.2, 1.8, 0.1), *[claim("better", "a", "b")] * 9)
+    assert [one.verdict for one in many.judged] == ["undecided"] * 9
+    assert all(max(one.p, one.against) <= 0.05 for one in many.judged)
+    said = why(board(values), many, many.judged[0])
+    assert (
+        "(it would be reproduced as the only claim of the file, with a difference of 3 points or more excluded)" in said
+    )
 
 
 def test_an_order_needs_the_seeds_of_its_hardest_step_or_of_one_that_is_reversed() -> None:

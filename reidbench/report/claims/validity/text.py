@@ -27,11 +27,18 @@ HEADINGS = ("measured on", "published for", "metric", "methods", "pairs", "conco
 def markdown(groups: Sequence[Group], found: Sequence[Sequence[Found]]) -> str:
     """Return all groups with their orders, in the order of the files."""
     parts = [MEANING]
+    titles: dict[tuple[object, ...], str] = {}  # of the first group with an order
     for group, of_files in zip(groups, found, strict=True):
         parts += [f"## {one_line(group.title)}", *filter(None, [one_line(group.text)]), _stated(group)]
         parts += [f"- Left out, {one_line(what)}: {one_line(why)}." for what, why in group.left_out.items()]
         orders = [order for one in of_files for order in one.orders]
-        parts += [_summary(orders), *_details(orders)] if orders else ["No results yet."]
+        first = {titles.setdefault(_compared(order), group.title) for order in orders}
+        if not orders:
+            parts.append("No results yet.")
+        elif len(first) == 1 and group.title not in first:
+            parts.append(_repeated(group, orders, *first))
+        else:
+            parts += [_summary(orders), *_details(orders)]
         parts += [f"- {one_line(note)}" for one in of_files for note in one.notes if one.orders]
     return _joined(parts)
 
@@ -57,6 +64,20 @@ def _line(row: str, stand: Stand, places: Sequence[tuple[str, str]]) -> list[str
     cells = [percent(one.metric, one.value) if one else "" for one in numbers]
     said = "; ".join(filter(None, (first.row, first.note, stand.note)))
     return [row, said, ", ".join(filter(None, (first.source, rule))), *cells]
+
+
+def _compared(order: Order) -> tuple[object, ...]:
+    """Return what determines an order and its numbers."""
+    return order.title, order.task, order.published, order.metric, order.evaluator, order.rows
+
+
+def _repeated(group: Group, orders: Sequence[Order], title: str) -> str:
+    """Return a sentence in place of the tables of another group."""
+    ordered = {row for order in orders for row in order.rows}
+    lacking = "; ".join(row for row in group.rows if row not in ordered)
+    return one_line(
+        f"Only the rows of the group *{title}* have results, so the orders are those above. No results yet: {lacking}."
+    )
 
 
 def _summary(orders: Sequence[Order]) -> str:

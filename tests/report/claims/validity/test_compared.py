@@ -204,3 +204,19 @@ def test_the_page_says_all_of_it(compare: Callable[..., Found]) -> None:
     assert cells[8].endswith("], 2 seeds")
     assert "Test: tiny, mAP, for market1501: d over a -15.0; d over b (-20.0)." in page  # by seed -10 and -30
     assert "Not counted for market1501, mAP, published too close: c and d." in page
+
+
+def test_a_group_with_the_results_of_another_repeats_no_order(compare: Callable[..., Found]) -> None:
+    """`more` has a row without results: its orders are those of `G`. With that row they are others."""
+    rows = stands({"a": 0.50, "b": 0.60, "c": 0.70})
+    more = replace(group(rows | stands({"d": 0.80})), title="more")
+    few = "{a: {finetune: none}, b: {finetune: {use: bot, epochs: 1}}, c: {finetune: {use: bot, epochs: 2}}}"
+    numbers = {"a": 0.25, "b": 0.20, "c": 0.30}
+    found = [compare(one, numbers, methods=few) for one in (group(rows), more)]
+    first, _, second = text.markdown([group(rows), more], [[one] for one in found]).partition("## more")
+    assert "| Test: tiny" in first
+    assert "| Test: tiny" not in second
+    assert "Only the rows of the group *G* have results, so the orders are those above. No results yet: d." in second
+    whole = [compare(one, numbers | {"d": 0.4}) for one in (group(rows), more)]
+    _, _, second = text.markdown([group(rows), more], [[one] for one in whole]).partition("## more")
+    assert "| Test: tiny" in second
