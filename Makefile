@@ -12,7 +12,7 @@ READY  := $(VENV)/.installed-with-$(FAISS)
 # worksteal reports its test and continues with the others; loadfile reruns that test in every remaining process.
 SPREAD := -n $(JOBS) --dist worksteal --benchmark-disable
 
-.PHONY: demo demo-quick test test-slow check docs tables bench bench-slow clean
+.PHONY: demo demo-quick test test-slow test-long check docs tables bench bench-slow clean
 
 demo: $(READY)
 	@echo "make demo: 12 rows, 3 seeds, on $(JOBS) slots: about two minutes on two cores, then a leaderboard"
@@ -28,7 +28,10 @@ test: $(READY)
 	$(BIN)/python -m pytest -q $(SPREAD) $(TESTS)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow $(SPREAD) $(TESTS)
+	$(BIN)/python -m pytest -q -m "slow and not long" $(SPREAD) $(TESTS)
+
+test-long: $(READY)
+	$(BIN)/python -m pytest -q -m long $(SPREAD) $(TESTS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import get_args
 
+import pytest
+
 import reidbench
 from reidbench.hookspecs import HOOKS
 
@@ -30,6 +32,7 @@ def test_each_kind_that_runs_in_a_stage_has_one_that_is_generic_over_its_params(
         assert issubclass(context, reidbench.Context)
 
 
+@pytest.mark.slow
 def test_all_that_plugins_declare_with_is_imported_without_torch() -> None:
     code = (
         "import sys, reidbench\n"

@@ -46,6 +46,7 @@ def test_counts_are_shown_on_a_terminal_alone(terminal: bool) -> None:
     assert text.rpartition("\x1b[2K")[2].strip() == ""  # the line is erased
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["table", "{file}"], ["clean", "--dry-run", "{file}"]], ids=lambda words: words[0])
 def test_commands_show_it_on_a_terminal_and_print_the_same(
     words: list[str], matrix: Callable[..., Path], tmp_path: Path

@@ -43,6 +43,7 @@ def start(script: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 # ---------------------------------------------------------------------- what comes back
+@pytest.mark.slow
 def test_a_file_and_its_mapping_give_the_table_of_the_command(
     matrix: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_file_and_its_mapping_give_the_table_of_the_command(
     assert reidbench.load(str(file), store=str(tmp_path / "store")).board.results == results.board.results
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_a_row_and_raises_nothing(matrix: Callable[..., Path], tmp_path: Path) -> None:
     results = inline(matrix(methods=METHODS), tmp_path / "store")
     (failed,) = results.failed
@@ -172,6 +174,7 @@ def test_all_mistakes_of_a_file_with_their_lines(matrix: Callable[..., Path], tm
 
 
 # ---------------------------------------------------------------------- where it is called
+@pytest.mark.slow
 def test_nothing_is_printed_without_progress(
     matrix: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +182,7 @@ def test_nothing_is_printed_without_progress(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", "process"])
 def test_a_thread_and_a_running_event_loop(executor: str, matrix: Callable[..., Path], tmp_path: Path) -> None:
     """As a notebook and a server have them; two threads share a store, and each stage is made once."""
@@ -208,6 +212,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard(matrix: Callable[..., Path], tmp_path: Path) -> None:
     """Workers do not run the script again."""
     (tmp_path / "here").mkdir()
@@ -216,6 +221,7 @@ def test_a_script_without_a_guard(matrix: Callable[..., Path], tmp_path: Path) -
     assert error.count("stages to run") == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_same_call_goes_on(
     matrix: Callable[..., Path], tmp_path: Path, interruptible: None
 ) -> None:

@@ -55,6 +55,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> check.Findings:
     return check_plugin(package)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "status", "text"),
     [

@@ -278,6 +278,7 @@ def line(report: check.Findings, name: str) -> check.Line:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_each_broken_contract_is_one_clear_line(report: check.Findings, name: str) -> None:
     status, text = BROKEN[name]
@@ -286,6 +287,7 @@ def test_each_broken_contract_is_one_clear_line(report: check.Findings, name: st
     assert "\n" not in str(found)
 
 
+@pytest.mark.slow
 def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
     report: check.Findings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -298,12 +300,14 @@ def test_the_plugin_itself_has_a_line_and_nothing_is_left_behind(
     assert not any(Path(path).is_relative_to(tmp_path_factory.getbasetemp()) for path in sys.path)
 
 
+@pytest.mark.slow
 def test_a_method_that_spoils_its_data_is_found(tmp_path: Path, fixed_declaration: None) -> None:
     head = HEAD.format(names=["spoiler"]).replace('traits={"label-free"}', "traits=frozenset()")
     found = check_plugin(write(tmp_path, head), only="spoiler")
     assert line(found, "spoiler").text.startswith("files: wrote ")
 
 
+@pytest.mark.slow
 def test_torch_in_a_declaration_is_reported(tmp_path: Path) -> None:
     file = write(tmp_path, "import torch\n" + HEAD.format(names=["sound"]))
     found = check_plugin(file, only="sound")
@@ -312,6 +316,7 @@ def test_torch_in_a_declaration_is_reported(tmp_path: Path) -> None:
     assert found.lines[1].status == "ok"
 
 
+@pytest.mark.slow
 def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> None:
     package = write(tmp_path, HEAD.format(names=["sound"]))
     (package / "README.md").write_text(
@@ -323,6 +328,7 @@ def test_a_package_needs_a_readme_that_names_its_components(tmp_path: Path) -> N
     assert "no README.md" in check_plugin(package, only="needy").lines[0].text
 
 
+@pytest.mark.slow
 def test_a_changed_result_needs_another_version(tmp_path: Path, fixed_declaration: None) -> None:
     package = write(tmp_path, HEAD.format(names=["sound"]))
 
@@ -452,6 +458,7 @@ KEPT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_a_component_requires_is_tried(tmp_path: Path, fixed_declaration: None) -> None:
     package = write(tmp_path, PROMISES_HEAD, CODE + PROMISES)
     found = check_plugin(package)
@@ -474,6 +481,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 def test_a_crash_is_a_line_and_the_others_are_tried(tmp_path: Path, fixed_declaration: None) -> None:
     names = list(ENDINGS)
     code = "import os, subprocess, sys\n" + CODE + CRASHES
@@ -494,6 +502,7 @@ def waits(ctx):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_check_leaves_no_process(sent: signal.Signals, tmp_path: Path, interruptible: None) -> None:
     head = HEAD.partition('    yield Component("mute"')[0].format(names=["waits"])
@@ -526,6 +535,7 @@ def is_child(process: Path, folder: str) -> bool:
     return "reidbench.check" in command and any(word.startswith(folder) for word in command)
 
 
+@pytest.mark.slow
 def test_exit_codes(tmp_path: Path, fixed_declaration: None) -> None:
     package = write(tmp_path, HEAD.format(names=["sound"]))
     failing = CliRunner().invoke(main.app, ["check", str(package), "--only", "mute"])
@@ -541,6 +551,7 @@ def test_exit_codes(tmp_path: Path, fixed_declaration: None) -> None:
     assert wrong.stderr.startswith("reidbench: unknown plugin 'nonsense'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plugin", "component"),
     [("reidbench_baseline", "bot"), ("reidbench_baseline", "cosine"), ("reidbench_cluster", "adabn")],
@@ -556,7 +567,7 @@ def fixed_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check.suite.declared, "light_import", lambda plugin, timeout: None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("plugin", plugins.BUILTIN)
 def test_every_shipped_plugin_keeps_the_contracts(plugin: str) -> None:
     found = check_plugin(plugin)
@@ -569,6 +580,7 @@ def test_every_shipped_plugin_keeps_the_contracts(plugin: str) -> None:
     assert skipped <= known, str(found)
 
 
+@pytest.mark.slow
 def test_a_data_set_with_an_example_root(market: Path, fixed_declaration: None) -> None:
     examples = {"market-folder": check.Example(root=market)}
     found = check_plugin("reidbench_datasets", only="market-folder", examples=examples)
@@ -589,6 +601,7 @@ say(kind="finetuner", name="sound", status="ok", text="", digest=None)
 """
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child is a stand-in that starts in milliseconds: what it tries hangs the first time that it is started."""
     command = [sys.executable, "-I", "-S", "-c", HANGING, str(tmp_path / "was here")]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from reidbench.cli import main
@@ -27,6 +28,7 @@ def write(folder: Path, market: Path) -> None:
     np.savez(folder / "theirs.npz", features=np.eye(10)[pids], names=np.array(paths))
 
 
+@pytest.mark.slow
 def test_plan_run_table_and_clean(matrix: Callable[..., Path], tmp_path: Path, market: Path) -> None:
     write(tmp_path, market)
     file = matrix(methods="{theirs: {features: theirs.npz, uses: [source labels]}}", backbone="")

@@ -80,6 +80,7 @@ def test_a_folder_that_cannot_be_read_is_a_sentence(reader: str, tmp_path: Path)
 HEAVY = ("torch", "torchvision", "lightning_fabric", "faiss", "ray", "sklearn", "scipy.stats", "PIL.Image")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["--help"], ["plugins"], ["plan"], ["table"], ["show", "finetuner", "bot"]])
 def test_starts_without_torch(command: list[str], matrix: Callable[..., Path], tmp_path: Path) -> None:
     arguments = [*command, str(matrix()), "--store", str(tmp_path)] if command[0] in ("plan", "table") else command
@@ -142,6 +143,7 @@ def test_run_table_and_plan(matrix: Callable[..., Path], tmp_path: Path) -> None
     assert out.read_text().startswith("method,task,evaluator,seed,")
 
 
+@pytest.mark.slow
 def test_plan_warns_when_code_changed_and_its_version_did_not(matrix: Callable[..., Path], tmp_path: Path) -> None:
     site = tmp_path / "site"
     text = (
@@ -161,6 +163,7 @@ def test_plan_warns_when_code_changed_and_its_version_did_not(matrix: Callable[.
     assert "the code of finetune mine has changed since cached results" in warned.stderr
 
 
+@pytest.mark.slow
 def test_only_and_set(matrix: Callable[..., Path], tmp_path: Path) -> None:
     file = matrix(methods="{untrained: {finetune: none}, colours: {finetune: colour-histogram}}")
     done = reidbench(
@@ -173,6 +176,7 @@ def test_only_and_set(matrix: Callable[..., Path], tmp_path: Path) -> None:
     assert "--only 'nothing' matches no method and no method/task (methods: untrained, colours)\n" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_failed_cells_exit_with_1_and_end_with_the_command_that_resumes(
     matrix: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -186,6 +190,7 @@ def test_failed_cells_exit_with_1_and_end_with_the_command_that_resumes(
     assert done.stderr.rstrip().endswith(f"reidbench run {file} --store '{tmp_path}/a store'")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(matrix: Callable[..., Path], tmp_path: Path) -> None:
     methods = ", ".join(f"m{n}: {{finetune: {{use: bot, epochs: 300, lr: 0.{n}}}}}" for n in range(1, 5))
@@ -208,6 +213,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(matrix: Callable[..
     assert checkpoint.stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_plugins_listing(tmp_path: Path) -> None:
     site = tmp_path / "site"
     make_plugin(site, "broken_one", "raise RuntimeError('no \\x1b[31m good')\n")
@@ -222,6 +228,7 @@ def test_plugins_listing(tmp_path: Path) -> None:
     assert {plugin["name"] for plugin in found["plugins"]} == set(plugins.BUILTIN)
 
 
+@pytest.mark.slow
 def test_show_tells_params_and_paper() -> None:
     shown = reidbench("show", "finetuner", "bot").stdout
     assert "epochs (int, default 120)" in shown
@@ -239,6 +246,7 @@ def test_show_tells_params_and_paper() -> None:
     assert "did you mean 'bot'?" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_an_unwritable_store_is_one_sentence(matrix: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = reidbench("run", matrix(), "--store", tmp_path / "file" / "store")
@@ -247,6 +255,7 @@ def test_an_unwritable_store_is_one_sentence(matrix: Callable[..., Path], tmp_pa
     assert "the store cannot be" in done.stderr
 
 
+@pytest.mark.slow
 def test_data_make_renders_a_folder_that_any_market_reader_reads(tmp_path: Path) -> None:
     done = reidbench("data", "make", "plaza", "--size", "tiny", "-o", tmp_path / "plaza")
     assert done.returncode == 0, done.stderr

@@ -45,6 +45,7 @@ def manifest(*arguments: object) -> int | str | None:
     return exit_code(lambda: main.app(["data", "manifest", *map(str, arguments)]))
 
 
+@pytest.mark.slow
 def test_two_commands_from_a_folder_to_a_scored_row(shop: Path) -> None:
     def command(*words: str) -> str:
         done = subprocess.run(

@@ -168,6 +168,7 @@ def test_features_cannot_be_given_another_modality(
     assert "its features are already computed; remove --gallery-modality" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_network_for_the_images_of_one_modality_is_exported(place: Place, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -113,6 +113,7 @@ def nearest(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 # ---------------------------------------------------------------------- embed and export
+@pytest.mark.slow
 def test_a_manifest_that_is_embedded_scores_as_the_row_in_the_table(place: Place, tmp_path: Path) -> None:
     out = tmp_path / "x.npz"
     done = program("embed", *place.row("bot"), place.folder / "own.csv", "-o", out)
@@ -197,6 +198,7 @@ def test_a_slip_is_one_sentence(place: Place, tmp_path: Path, words: list[str], 
 
 
 # ---------------------------------------------------------------------- search
+@pytest.mark.slow
 def test_a_search_ranks_as_numpy_does(place: Place, tmp_path: Path) -> None:
     two = place.queries[:2]
     done = program("search", *place.row("bot"), place.gallery, *two, "--top", 5)
@@ -269,6 +271,7 @@ class Seen(HTMLParser):
         self.texts.append(data)
 
 
+@pytest.mark.slow
 def test_the_page_escapes_names_and_asks_for_nothing(place: Place, tmp_path: Path) -> None:
     """The gallery has an image with a hostile name and the bytes of the query, a broken image, and a stray file."""
     gallery, query = tmp_path / "gallery", place.queries[0]

@@ -49,6 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("several"))
 
 
+@pytest.mark.slow
 def test_the_table_of_halves_is_that_of_the_whole(place: Place) -> None:
     """No half has all results, and results that several of them have are not a conflict."""
     for form in ("md", "csv", "json", "latex"):

@@ -205,8 +205,9 @@ def test_weights_fit_a_fresh_network(place: Place, tmp_path: Path, registry: plu
         run("export", place.key("colours"), "--format", "safetensors", "-o", out, "--store", place.store.root)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("method", ["bot", pytest.param("mgn", marks=pytest.mark.slow)])  # torch's two exporters
+@pytest.mark.parametrize("method", ["bot", pytest.param("mgn", marks=pytest.mark.long)])  # torch's two exporters
 def test_onnx_computes_the_same_for_batches_of_any_size(
     place: Place, tmp_path: Path, registry: plugins.Registry, method: str
 ) -> None:
@@ -228,7 +229,7 @@ def test_onnx_computes_the_same_for_batches_of_any_size(
     assert facts["reidbench.key"] == networks.network_of(place.store, place.key(method)).key
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_network_that_onnx_cannot_say_leaves_no_file(place: Place, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

@@ -24,6 +24,7 @@ def shell(words: str, *arguments: str, **more: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_full_output_is_one_sentence(unbuffered: str, matrix: Callable[..., Path]) -> None:
@@ -32,6 +33,7 @@ def test_full_output_is_one_sentence(unbuffered: str, matrix: Callable[..., Path
     assert done.stderr.decode() == "reidbench: standard output cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_closed_output_is_one_sentence(matrix: Callable[..., Path]) -> None:
     done = shell(">&-", "table", str(matrix()), "--format", "csv")
     assert done.returncode == 2
@@ -44,6 +46,7 @@ def test_an_encoding_that_lacks_characters(matrix: Callable[..., Path]) -> None:
     assert rb"mean \xb1 sd over seeds" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [">&- 2>&- <&-", "2>/dev/full", ">&-"])
 def test_a_run_is_finished_whatever_its_streams_are(words: str, matrix: Callable[..., Path], tmp_path: Path) -> None:
     """A pipe to a worker that gets the number of a closed stream is not heard."""
@@ -56,6 +59,7 @@ def test_a_run_is_finished_whatever_its_streams_are(words: str, matrix: Callable
     assert not list((tmp_path / "store").glob("failures/*"))
 
 
+@pytest.mark.slow
 def test_the_store_may_begin_with_a_tilde(matrix: Callable[..., Path], tmp_path: Path) -> None:
     for arguments, more in (([], {"REIDBENCH_STORE": "~/s"}), (["--store", "~/s"], {})):
         done = shell("", "table", str(matrix()), *arguments, HOME=str(tmp_path), **more)

@@ -76,6 +76,7 @@ SPELLINGS: list[Callable[[Path], str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_query_that_is_in_the_gallery(spelling: Callable[[Path], str], tmp_path: Path) -> None:
     folder = tmp_path / "set"
@@ -147,6 +148,7 @@ def test_a_set_that_numbers_its_test_persons_again_has_none_of_them_in_train(tmp
     assert "in train" not in board.results[0].row.protocol
 
 
+@pytest.mark.slow
 def test_test_images_in_another_source(tmp_path: Path) -> None:
     """`near` has a test picture of `m` among the pictures of its person 5; a part without that person has it not."""
     m = manifest(tmp_path, [])
@@ -254,6 +256,7 @@ def test_values_of_an_lmdb(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_rendered_sets_are_not_hashed(tmp_path: Path) -> None:
     board = run_matrix(
         f"{HEAD}data: {{w: {{use: synthetic, size: tiny}}}}\ntasks: {{w: {{source: w, target: w}}}}\n"
@@ -265,6 +268,7 @@ def test_rendered_sets_are_not_hashed(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("cache/.contents/*"))
 
 
+@pytest.mark.slow
 def test_all_images_of_another_source_may_have_test_images(tmp_path: Path) -> None:
     """`near` has a test picture of `m` in its own gallery: who trains on its train images has not seen it."""
     m = manifest(tmp_path, [])
@@ -285,6 +289,7 @@ methods: {{bot: {{finetune: {{use: bot, epochs: 1, identities: 2, images: 2}}}}}
     assert told == {"trained on near, which contains 1 of 2 gallery images of m (identical files), first m5.png"}
 
 
+@pytest.mark.slow
 def test_all_images_of_the_target_by_another_name(tmp_path: Path) -> None:
     """Pictures of rendered persons are not hashed; that it is the same data set is known nevertheless."""
     board = run_matrix(

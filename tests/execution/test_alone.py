@@ -52,6 +52,7 @@ class Three:
         self.inline.stop()
 
 
+@pytest.mark.slow
 def test_a_profile_runs_alone_among_three_slots(matrix: Matrix, tmp_path: Path) -> None:
     registry = plugins.load()
     found = plan.expand(reader.read(matrix(methods=METHODS, seeds="[0, 1]", profile="true"), registry))
@@ -64,6 +65,7 @@ def test_a_profile_runs_alone_among_three_slots(matrix: Matrix, tmp_path: Path) 
     assert max(map(len, three.seen)) == 3  # all else goes side by side
 
 
+@pytest.mark.slow
 def test_a_profile_that_fails_leaves_the_rows_as_they_are(
     matrix: Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

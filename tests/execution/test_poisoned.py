@@ -127,6 +127,7 @@ def test_no_stage_of_a_trial_is_given_the_test_part(worlds: Path, planned: Calla
     assert tested == {"one (40 % of identities held out)", "third"}
 
 
+@pytest.mark.slow
 def test_poisoned_test_parts_change_nothing_that_is_chosen(
     worlds: Path, planned: Callable[[Path], Benchmark], tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def text(market: Path, methods: str, seeds: str = "[0, 1]") -> str:
     return MATRIX.format(root=market, methods=methods, seeds=seeds)
 
 
+@pytest.mark.slow
 def test_executors_give_the_same_bytes(tmp_path: Path, market: Path, site: Path) -> None:
     matrix = text(market, "{toy: {finetune: toy}}", "[0]")
     tables = []
@@ -50,6 +51,7 @@ def test_executors_give_the_same_bytes(tmp_path: Path, market: Path, site: Path)
         assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing(tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
     monkeypatch.setenv("REIDBENCH_TOY_LOG", str(log))
@@ -69,6 +71,7 @@ FAILURES = {
 ENDS = {"exit": "exit code 7", "kill": "killed by SIGKILL"}  # of a process, which costs seconds to start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("jobs", "failures"), [(0, FAILURES), (2, ENDS)])
 def test_failures_cost_their_own_cells_and_are_reported(
     jobs: int, failures: dict[str, str], tmp_path: Path, market: Path, site: Path
@@ -90,6 +93,7 @@ def test_features_that_are_no_numbers_fail_their_row(tmp_path: Path, market: Pat
     assert "features that are not numbers, first for query/0005_c1s1_000000_00.png" in result.error
 
 
+@pytest.mark.slow
 def test_a_failure_is_tried_again_and_forgotten(tmp_path: Path, market: Path, site: Path) -> None:
     matrix = text(market, "{toy: {finetune: toy}}", "[0]")
     module = site / "toy_plugin.py"
@@ -100,6 +104,7 @@ def test_a_failure_is_tried_again_and_forgotten(tmp_path: Path, market: Path, si
     assert {result.status for result in run_matrix(matrix, tmp_path, jobs=1).results} == {"ok"}
 
 
+@pytest.mark.slow
 def test_damaged_artifacts_are_made_again(tmp_path: Path, market: Path, site: Path) -> None:
     matrix = text(market, "{toy: {finetune: toy}}")
     good = report.write(run_matrix(matrix, tmp_path), "csv")
@@ -119,6 +124,7 @@ def test_damaged_artifacts_are_made_again(tmp_path: Path, market: Path, site: Pa
     assert len(list((tmp_path / "store" / "damaged").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_are_rendered_again(tmp_path: Path) -> None:
     import shutil
 
@@ -138,6 +144,7 @@ methods: {none: {finetune: none}}
     assert report.write(run_matrix(matrix, tmp_path), "csv") == first
 
 
+@pytest.mark.slow
 def test_data_may_move_between_runs(tmp_path: Path) -> None:
     """A folder and a manifest whose images lie elsewhere: same content, same keys, found where they are now."""
     from reidbench.testing import write_market_folder
@@ -207,6 +214,7 @@ methods: {{none: {{finetune: none}}}}
     assert "no image with a name like" in board.results[1].error
 
 
+@pytest.mark.slow
 def test_adaptation_sees_no_labels_and_its_clusters_are_judged(tmp_path: Path, market: Path, site: Path) -> None:
     board = run_matrix(text(market, "{a: {finetune: none, adapt: grouped}}"), tmp_path)
     assert [result.status for result in board.results] == ["ok", "ok"]
@@ -234,7 +242,7 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_and_resume_at_many_points(
     tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +278,7 @@ def test_kill_and_resume_at_many_points(
         assert len(epochs) <= 8 + 2
 
 
+@pytest.mark.slow
 def test_two_drivers_on_one_store_do_each_stage_once(
     tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def read(file: Path, store: Store) -> Status:
     return status.status(resolve.resolve(reader.read(file, plugins.load()), store), store)
 
 
+@pytest.mark.slow
 def test_before_during_and_after_a_run(file: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     before = read(file, store)
@@ -80,6 +81,7 @@ def test_a_failed_stage_blocks_what_follows(matrix: Callable[..., Path], site: P
     assert as_json["failed"] == [{"stage": plan.stages[key].label, "error": "RuntimeError: no"}]
 
 
+@pytest.mark.slow
 def test_a_run_in_another_process_is_seen_with_its_epoch(
     matrix: Callable[..., Path], site: Path, tmp_path: Path
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_run_in_another_process_is_seen_with_its_epoch(
     assert read(file, store).state == "stopped"
 
 
+@pytest.mark.slow
 def test_the_best_rows_of_a_task_and_of_a_result(file: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     run(file, store=store.root, executor="inline", progress=False)

@@ -35,6 +35,8 @@ from reidbench.store.artifact import Artifact
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder
 
+pytestmark = pytest.mark.slow
+
 SMALL = "epochs: 1, identities: 4, images: 2"
 TRAINED = f"""
 image_size: [32, 16]

@@ -61,6 +61,7 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_some_faults(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     store = bench.folder / "store"
     bench.matrix("{good: {finetune: faulty}}")
@@ -79,7 +80,7 @@ def test_some_faults(bench: Any, watch: Any, figure: Callable[[str], None]) -> N
     figure(f"bad plugins, a sample: {len(faults) + 1} faults, each a row with its reason")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_fault(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     bench.matrix("{good: {finetune: faulty}}")
     bench.run(bench.folder / "whole")
@@ -129,6 +130,7 @@ RAISED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", "process"])
 def test_whatever_is_raised_or_left_costs_its_own_row(bench: Any, executor: str) -> None:
     store = bench.folder / "store"
@@ -161,6 +163,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
     judges = ", ".join(f"{{use: faulty-score, answer: {answer}}}" for answer in ANSWERS)
     bench.matrix("{good: {finetune: none}}", evaluate=f"[faulty-score, {judges}]")
@@ -173,7 +176,7 @@ def test_an_answer_that_cannot_be_kept_fails_its_row(bench: Any) -> None:
         assert "of good -> tiny" in result.error
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_reasons_under_ray(bench: Any, figure: Callable[[str], None]) -> None:
     """For every error and answer of a component, each row has the same reason as in this process."""
     if find_spec("ray") is None:  # not imported before its executor is made
@@ -203,6 +206,7 @@ def test_a_backbone_that_fails_is_named_with_its_parameters(bench: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_artifact_that_stays_damaged_fails_its_row(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Something outside changes each fine-tuned network as soon as it is published."""
     store = bench.folder / "store"

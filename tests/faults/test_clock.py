@@ -129,7 +129,7 @@ def test_who_slept_too_long_leaves_the_new_owners_claim_alone(tmp_path: Path) ->
     assert store.claimed("k")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_whose_clock_is_set_back_and_forth(
     bench: Any, watch: Any, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
 ) -> None:

@@ -88,12 +88,13 @@ def damaged_in_turn(bench: Any, methods: str, hows: list[str], every: int) -> tu
     return len(files), len(files) * (len(hows) if every == 1 else 1)
 
 
+@pytest.mark.slow
 def test_some_files_are_damaged(bench: Any, figure: Callable[[str], None]) -> None:
     files, damages = damaged_in_turn(bench, "{toy: {finetune: faulty}}", ["flip", "truncate"], 3)
     figure(f"damage, a sample: {files} files in {damages} ways: each named, set aside, rerun, identical table")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_file_is_damaged_in_turn(bench: Any, figure: Callable[[str], None]) -> None:
     methods = "{toy: {finetune: faulty}, bn: {finetune: none, adapt: adabn}}"
     files, damages = damaged_in_turn(bench, methods, list(DAMAGES), 1)
@@ -103,6 +104,7 @@ def test_every_file_is_damaged_in_turn(bench: Any, figure: Callable[[str], None]
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty"])
 def test_a_damaged_checkpoint_is_not_used(bench: Any, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     bench.matrix("{toy: {finetune: faulty}}")

@@ -49,6 +49,7 @@ def methods(*faults: str) -> str:
     )
 
 
+@pytest.mark.slow
 def test_it_ends_with_its_worker_and_a_siblings_stays(bench: Any) -> None:
     bench.matrix(methods("detach_and_crash", "keep_a_detached_child", "detach_and_go_on", "detach_and_kill_the_group"))
     bench.run(bench.folder / "store", executors.Processes(2))
@@ -60,6 +61,7 @@ def test_it_ends_with_its_worker_and_a_siblings_stays(bench: Any) -> None:
     all_gone([*started(bench.log), *started(bench.log, "kept")])
 
 
+@pytest.mark.slow
 def test_it_ends_with_a_worker_that_is_beyond_its_limit(bench: Any) -> None:
     bench.matrix(methods("detach_and_leak"))
     bench.run(bench.folder / "store", executors.Processes(1, memory_limit=2))
@@ -67,6 +69,7 @@ def test_it_ends_with_a_worker_that_is_beyond_its_limit(bench: Any) -> None:
     all_gone(started(bench.log))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_it_ends_with_the_driver(bench: Any, watch: Any, ending: signal.Signals) -> None:
     bench.matrix(methods("detach_and_sleep"))
@@ -78,6 +81,7 @@ def test_it_ends_with_the_driver(bench: Any, watch: Any, ending: signal.Signals)
     watch.all_gone(bench.folder / "store")
 
 
+@pytest.mark.slow
 def test_it_ends_with_a_worker_that_somebody_kills(bench: Any, watch: Any) -> None:
     bench.matrix(methods("detach_and_sleep"))
     run = bench.start(bench.folder / "store")

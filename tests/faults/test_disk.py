@@ -15,6 +15,12 @@ import pytest
 from reidbench.errors import StoreError
 from reidbench.store.artifacts import Store
 
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
 SIZE = 8 << 20
 NO_SPACE = ("No space left on device", "File too large")
 
@@ -94,7 +100,7 @@ def test_a_full_disk_in_this_process(bench: Any, watch: Any, disk: Path, figure:
     figure(f"full disk, a sample on a tmpfs: {endings}; whole and identical once there is space")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_disk_that_is_full_at_any_point(bench: Any, watch: Any, disk: Path, figure: Callable[[str], None]) -> None:
     table = reference(bench)
     used = sum(file.stat().st_size for file in (bench.folder / "whole").rglob("*") if file.is_file())
@@ -104,7 +110,7 @@ def test_a_disk_that_is_full_at_any_point(bench: Any, watch: Any, disk: Path, fi
     figure(f"full disk: {len(sizes)} sizes of a tmpfs, {counts}; whole and identical once there is space")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("free", [0, 16_384, 65_536, 131_072])
 def test_a_full_disk_under_workers(
     bench: Any, watch: Any, disk: Path, figure: Callable[[str], None], free: int

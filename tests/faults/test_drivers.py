@@ -50,6 +50,7 @@ def test_a_claimed_stage_starts_no_worker(bench: Any, monkeypatch: pytest.Monkey
     assert bench.rows(store.root)["toy"][0] == "ok"
 
 
+@pytest.mark.slow
 def test_a_run_says_for_whom_it_waits_and_that_it_no_longer_does(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage is claimed on a host that is dead: nothing happens for as long as that may be alive."""
     bench.matrix("{none: {finetune: none}}")
@@ -69,6 +70,7 @@ def test_a_run_says_for_whom_it_waits_and_that_it_no_longer_does(bench: Any, mon
     assert bench.rows(store.root)["none"][0] == "ok"
 
 
+@pytest.mark.slow
 def test_a_short_wait_is_not_worth_a_word(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.matrix("{none: {finetune: none}}")
     store = Store(bench.folder / "store")
@@ -79,6 +81,7 @@ def test_a_short_wait_is_not_worth_a_word(bench: Any, monkeypatch: pytest.Monkey
     assert not [note for note in bench.run(store.root).notes if "elsewhere" in note]
 
 
+@pytest.mark.slow
 def test_a_stage_that_says_nothing_is_remarked_on(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silence, "QUIET", 0.1)
     bench.matrix("{toy: {finetune: {use: faulty, epochs: 1, seconds: 2}}}")
@@ -86,7 +89,7 @@ def test_a_stage_that_says_nothing_is_remarked_on(bench: Any, monkeypatch: pytes
     assert [note for note in said if note.startswith("finetune faulty")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_drivers_of_which_one_is_killed(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     methods = "{none: {finetune: none}, toy: {finetune: {use: faulty, epochs: 4, seconds: 0.1}}}"
     bench.matrix(methods, seeds="[0, 1]")

@@ -35,6 +35,7 @@ def until(run: subprocess.Popen[str], words: str) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_ctrl_c_once_and_then_again(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     """`toy` writes checkpoints, `hang` never gets to one."""
     bench.matrix(
@@ -72,6 +73,7 @@ def test_ctrl_c_in_this_process_is_at_once(bench: Any) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_stages_without_checkpoints_end(bench: Any, watch: Any) -> None:
     bench.matrix("{toy: {finetune: faulty}}")
     store = bench.folder / "store"
@@ -91,7 +93,7 @@ def test_ctrl_c_lets_stages_without_checkpoints_end(bench: Any, watch: Any) -> N
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_interrupts_at_random_moments(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     bench.matrix("{none: {finetune: none}, toy: {finetune: {use: faulty, epochs: 6, seconds: 0.3}}}")
     bench.run(bench.folder / "whole")

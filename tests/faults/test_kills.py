@@ -144,6 +144,7 @@ def kill_over_and_over(bench: Any, watch: Any, seed: int, kills: int, seeds: lis
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_three_times(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     toy = "{toy: {finetune: {use: faulty, epochs: 3, seconds: 0.2}}}"
     figure(
@@ -151,7 +152,7 @@ def test_a_run_killed_three_times(bench: Any, watch: Any, figure: Callable[[str]
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_kills_at_random_moments(bench: Any, watch: Any, figure: Callable[[str], None]) -> None:
     methods = "{none: {finetune: none}, toy: {finetune: {use: faulty, epochs: 3, seconds: 0.2}}}"
     kills = int(os.environ.get("REIDBENCH_TEST_KILLS", "100"))

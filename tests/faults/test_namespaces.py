@@ -123,7 +123,8 @@ def test_a_proc_of_another_process_table_is_not_believed(tmp_path: Path, apart: 
     assert str(locks.process_table()).endswith(str(Path("/proc/self/ns/pid").readlink()))
 
 
-@pytest.mark.parametrize("stops", [1, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [1, pytest.param(50, marks=pytest.mark.long)])
 def test_two_containers_share_a_store(
     bench: Any, watch: Any, apart: list[str], figure: Callable[[str], None], stops: int
 ) -> None:

@@ -33,6 +33,7 @@ def table(forger: Forger) -> str:
     return out.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_in_every_folder(kind: str, forger: Forger) -> None:
     """Under the names of ours and others. Only results that are really there are in a table; the run makes the rest."""
@@ -49,6 +50,7 @@ def test_every_kind_in_every_folder(kind: str, forger: Forger) -> None:
     assert table(forger) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "full folder", "device"])
 def test_a_stage_is_made_whatever_has_its_names(kind: str, forger: Forger) -> None:
     """With a worker, which claims, logs and keeps checkpoints under names that something else has."""

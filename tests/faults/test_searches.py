@@ -76,6 +76,7 @@ def listener() -> Any:
     return Silent()
 
 
+@pytest.mark.slow
 def test_a_search_killed_twice_ends_as_one_that_was_left_alone(bench: Any, watch: Any, listener: Any) -> None:
     """The one runs in this process, the other in two at a time; what is finished is made once."""
     searching = Searching(bench, 4)
@@ -93,6 +94,7 @@ def test_a_search_killed_twice_ends_as_one_that_was_left_alone(bench: Any, watch
     assert searching.ended(store) == whole
 
 
+@pytest.mark.slow
 def test_a_killed_worker_leaves_its_search_unfinished(bench: Any, watch: Any, listener: Any) -> None:
     """Its trial is neither a failed one nor passed over: the next run tries it again, and the same one wins."""
     searching = Searching(bench, 4)
@@ -122,7 +124,7 @@ def _kill_a_training(run: subprocess.Popen[str], watch: Any, store: Path) -> Non
         time.sleep(0.002)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_of_twelve_trials_killed_at_ten_points(
     bench: Any, watch: Any, listener: Any, figure: Callable[[str], None]
 ) -> None:

@@ -65,6 +65,7 @@ def check(bench: Any, executor: Thief, store: Path) -> None:
     assert bench.table(store) == bench.table(bench.folder / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "parent"), [("finetune", "data"), ("embed", "finetune"), ("evaluate", "embed")])
 @pytest.mark.parametrize("whole", [True, False])
 def test_an_input_that_vanishes_is_made_again(bench: Any, kind: str, parent: str, whole: bool) -> None:
@@ -82,6 +83,7 @@ def test_an_input_that_vanishes_is_made_again(bench: Any, kind: str, parent: str
     check(bench, Thief(executors.Inline(), input_of(kind, parent), steal, 1), root)
 
 
+@pytest.mark.slow
 def test_lists_that_only_an_earlier_stage_was_given_are_made_again(bench: Any, tmp_path: Path) -> None:
     """Features are compared with what was trained on, which is not what they are of."""
     bench.matrix(METHODS)
@@ -110,6 +112,7 @@ def test_what_no_stage_reads_any_more_is_not_missed(bench: Any) -> None:
     assert not [note for note in listener.notes if "again" in note]
 
 
+@pytest.mark.slow
 def test_under_a_worker_too(bench: Any) -> None:
     """Only rerun stages cost a worker: the store is complete except for the last stage."""
     bench.matrix("{none: {finetune: none}}")
@@ -122,6 +125,7 @@ def test_under_a_worker_too(bench: Any) -> None:
     check(bench, Thief(executors.Processes(1), input_of("evaluate", "embed"), steal, 1), root)
 
 
+@pytest.mark.slow
 def test_a_result_that_vanishes_after_it_was_made_is_made_again(bench: Any) -> None:
     bench.matrix(METHODS)
     bench.run(bench.folder / "whole")
@@ -135,6 +139,7 @@ def test_a_result_that_vanishes_after_it_was_made_is_made_again(bench: Any) -> N
     check(bench, Thief(executors.Inline(), take, lambda key: shutil.rmtree(Store(root).path(key)), 1), root)
 
 
+@pytest.mark.slow
 def test_results_that_vanish_for_ever_do_not_keep_a_run_for_ever(bench: Any) -> None:
     """A stage that is made over and over is a fault of the place, which the table shows."""
     bench.matrix("{none: {finetune: none}}")

@@ -70,6 +70,7 @@ except ReidbenchError as error:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_what_is_fetched_once_is_found_without_a_network(server: str, tmp_path: Path) -> None:
     look = "print(hub.cached('someone/model', 'model.safetensors'))"
     assert run(server, tmp_path, look) == "None"
@@ -82,6 +83,7 @@ def test_what_is_fetched_once_is_found_without_a_network(server: str, tmp_path: 
     assert Path(run("http://127.0.0.1:1", tmp_path, by_commit)).read_bytes() == b"{}"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fetched_is_one_sentence(server: str, tmp_path: Path) -> None:
     for place, repository, words in (
         (server, "someone/other", f"someone/other is not in the cache {tmp_path} and cannot be fetched"),

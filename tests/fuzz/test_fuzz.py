@@ -154,9 +154,10 @@ def files_of(seeds: list[readers.Seed], inner: int) -> list[st.SearchStrategy[An
     ]
 
 
-PROFILES = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks=pytest.mark.slow)]
+PROFILES = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks=pytest.mark.long)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", PROFILES)
 def test_matrix_reader(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
     reader = readers.Matrices(tmp_path)
@@ -165,6 +166,7 @@ def test_matrix_reader(examples: int, tmp_path: Path, figure: Callable[[str], No
     figure(tried(matrices, reader, examples, tmp_path, "matrix reader"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", PROFILES)
 def test_score_reader(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
     reader, seeds = readers.Scores(tmp_path), readers.score_seeds()
@@ -177,6 +179,7 @@ def test_score_reader(examples: int, tmp_path: Path, figure: Callable[[str], Non
     figure(tried(st.one_of(arrays, *files_of(seeds, 30)), reader, examples, tmp_path, "score reader"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", PROFILES)
 def test_score_reader_of_labels(examples: int, tmp_path: Path, figure: Callable[[str], None]) -> None:
     reader = readers.Scores(tmp_path, exclude="same-clothes", cross="modality", pool="max")
@@ -219,7 +222,7 @@ def test_checkpoint_reader(examples: int, tmp_path: Path, figure: Callable[[str]
 
 
 # ------------------------------------------------------------------ guided by coverage
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["matrix", "score", "weights"])
 def test_with_atheris(name: str, tmp_path: Path, figure: Callable[[str], None]) -> None:
     """libFuzzer, guided by the branches of our readers and of PyYAML; its inputs differ from run to run."""

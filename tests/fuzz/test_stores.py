@@ -19,11 +19,12 @@ def forger(matrix: Callable[..., Path], tmp_path: Path) -> Forger:
     return Forger(tmp_path, file, other)
 
 
+@pytest.mark.slow
 def test_some_stores(forger: Forger, figure: Callable[[str], None]) -> None:
     assert tries(forger, 45, 1, figure) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_thousands_of_stores(seed: int, forger: Forger, figure: Callable[[str], None]) -> None:
     assert tries(forger, 600, seed, figure) == []

@@ -78,6 +78,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_files(name: str, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     content, words = FILES[name]

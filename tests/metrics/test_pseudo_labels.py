@@ -95,7 +95,7 @@ def test_labels_of_any_size(n: int, eps: float, k1: int, k2: int, noise: float, 
     np.testing.assert_array_equal(found, DBSCAN(eps=eps, min_samples=3, metric="precomputed").fit_predict(dense))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("adder")
 def test_labels_of_two_thousand() -> None:
     features = blobs(2_000, 120, 0.6, 64)

@@ -115,7 +115,7 @@ def test_equal_to_the_dense_definition(
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_thousand_samples(variant: Any) -> None:
     query, gallery = blobs(400, 1_600, 64)

@@ -97,6 +97,7 @@ def desk(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path / "desk", market, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_table_outlasts_its_plugin(desk: Desk) -> None:
     """Byte for byte, of this very file alone."""
     printed = desk.matrix()
@@ -122,6 +123,7 @@ def test_a_table_outlasts_its_plugin(desk: Desk) -> None:
     assert ".reidbench has no recorded board of this file to use without the plugin" in refused
 
 
+@pytest.mark.slow
 def test_a_board_from_a_pack_says_so_and_stands_back(desk: Desk) -> None:
     """A stranger may have written it; the one that a run here has recorded is taken where there is one."""
     desk.matrix()
@@ -134,6 +136,7 @@ def test_a_board_from_a_pack_says_so_and_stands_back(desk: Desk) -> None:
     assert "recorded on 2099-01-01 in theirs.zip" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_set_changed_belongs_to_the_board(desk: Desk) -> None:
     printed = desk.matrix("--set", "seeds=[0]")
     assert desk.run("table", "matrix.yaml", "--set", "seeds=[0]", plugin=False).stdout == printed
@@ -142,6 +145,7 @@ def test_what_set_changed_belongs_to_the_board(desk: Desk) -> None:
     assert "board of this file and --set" in refused
 
 
+@pytest.mark.slow
 def test_another_mistake_is_the_usual_error(desk: Desk) -> None:
     """A board helps against a plugin that is gone, and hides no mistake in a file."""
     desk.matrix()
@@ -151,6 +155,7 @@ def test_another_mistake_is_the_usual_error(desk: Desk) -> None:
     assert "board" not in done.stderr
 
 
+@pytest.mark.slow
 def test_results_of_an_older_version_are_history(desk: Desk) -> None:
     """In Markdown and JSON, below the table; with the version, the date and the mean over its seeds."""
     desk.matrix()
@@ -179,6 +184,7 @@ def test_results_of_an_older_version_are_history(desk: Desk) -> None:
     assert "not run" not in both
 
 
+@pytest.mark.slow
 def test_seeds_that_were_added_are_one_row_and_parameters_are_named(desk: Desk) -> None:
     desk.matrix("--set", "seeds=[0]")
     desk.matrix()
@@ -202,6 +208,7 @@ def manifest(desk: Desk, key: str) -> dict[str, Any]:
     return dict(desk.store.manifest(key).manifest)
 
 
+@pytest.mark.slow
 def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
     desk.matrix()
     keys = desk.store.keys()
@@ -229,6 +236,7 @@ def test_clean_keeps_history_and_removes_it_by_name(desk: Desk) -> None:
     assert desk.run("clean", "matrix.yaml", "--history").stdout.startswith("0 items removed")
 
 
+@pytest.mark.slow
 def test_another_file_loses_its_weights_and_keeps_its_numbers(desk: Desk) -> None:
     """Results of a file that `clean` was not given can still be shown: boards name them."""
     printed = desk.matrix()
@@ -244,6 +252,7 @@ def test_another_file_loses_its_weights_and_keeps_its_numbers(desk: Desk) -> Non
     assert desk.store.records() == set()
 
 
+@pytest.mark.slow
 def test_boards_that_cannot_be_read_are_named(desk: Desk) -> None:
     desk.matrix()
     (one,) = desk.store.boards()
@@ -252,6 +261,7 @@ def test_boards_that_cannot_be_read_are_named(desk: Desk) -> None:
     assert "is skipped in the history: not a valid recorded board for this version: format" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_some_methods_records_the_whole_file(desk: Desk) -> None:
     desk.matrix("--only", "colours")
     desk.matrix()

@@ -219,6 +219,7 @@ def reidbench(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_pack_table_and_merge_as_commands(ran: Ran, tmp_path: Path) -> None:
     file, store, out = ran.plan.benchmark.file, ran.store.root, tmp_path / "sub.zip"
     done = reidbench("pack", file, "--store", store, "--only", "narrow", "--features", "-o", out)
@@ -241,6 +242,7 @@ def test_pack_table_and_merge_as_commands(ran: Ran, tmp_path: Path) -> None:
     assert "conflict: " in merged.stderr, merged.stderr
 
 
+@pytest.mark.slow
 def test_commands_refuse_in_a_sentence(ran: Ran, tmp_path: Path) -> None:
     file, store = ran.plan.benchmark.file, ran.store.root
     calls = (

@@ -75,6 +75,7 @@ def texts(the_plan: Plan, store: Store, pictures: Any = "rendered") -> Mapping[s
     return {form: report.table(the_plan, store, form, options) for form in report.FORMATS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quickstart.yaml", "worlds/adaptation.yaml", "worlds/data-selection.yaml"])
 def test_real_files_give_the_same_tables_and_page(name: str, registry: Registry, tmp_path: Path) -> None:
     the_plan = planned(BENCHMARKS / name, registry)
@@ -122,6 +123,7 @@ def write_features(folder: Path, market: Path) -> None:
         np.savez(folder / f"their {task}.npz", **columns)
 
 
+@pytest.mark.slow
 def test_a_store_that_was_run_gives_the_same_page_with_pictures(
     market: Path, tmp_path: Path, registry: Registry
 ) -> None:

@@ -145,6 +145,7 @@ def tiny(seed: int) -> Any:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50-ibn"])
 def test_backbones_from_a_file(name: str, tmp_path: Path) -> None:
     component = REGISTRY.get("backbone", name)

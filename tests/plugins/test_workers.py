@@ -68,6 +68,7 @@ def files(folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_workers_change_no_digit(tmp_path: Path, market: Path) -> None:
     none, one, four = (run(tmp_path / str(workers), market, workers) for workers in (0, 1, 4))

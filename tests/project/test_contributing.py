@@ -70,6 +70,7 @@ def test_each_component_is_what_reidbench_new_writes(kind: Kind, name: str) -> N
     assert scaffold.render(name, kind)[f"{scaffold.names(name)['module']}/{code}"] == (PACKAGE / code).read_text()
 
 
+@pytest.mark.slow
 def test_the_example_plugin_keeps_the_contracts() -> None:
     report = check_plugin(EXAMPLE)
     statuses = {line.name: line.status for line in report.lines}
@@ -163,6 +164,7 @@ def test_the_example_is_a_package_that_builds(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["reidbench_example-0.1.0-py3-none-any.whl"]
 
 
+@pytest.mark.slow
 def test_a_tracker_receives_the_losses_of_a_run(tmp_path: Path, matrix: Callable[..., Path]) -> None:
     file, losses = matrix(methods="{bot: {finetune: {use: bot, epochs: 2, images: 2}}}"), tmp_path / "losses.csv"
     with installed(LOSSES):
@@ -175,6 +177,7 @@ def test_a_tracker_receives_the_losses_of_a_run(tmp_path: Path, matrix: Callable
     assert float(loss) == float(again) == json.loads(log[-1])["loss"]
 
 
+@pytest.mark.slow
 def test_an_executor_gives_the_bytes_of_this_process(tmp_path: Path, matrix: Callable[..., Path]) -> None:
     file = matrix(
         methods="{bot: {finetune: {use: bot, epochs: 1}}, lost: {finetune: {use: onnx, file: FILE}}}".replace(

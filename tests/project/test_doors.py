@@ -43,6 +43,7 @@ np.savez(out / "features.npz", names=names, features=features)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_plugin_a_file_onnx_and_a_program_have_the_same_map_in_one_table(market: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")

@@ -48,7 +48,7 @@ def test_the_documented_commands_are_those_that_are_tried() -> None:
     assert list(OWNER) == COMMANDS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("command", OWNER)
 def test_what_a_documented_command_would_install(command: str, tmp_path: Path) -> None:
     """pip resolves the command against its index, as if nothing were installed; it installs nothing."""

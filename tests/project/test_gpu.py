@@ -35,7 +35,7 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_family_and_every_check_has_its_lines(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- results -->\nnothing yet\n<!-- end -->\nafter\n")
@@ -66,6 +66,7 @@ if any("tasks-2" in word for word in sys.orig_argv):
 """
 
 
+@pytest.mark.slow
 def test_a_wrong_loss_fails_its_line_and_the_program(tmp_path: Path) -> None:
     """The third process with tasks runs bf16-mixed; those of the CPU and of 32-true are unaffected."""
     (tmp_path / "sitecustomize.py").write_text(WRONG)
@@ -92,6 +93,7 @@ def test_two_devices_are_left_out_where_there_is_one(tmp_path: Path) -> None:
     assert [(row.check, row.result) for row in found] == [("two devices", "skipped: one GPU")]
 
 
+@pytest.mark.slow
 def test_the_program_refuses_where_there_is_no_gpu() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "benchmarks.gpu"]

@@ -91,6 +91,7 @@ def test_the_package_imports_nothing_until_a_name_is_asked_for() -> None:
     assert {name for name in imported if name.startswith("reidbench.")} == set()
 
 
+@pytest.mark.slow
 def test_a_call_from_python_imports_no_more_than_its_command(places: dict[str, str]) -> None:
     """Neither torch, nor pandas before a frame is requested."""
     line = (
@@ -102,6 +103,7 @@ def test_a_call_from_python_imports_no_more_than_its_command(places: dict[str, s
     assert imported - own - set(sys.stdlib_module_names) - set(f"{TABLE} psutil".split()) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", MAY_IMPORT)
 def test_a_command_imports_no_more_than_it_may(command: str, places: dict[str, str]) -> None:
     done = start("-c", LISTING, *(places.get(word, word) for word in command.split()))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,6 +20,7 @@ def options() -> list[str]:
     return found[1].replace("$(JOBS)", "2").split()
 
 
+@pytest.mark.slow
 def test_a_test_whose_process_dies_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     before = "".join(f"def test_before_{n}(): pass\n" for n in range(3))
     after = "".join(f"def test_after_{n}(): pass\n" for n in range(3))

@@ -53,6 +53,7 @@ def named(source: str, components: set[tuple[str, str]]) -> list[str]:
     return found + [f"{place} {name}" for place, name in pairs if place in PLACES and name in names]
 
 
+@pytest.mark.slow
 def test_no_file_of_the_core_names_a_plugin_or_a_component(registry: plugins.Registry) -> None:
     components = {(kind, name) for kind, name in registry.components if kind in HOOKS}  # others are names of programs
     found = {file: named(file.read_text(), components) for file in CORE.rglob("*.py")}

@@ -33,6 +33,7 @@ def in_a_kernel() -> list[list[dict[str, Any]]]:
     return [list(cell["outputs"]) for cell in notebook.code_cells(whole)]
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_what_is_in_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`python -m tests.support.notebook docs/notebook.ipynb` updates its outputs."""
     pytest.importorskip("pandas")

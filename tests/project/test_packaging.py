@@ -68,6 +68,7 @@ def test_the_wheel_holds_core_and_plugins_and_nothing_else(wheel: Path) -> None:
     assert "reidbench/py.typed" in names  # for type checkers
 
 
+@pytest.mark.slow
 def test_the_sdist_is_the_source_of_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     sdist = build("sdist", ROOT, tmp_path / "sdist")
     assert sdist.name == wheel.name.replace("-py3-none-any.whl", ".tar.gz")
@@ -81,7 +82,7 @@ def test_the_sdist_is_the_source_of_the_same_wheel(wheel: Path, tmp_path: Path) 
     assert {one.filename: one.CRC for one in again.infolist()} == {one.filename: one.CRC for one in first.infolist()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_wheel_runs_a_matrix_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     """Only declared dependencies are installed: neither extras nor what this environment has."""
     venv.create(tmp_path / "venv", with_pip=True)
@@ -159,6 +160,7 @@ mean-colour = "mean_colour"
 """
 
 
+@pytest.mark.slow
 def test_a_plugin_of_25_lines_installed_with_pip_becomes_a_row(wheel: Path, tmp_path: Path, market: Path) -> None:
     assert sum(bool(line.strip()) for line in (PLUGIN + METHOD).splitlines()) <= 25
     package = tmp_path / "package"

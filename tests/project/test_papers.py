@@ -48,6 +48,7 @@ def test_the_comment_says_what_to_export_what_it_costs_and_who_may_use_the_data(
     assert ("use: dukemtmc-reid" in text) == ("withdrawn by Duke University in 2019" in said)
 
 
+@pytest.mark.slow
 @each_file
 def test_no_cell_is_not_applicable(file: Path, registry: Registry, tmp_path: Path) -> None:
     cast = Cast(reader.read(file, registry, must_exist=False))
@@ -65,7 +66,7 @@ def test_every_file_is_in_the_table_of_the_readme() -> None:
     assert re.findall(r"^\| ([\w-]+\.yaml) \| \d", readme, re.MULTILINE) == [file.name for file in FILES_OF_PAPERS]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["cluster-contrast", "gcl-market", "up-reid-unsupervised"])
 def test_a_file_can_be_rehearsed(name: str) -> None:
     command = [sys.executable, "-m", "reidbench", "rehearse", str(FOLDER / f"{name}.yaml")]
@@ -74,7 +75,7 @@ def test_a_file_can_be_rehearsed(name: str) -> None:
     assert "; ready" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_the_files_need_is_what_is_counted() -> None:
     code = "from benchmarks import papers_needs as p; p.write_sentence = lambda file, text: print(text); p.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -25,7 +25,7 @@ def low_end(better: list[float], worse: list[float]) -> float:
     return float(stats.ttest_1samp(differences, 0).confidence_interval(0.95).low)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_untrained_then_across_then_within(tmp_path: Path) -> None:
     board = run_matrix(QUICKSTART.read_text(), tmp_path, jobs=2)
     assert {result.status for result in board.results} == {"ok"}

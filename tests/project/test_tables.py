@@ -22,11 +22,13 @@ PACK = "benchmarks/results/packs/quickstart.zip"
 BEGIN, END = f"<!-- table: {PACK} --trusted -->\n", "<!-- end of table -->\n"
 
 
+@pytest.mark.slow
 def test_every_table_is_that_of_its_pack() -> None:
     """To fix a failure run `make tables`, and then check the sentences around the table."""
     assert tables.stale(ROOT, write=False) == []
 
 
+@pytest.mark.slow
 def test_make_tables_is_that_program() -> None:
     dry = ["make", "--dry-run", "--no-print-directory", "tables"]  # this may run within `make test`
     said = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -71,6 +73,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_table_is_made_and_nothing_else_is_touched(project: Path) -> None:
     (project / "plugins" / "one").mkdir(parents=True)
     page = project / "plugins" / "one" / "README.md"
@@ -89,6 +92,7 @@ def test_a_table_is_made_and_nothing_else_is_touched(project: Path) -> None:
     assert tables.stale(project, write=False) == [name]
 
 
+@pytest.mark.slow
 def test_without_trust_it_is_what_the_command_prints(project: Path) -> None:
     printed = []
     for options in ([], ["--metric", "cmc1", "--against", "untrained", "--against", "colour-histogram"]):
@@ -106,6 +110,7 @@ def test_without_trust_it_is_what_the_command_prints(project: Path) -> None:
     assert printed[0].split("\n\n")[1] != made.split("\n\n")[0]  # another metric, another table
 
 
+@pytest.mark.slow
 def test_a_page_of_orders_is_what_the_command_prints() -> None:
     text = (ROOT / "benchmarks" / "validity.md").read_text()
     (found,) = re.findall(r"<!-- validity: (.*) -->\n(.*?)<!-- end of validity -->", text, re.DOTALL)
@@ -173,6 +178,7 @@ def test_a_table_has_an_end(behind: str, project: Path) -> None:
         tables.stale(project, write=True)
 
 
+@pytest.mark.slow
 def test_the_program_ends_with_what_it_found(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

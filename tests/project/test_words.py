@@ -17,6 +17,7 @@ def found_in(path: Path, text: str) -> list[tuple[int, str]]:
     return sorted((one.line, one.word) for piece in prose.prose_of(path) for one in prose.findings(piece))
 
 
+@pytest.mark.slow
 def test_no_avoided_words() -> None:
     files = [file for file in prose.files([ROOT]) if file != Path(__file__)]  # which quotes the words
     found = [one for file in files for piece in prose.prose_of(file) for one in prose.findings(piece)]

@@ -100,6 +100,7 @@ def cells(text: str, *first: str) -> list[list[str]]:
     return [line for line in lines if line[: len(first)] == list(first)]
 
 
+@pytest.mark.slow
 def test_lower_is_better_leads_and_is_bold(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md", "median-rank")
     assert cells(text, "untrained", "rank-of")[0][2] == "**4.75** ± 0 [4.75, 4.75] rank"
@@ -109,6 +110,7 @@ def test_lower_is_better_leads_and_is_bold(judged: tuple[Plan, Store]) -> None:
     assert {method: place.rank for method, place in places.items()} == {"untrained": 1, "wide": 2}
 
 
+@pytest.mark.slow
 def test_differences_count_what_is_better(judged: tuple[Plan, Store]) -> None:
     board = report.collect(*judged)
     (pair,) = [p for p in report.differences(board, "wide", "median-rank") if p.evaluator == "rank-of"]
@@ -119,6 +121,7 @@ def test_differences_count_what_is_better(judged: tuple[Plan, Store]) -> None:
     assert row[2] == "+8 [+8, +8] rank 3/3"
 
 
+@pytest.mark.slow
 def test_what_is_not_declared_is_shown_as_it_is_and_never_ranked(judged: tuple[Plan, Store]) -> None:
     board = report.collect(*judged)
     assert report.leaders(board, "t", "old", "mAP") == set()
@@ -133,6 +136,7 @@ def test_what_is_not_declared_is_shown_as_it_is_and_never_ranked(judged: tuple[P
     assert "63.4 %" not in table_of(judged, "md")
 
 
+@pytest.mark.slow
 def test_two_evaluators_may_declare_one_name_differently(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md", "median-rank")
     assert "median-rank in rank, lower is better (rank-of); median-rank in px (half)" in text
@@ -146,6 +150,7 @@ def test_a_percentage_that_was_given_as_such_is_refused_with_the_fraction() -> N
     assert "fractions" not in Metric("rank", range=(0, 1)).fault(63.4)
 
 
+@pytest.mark.slow
 def test_a_value_out_of_its_range_is_the_rows_failure(judged: tuple[Plan, Store]) -> None:
     board = report.collect(*judged)
     failed = [result for result in board.results if result.row.evaluator == "beyond"]
@@ -153,6 +158,7 @@ def test_a_value_out_of_its_range_is_the_rows_failure(judged: tuple[Plan, Store]
     assert "beyond returned median-rank 0.25, but declares that it is at least 1" in failed[0].error
 
 
+@pytest.mark.slow
 def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tuple[Plan, Store]) -> None:
     the_plan, store = judged
     narrow = Metric("mAP", unit="%", range=(0, 0.001))
@@ -166,6 +172,7 @@ def test_a_range_that_was_declared_later_holds_for_stored_values_too(judged: tup
     assert "at least 0 and at most 0.001" in found[0].error
 
 
+@pytest.mark.slow
 def test_a_stored_value_out_of_its_range_is_damaged_and_computed_again(tmp_path: Path, market: Path) -> None:
     """An mAP of 45.2, as an evaluator in per cent may have published it, is never shown as 4520.0."""
     matrix = f"""
@@ -190,6 +197,7 @@ methods: {{untrained: {{finetune: none}}}}
     assert run_matrix(matrix, tmp_path).results == (good,)
 
 
+@pytest.mark.slow
 def test_an_undeclared_metric_beside_declared_ones_is_noted(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md")
     (note,) = [line for line in text.splitlines() if line.startswith("- ") and "extra: not declared" in line]
@@ -199,6 +207,7 @@ def test_an_undeclared_metric_beside_declared_ones_is_noted(judged: tuple[Plan, 
     assert "% note: evaluate half" in table_of(judged, "latex")
 
 
+@pytest.mark.slow
 def test_cells_that_an_evaluator_does_not_measure_say_so(judged: tuple[Plan, Store]) -> None:
     text = table_of(judged, "md")
     assert cells(text, "untrained", "rank-of")[0][2] == "not measured"
@@ -206,6 +215,7 @@ def test_cells_that_an_evaluator_does_not_measure_say_so(judged: tuple[Plan, Sto
     assert "& not measured" in table_of(judged, "latex")
 
 
+@pytest.mark.slow
 def test_json_has_the_declarations_and_values_as_they_were_given(judged: tuple[Plan, Store]) -> None:
     loaded = json.loads(table_of(judged, "json"))
     found = {(entry["evaluator"], entry["metric"]): entry for entry in loaded["metrics"]}
@@ -218,6 +228,7 @@ def test_json_has_the_declarations_and_values_as_they_were_given(judged: tuple[P
     assert 0 < by_cell["cosine", "mAP"]["mean"] <= 1
 
 
+@pytest.mark.slow
 def test_the_page_follows_the_declarations(judged: tuple[Plan, Store]) -> None:
     the_plan, store = judged
     text = render(report.collect(the_plan, store), the_plan, store, Options("median-rank", pictures="none"))
@@ -235,6 +246,7 @@ def test_the_page_follows_the_declarations(judged: tuple[Plan, Store]) -> None:
     assert '<li id="note-1"' in text
 
 
+@pytest.mark.slow
 def test_charts_are_drawn_only_of_what_was_measured(judged: tuple[Plan, Store], tmp_path: Path) -> None:
     the_plan, store = judged
     report.table(the_plan, store, "md", Options("median-rank"), figures=tmp_path)
@@ -246,6 +258,7 @@ def test_charts_are_drawn_only_of_what_was_measured(judged: tuple[Plan, Store], 
     assert found == {"0-0": {"cmc", "cost"}, "0-2": {"cost"}}
 
 
+@pytest.mark.slow
 def test_a_table_without_map_shows_what_there_is(judged: tuple[Plan, Store]) -> None:
     """Its main metric is then another one, and a run does not end in an error."""
     the_plan, store = judged
@@ -255,6 +268,7 @@ def test_a_table_without_map_shows_what_there_is(judged: tuple[Plan, Store]) -> 
     assert "median-rank in rank" in page
 
 
+@pytest.mark.slow
 def test_show_prints_the_declarations(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "reidbench", "show", "evaluator", "cosine"], capture_output=True, text=True
@@ -301,6 +315,7 @@ def test_a_range_may_be_a_list() -> None:
     assert hash(Metric("x", range=[1, None])) == hash(Metric("x", range=(1, None)))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_contract_suite_names_what_is_not_declared(judged: tuple[Plan, Store]) -> None:
     report_of = {line.name: line for line in check_plugin("reidbench-judges").lines}
     assert "not declared in `metrics`, so never ranked: mAP, weird" in report_of["old"].text
@@ -317,6 +332,7 @@ def test_a_rounding_beyond_the_range_is_no_fault() -> None:
     assert Metric("free").fault(-1e300) == ""
 
 
+@pytest.mark.slow
 def test_the_page_counts_the_seeds_that_gave_the_metric(judged: tuple[Plan, Store]) -> None:
     board = report.collect(*judged)
     results = tuple(

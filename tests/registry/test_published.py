@@ -169,6 +169,7 @@ def shown(*words: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_show_prints_tables_where_asked_for_and_else_their_list() -> None:
     printed = shown("adapter", "hhl", "--published")
     first = printed.index("paper, Table 2; AP rule: trapezoid")
@@ -183,6 +184,7 @@ def test_show_prints_tables_where_asked_for_and_else_their_list() -> None:
     assert not any("46.9" in line for line in listed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("adapter", "gcl-oracle"), ("finetuner", "colour-histogram")])
 def test_show_says_where_nothing_was_published(words: tuple[str, str]) -> None:
     assert shown(*words, "--published")[1:] == [f"no published numbers for {' '.join(words)}"]

@@ -14,6 +14,12 @@ import pytest
 
 from reidbench.testing import make_plugin, write_market_folder
 
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
 PLUGIN = Path(__file__).parents[1] / "support" / "rehearsed_plugin.py"
 
 

@@ -77,6 +77,7 @@ def test_what_is_held_out_is_not_trained_on(
     assert [line.workload for line in found.lines] == [Workload(200 * batches, 32)]
 
 
+@pytest.mark.slow
 def test_trainings_at_full_scale(rehearsed: Callable[..., Rehearsal]) -> None:
     """A tenth of the identities are 5, with 100 images: 3 whole batches an epoch. Two devices halve a batch."""
     found = rehearsed(

@@ -221,6 +221,7 @@ def profile_of(the_plan: Plan, store: Store, method: str) -> dict[str, Any]:
     return dict(store.manifest(key).manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_an_ensemble_is_the_sum_of_its_parts(planned: Callable[..., Plan], store: Store) -> None:
     the_plan = planned("small", "wide", ensemble=True)
@@ -237,6 +238,7 @@ def test_an_ensemble_is_the_sum_of_its_parts(planned: Callable[..., Plan], store
     assert found.missing == ()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_numbers_of_two_machines_are_not_ranked_together(
     planned: Callable[..., Plan], store: Store, machine: Callable[[str], None]
@@ -265,6 +267,7 @@ def test_numbers_of_two_machines_are_not_ranked_together(
     assert {one.machine[:3] for one in efficiency(both, store, ALL).costs.values()} == {"New"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_tables_without_columns_and_results_do_not_depend_on_what_was_measured(
     planned: Callable[..., Plan], store: Store, machine: Callable[[str], None], tmp_path: Path
@@ -295,6 +298,7 @@ def test_what_was_not_measured_says_why(planned: Callable[..., Plan], store: Sto
     assert found.of_method("small", ["tiny"], COLUMNS["params"]) == Shown("-")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_network_of_other_shapes_than_the_measured_one_has_no_costs(
     planned: Callable[..., Plan], store: Store
@@ -335,6 +339,7 @@ def test_features_of_no_network_cost_nothing_that_is_known(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_commands(
     planned: Callable[..., Plan], store: Store, machine: Callable[[str], None], tmp_path: Path

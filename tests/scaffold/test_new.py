@@ -26,6 +26,7 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd)
 
 
+@pytest.mark.slow
 def test_a_new_plugin_passes_its_own_tests(tmp_path: Path) -> None:
     made = run("-m", "reidbench", "new", "mean-colour", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
@@ -50,6 +51,7 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite.child, "lines", lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in scaffold.KINDS if kind != "finetuner"])
 def test_a_new_package_of_any_kind_passes_its_own_tests(kind: str, tmp_path: Path, one_process: None) -> None:
     project = scaffold.write(f"new-{kind}", tmp_path / "project", kind)
@@ -85,6 +87,7 @@ def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_check_finds_by_its_name_what_new_has_just_written(tmp_path: Path) -> None:
     assert run("-m", "reidbench", "new", "mean_colour", cwd=tmp_path).returncode == 0
     for name in ("mean-colour", "mean_colour", "reidbench-mean-colour", "reidbench_mean_colour"):
@@ -118,6 +121,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         scaffold.write("y", tmp_path / "file" / "below")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [["new", "a-b"], ["clean", "nothing.yaml"], ["check", "nonsense"], ["check", "--help"]]
 )

@@ -157,6 +157,7 @@ def pack(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # ---------------------------------------------------------------------- the folder
+@pytest.mark.slow
 def test_the_command_writes_a_repository_and_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reidbench", "new-results", "my board"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
@@ -253,6 +254,7 @@ def test_each_workflow_starts_where_it_should() -> None:
     assert steps("verify")[0]["with"]["fetch-depth"] == 2
 
 
+@pytest.mark.slow
 def test_a_pull_request_with_a_pack_is_verified_and_shown(tmp_path: Path, pack: Path) -> None:
     def retitle(files: forging.Files) -> None:
         forging.edit_board(files, lambda one: one.update(title="Old"))
@@ -278,6 +280,7 @@ def test_a_pull_request_with_a_pack_is_verified_and_shown(tmp_path: Path, pack: 
     assert "matrix/old.html" in row
 
 
+@pytest.mark.slow
 def test_a_pack_that_does_not_verify_fails_the_pull_request(tmp_path: Path, pack: Path) -> None:
     def change(files: forging.Files) -> None:
         forging.edit_manifest(files, forging.key_of(files, "evaluate"), lambda one: one["metrics"].update(mAP=0.99))
@@ -428,6 +431,7 @@ def test_a_commit_that_is_not_there_is_no_success(board: Board) -> None:
     assert "nothing added since main; commit the pack first\n" in board.run("bash", "verify.sh", "main", code=1)
 
 
+@pytest.mark.slow
 def test_the_guide_leads_to_a_pull_request(tmp_path: Path, pack: Path) -> None:
     """Every command of SUBMITTING.md, as it is there, but for the name of the pack to begin with."""
     board = Board(tmp_path, REAL="1")

@@ -212,6 +212,7 @@ def test_what_passes_the_check_is_what_scipy_reads(tmp_path: Path) -> None:
     assert matfile.load(tmp_path / "b.mat")["x"].shape == (3, 1)
 
 
+@pytest.mark.slow
 def test_no_lie_of_a_nested_file_reaches_scipy(tmp_path: Path) -> None:
     """Each word set astray; scipy's own reader may end the process then."""
     whole = nested(tmp_path / "a.mat").read_bytes()

@@ -259,6 +259,7 @@ def test_big_endian_and_unsigned(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ imports
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rerank_by", [None, "zhong"])
 def test_scoring_does_not_import_torch(tmp_path: Path, rerank_by: str | None) -> None:
     path = save(tmp_path / "a.npz", arrays())
@@ -273,7 +274,7 @@ def test_scoring_does_not_import_torch(tmp_path: Path, rerank_by: str | None) ->
     assert done.stdout.endswith("[]\n")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_file_of_market_size_without_torch(tmp_path: Path) -> None:
     rng, people = np.random.default_rng(0), 750
     query_pids, gallery_pids = rng.integers(1, people, 3_368), rng.integers(-1, people, 15_913)

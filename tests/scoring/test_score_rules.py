@@ -248,6 +248,7 @@ def test_a_named_protocol_has_the_rules_of_the_evaluator_by_that_preset(registry
         assert Rules(**named_protocol(name)) == evaluator_rules(RankingParams(**values), "cosine"), name
 
 
+@pytest.mark.slow
 def test_a_protocol_is_all_rules_and_options_beside_it_win(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = HAND | {"gallery_tracklets": np.array([4, 5, 6, -1])}
     file = save(tmp_path, columns)

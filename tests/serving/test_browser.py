@@ -24,6 +24,7 @@ def upload(browser: object, file: Path, k: int) -> None:
     find(browser, "#search")[0].click()
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_a_rendered_person_is_found(served: Command, tmp_path: Path, width: int, scheme: str) -> None:
@@ -60,6 +61,7 @@ def test_a_rendered_person_is_found(served: Command, tmp_path: Path, width: int,
         assert not find(browser, "#found")[0].is_displayed()
 
 
+@pytest.mark.slow
 @in_browser
 def test_a_server_that_ended_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(noise(0)))

@@ -76,6 +76,7 @@ def attack(served: Command, count: int, seed: int) -> Counter[str]:
     )
 
 
+@pytest.mark.slow
 def test_hostile_uploads_change_nothing(served: Command, figure: Callable[[str], None]) -> None:
     statuses = attack(served, 110, 0)
     assert statuses["500"] == 0
@@ -83,7 +84,7 @@ def test_hostile_uploads_change_nothing(served: Command, figure: Callable[[str],
     figure(f"search service: hostile requests by status: {dict(sorted(statuses.items()))}")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_hostile_uploads_change_nothing(served: Command, figure: Callable[[str], None]) -> None:
     statuses = attack(served, 1000, 1)
     assert statuses["500"] == 0

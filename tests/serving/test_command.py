@@ -43,6 +43,7 @@ def test_the_service_answers_as_the_command_searches(served: Command) -> None:
         socket.create_connection(("127.0.0.2", served.port), timeout=60)  # another address of this machine
 
 
+@pytest.mark.slow
 def test_features_of_a_file_answer_the_same_and_ctrl_c_stops_it(served: Command, tmp_path: Path) -> None:
     with contextlib.chdir(served.folder):
         run("embed", *row(served.folder), "data/bounding_box_test", "-o", str(tmp_path / "x.npz"))

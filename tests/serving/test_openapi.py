@@ -29,11 +29,12 @@ def tried(served: Command, tmp_path: Path, examples: int) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(served: Command, tmp_path: Path) -> None:
     assert "No issues found" in tried(served, tmp_path, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_schemathesis_finds_nothing_in_many_requests(
     served: Command, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:

@@ -52,6 +52,7 @@ UP_REID = """a: {pretrain: {use: up-reid, epochs: 1, batch: 4, splits: 2, queue:
  clean_batches: 2, held_out: 0.2, monitor_every: 1, keep_state: true, lr: 0.01}, finetune: none}"""
 
 
+@pytest.mark.slow
 def test_two_devices_end_with_the_table_of_one(tmp_path: Path, market: Path) -> None:
     """The whole way from the matrix file: one artifact, one log, one rank's events, and the numbers of one device."""
     boards = {n: run(tmp_path / str(n), market, UP_REID, f"{{pretrain: {n}}}") for n in (1, 2)}
@@ -72,6 +73,7 @@ def test_two_devices_end_with_the_table_of_one(tmp_path: Path, market: Path) -> 
     assert "retrieval" in logs[2]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_a_failed_row_with_a_reason(tmp_path: Path, market: Path, site: Path) -> None:
     """While the other waits for it in an exchange; the watching process and the next row continue."""
     board = run(tmp_path / "a b%20", market, "killed: {pretrain: {use: together, how: kill}, finetune: none}")
@@ -86,7 +88,7 @@ def test_a_process_that_dies_is_a_failed_row_with_a_reason(tmp_path: Path, marke
     assert not list(folder.glob("scratch/*/meeting-*"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "error"),
     [
@@ -105,7 +107,7 @@ def test_the_reason_is_that_of_the_first(how: str, error: str, tmp_path: Path, m
     assert ("DataError" in trace and "On device 2 of 2" in trace) == (how == "error")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_rank_knows_its_place_and_the_first_writes(tmp_path: Path, market: Path, site: Path) -> None:
     board = run(tmp_path / "a", market, "m: {pretrain: {use: together, steps: 2}, finetune: none}", jobs=1)
     assert {result.status for result in board.results} == {"ok"}
@@ -115,7 +117,7 @@ def test_each_rank_knows_its_place_and_the_first_writes(tmp_path: Path, market: 
     assert len((place / "log.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fine_tuning_on_two_devices(tmp_path: Path, market: Path, site: Path) -> None:
     methods = "m: {finetune: {use: tuned, epochs: 2, identities: 4, images: 2}}"
     boards = [run(tmp_path / str(n), market, methods, str(n)) for n in (1, 2)]
@@ -141,7 +143,7 @@ def wait_for(test: Callable[[], Any], seconds: float = 120) -> Any:
     raise AssertionError("it never came")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["driver", "watcher"])
 def test_killed_and_resumed_is_uninterrupted(victim: str, tmp_path: Path, market: Path, site: Path) -> None:
     """Driver or watching process are killed after a checkpoint: all ranks end; the next run resumes, bit-identical."""

@@ -108,6 +108,7 @@ def only(board: Leaderboard, method: str) -> Any:
     return next(result for result in board.results if result.row.method == method)
 
 
+@pytest.mark.slow
 def test_every_layout_gives_the_numbers_of_the_networks_own_row(world: World) -> None:
     """Names shuffled, a folder, a table, the arrays of score, a file for each part: with all evaluators."""
     order = np.random.default_rng(1).permutation(len(world.names))
@@ -144,6 +145,7 @@ def test_every_layout_gives_the_numbers_of_the_networks_own_row(world: World) ->
         assert all(np.array_equal(found[name], values) for name, values in world.own[0].items())
 
 
+@pytest.mark.slow
 def test_each_seed_has_its_file_and_an_ensemble_joins_it(world: World) -> None:
     """Twice the same unit features have the same cosine as once; another seed's have not."""
     for seed in (0, 1):
@@ -158,6 +160,7 @@ def test_each_seed_has_its_file_and_an_ensemble_joins_it(world: World) -> None:
     )
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bytes(world: World) -> None:
     world.npz("names.npz", world.names[::-1], world.features()[::-1])
     kept = []
@@ -174,6 +177,7 @@ def test_workers_give_the_same_bytes(world: World) -> None:
     assert kept[0][1] == kept[1][1]
 
 
+@pytest.mark.slow
 def test_the_pictures_of_another_data_set_match_by_content(world: World) -> None:
     """A rendered set has no published hashes; its pictures are hashed for the names."""
     head = HEAD.replace("{use: market-folder, root: noise}", "{use: synthetic, size: tiny}").replace("[0, 1]", "[0]")

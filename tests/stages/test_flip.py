@@ -42,6 +42,7 @@ def folders(place: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [0, 1])  # in this process, and in a worker's
 def test_a_row_with_flip_test_has_the_means(jobs: int, tmp_path: Path) -> None:
     """Of the features of a data set and of its mirror image, by the network of the row without it."""

@@ -58,6 +58,7 @@ def people(tmp_path: Path) -> Path:
     return write_market_folder(tmp_path / "people", identities=10, cameras=3)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_test_part_is_published(tmp_path: Path, people: Path, site: Path) -> None:
     text = f"""validate: {{identities: 0.3}}
 data: {{m: {{use: market-folder, root: {people}}}}}
@@ -96,6 +97,7 @@ methods: {{looking: {{finetune: looking}}}}
     assert "\n" not in looking.error
 
 
+@pytest.mark.slow
 def test_truth_is_known_of_what_is_left(tmp_path: Path, site: Path) -> None:
     """And a rendered set has the cameras that an adapter requires; one that names none has not."""
     text = """validate: {identities: 0.25}
@@ -126,6 +128,7 @@ methods: {{seeing: {{adapt: seeing}}, sie: {{finetune: transreid-sie, backbone: 
     ]
 
 
+@pytest.mark.slow
 def test_a_fine_tuner_is_given_what_it_may_choose_by(tmp_path: Path, people: Path, site: Path) -> None:
     other = write_market_folder(tmp_path / "other", identities=6, seed=1)
     text = f"""validate: {{identities: 3, seed: 2}}
@@ -157,6 +160,7 @@ methods: {{looking: {{finetune: looking}}, toy: {{finetune: toy}}}}
     assert len(both["source"]) == 7 + 3
 
 
+@pytest.mark.slow
 def test_the_validation_part_that_a_set_ships(tmp_path: Path, site: Path, registry: plugins.Registry) -> None:
     msmt = registry.get("dataset", "msmt17-v1")
     folder = load_attribute(msmt.stand_in)(msmt.params(), tmp_path / "msmt")
@@ -176,6 +180,7 @@ methods: {{looking: {{finetune: looking}}}}
     assert not [note for note in rows["t"].notes if "in train too" in note]
 
 
+@pytest.mark.slow
 def test_test_persons_in_train_are_found_behind_a_chosen_epoch(tmp_path: Path, people: Path, site: Path) -> None:
     """The part of train that is learnt from is another data stage than the one that is tested on."""
     file = next((people / "query").glob("*.png"))
@@ -208,6 +213,7 @@ def planned(tmp_path: Path) -> Callable[[str], Plan]:
     return expanded
 
 
+@pytest.mark.slow
 def test_few_identities_come_first(tmp_path: Path, people: Path, site: Path, planned: Callable[[str], Plan]) -> None:
     """In a rehearsal: of ten identities six are kept, and of these two are held out."""
     plan = planned(f"""validate: {{identities: 2}}

@@ -12,6 +12,10 @@ import pytest
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix, write_market_folder
 
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
 MORE = ",clothes,modality,tracklet,attributes"
 TABLE = """
 image_size: [32, 16]

@@ -33,6 +33,7 @@ def made(store: Store) -> dict[str, Any]:
     return {manifest["stage"]["kind"]: manifest for manifest in manifests}
 
 
+@pytest.mark.slow
 def test_a_worker_counts_what_this_process_counts(tmp_path: Path, market: Path) -> None:
     found = []
     for jobs in (0, 1):
@@ -50,6 +51,7 @@ def test_a_worker_counts_what_this_process_counts(tmp_path: Path, market: Path) 
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_it_is_timed_with_the_threads_of_the_file(
     tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

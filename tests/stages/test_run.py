@@ -50,6 +50,7 @@ def statuses(board: Leaderboard) -> set[tuple[str, str]]:
     return {(result.status, result.error) for result in board.results}
 
 
+@pytest.mark.slow
 def test_select_pretrain_and_adapt_get_their_seeds_and_each_others_work(
     tmp_path: Path, market: Path, site: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_select_pretrain_and_adapt_get_their_seeds_and_each_others_work(
     assert found["adapt"] == {"seed": 3, "start": False, "weights": [0.5], "target": 16}
 
 
+@pytest.mark.slow
 def test_a_selector_that_says_so_gets_target_labels(tmp_path: Path, market: Path, site: Path) -> None:
     board = run(tmp_path, market, "{m: {select: peeking, pretrain: ones, finetune: none}}")
     assert statuses(board) == {("ok", "")}
@@ -75,6 +77,7 @@ def test_a_selector_that_says_so_gets_target_labels(tmp_path: Path, market: Path
     assert "target-labels" in board.results[0].row.protocol
 
 
+@pytest.mark.slow
 def test_the_harness_judges_a_selection_where_the_truth_is_known(tmp_path: Path, site: Path) -> None:
     """A selector that knows which images are irrelevant is right, one that does not is near chance."""
     text = """
@@ -106,12 +109,14 @@ methods: {m: {select: knower, pretrain: ones, finetune: none}, n: {select: first
     assert found["first-half"]["relevance_auc_low"] < found["first-half"]["relevance_auc"]
 
 
+@pytest.mark.slow
 def test_auxiliary_data_only_for_those_who_ask(tmp_path: Path, market: Path, site: Path) -> None:
     task = "source: tiny, target: tiny, pool: tiny, auxiliary: {use: tiny, identities: 2}"
     assert statuses(run(tmp_path, market, "{m: {pretrain: aux, finetune: none}}", task)) == {("ok", "")}
     assert facts(tmp_path)["pretrain"]["auxiliary"] == 2
 
 
+@pytest.mark.slow
 def test_a_nested_preparer_runs_before_its_user(tmp_path: Path, market: Path, site: Path) -> None:
     board = run(tmp_path, market, "{m: {finetune: none, adapt: {use: styled, style: {use: style, strength: 2}}}}")
     assert statuses(board) == {("ok", "")}
@@ -120,6 +125,7 @@ def test_a_nested_preparer_runs_before_its_user(tmp_path: Path, market: Path, si
     assert found["adapt"] == {"seed": 3, "style": "style", "target": 16, "source": True}
 
 
+@pytest.mark.slow
 def test_a_nested_network_starts_from_the_one_before(tmp_path: Path, market: Path, site: Path) -> None:
     nested = "{use: proxied, proxy: ones, tuned: none}"
     board = run(tmp_path, market, f"{{m: {{select: {nested}, pretrain: moco-v2, finetune: none}}}}")
@@ -138,6 +144,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 def test_every_method_computes_in_the_precision_that_is_asked_for(tmp_path: Path, market: Path) -> None:
     """bfloat16 gives features that differ from float32's, though not by much, and they are float32 on disk."""
     methods = "{" + ", ".join(f"{name}: {method}" for name, method in METHODS.items()) + "}"
@@ -164,6 +171,7 @@ methods: {methods}
         np.testing.assert_allclose(full, half, atol=0.3 * np.abs(full).max(), err_msg=name)
 
 
+@pytest.mark.slow
 def test_transductive_adaptation_sees_query_and_gallery_without_labels(
     tmp_path: Path, market: Path, site: Path
 ) -> None:
@@ -183,6 +191,7 @@ def test_an_untrained_network_is_never_adapted_in_the_place_of_a_trained_one(
     assert error.endswith("ColourHistogram of the previous stage has no backbone to start from")
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_its_members_cosines(tmp_path: Path, market: Path, site: Path) -> None:
     methods = "{a: {finetune: none}, b: {finetune: colour-histogram}, both: {ensemble: [a, b]}}"
     board = run(tmp_path, market, methods)
@@ -204,6 +213,7 @@ def test_an_ensemble_is_the_mean_of_its_members_cosines(tmp_path: Path, market: 
     assert rank_distances(distances, *labels).mAP == pytest.approx(rows["both"].metrics["mAP"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_truth_is_given_to_those_who_say_so(tmp_path: Path, site: Path) -> None:
     board = run_matrix(
         """
@@ -221,6 +231,7 @@ methods: {m: {select: knower, pretrain: ones, finetune: none}}
     assert "truth" in board.results[0].row.protocol
 
 
+@pytest.mark.slow
 def test_the_truth_is_that_of_the_selected_images(tmp_path: Path, site: Path) -> None:
     """The selector keeps the images that show a person, and the pretrainer behind it sees that all of its images do."""
     board = run_matrix(
@@ -245,6 +256,7 @@ def test_a_set_without_truth_says_so(tmp_path: Path, market: Path, site: Path) -
     assert "knower needs the truth, which tiny does not have" in error
 
 
+@pytest.mark.slow
 def test_a_worker_can_be_started_by_hand(tmp_path: Path, market: Path, site: Path) -> None:
     from reidbench.matrix import plan
     from reidbench.matrix.reading import reader

@@ -40,6 +40,7 @@ def make(ctx):
 '''
 
 
+@pytest.mark.slow
 def test_a_matrix_says_what_was_not_ranked(tmp_path: Path, market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Zero vectors are the row's reason, equal ones and ties its note; the other rows run."""
     make_plugin(tmp_path / "site", "codes", CODES)

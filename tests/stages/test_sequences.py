@@ -15,6 +15,8 @@ from reidbench.report import Leaderboard
 from reidbench.store.artifacts import Store
 from reidbench.testing import make_plugin, run_matrix, write_market_folder
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 import json
 from reidbench import Component, hookimpl

@@ -78,6 +78,7 @@ def query_images(store: Store, market: Path, size: tuple[int, int], resample: in
     return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
 
 
+@pytest.mark.slow
 def test_a_pretraining_at_stride_2_goes_on_at_stride_1_and_twice_the_size(
     run: Run, tmp_path: Path, market: Path
 ) -> None:
@@ -119,6 +120,7 @@ def bilinear(field: np.ndarray, rows: int) -> np.ndarray:
     return np.asarray(field[low] * (1 - share) + field[high] * share)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "through",
     ["finetune: {use: none, image_size: [96, 32]}", "finetune: none, adapt: {use: grouped, image_size: [96, 32]}"],
@@ -141,6 +143,7 @@ def test_positions_are_resized_from_the_grid_before_to_the_own_one(
     assert spec_of(after)["preprocess"]["size"] == [96, 32]
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_size_and_filter_goes_on_with_the_embedder(run: Run, tmp_path: Path) -> None:
     adapt = "{use: adabn, image_size: [64, 32], resize_test: bicubic}"
     the_result(run(f"{{m: {{finetune: {{{BOT}}}, adapt: {adapt}}}}}"))
@@ -163,12 +166,14 @@ def test_a_filter_of_an_adapters_own_reaches_the_embedder(run: Run, tmp_path: Pa
     assert (pixels["size"], pixels["resize"]) == ([32, 16], "bicubic")
 
 
+@pytest.mark.slow
 def test_an_embedder_without_a_network_goes_on_at_another_size(run: Run, tmp_path: Path, site: Path) -> None:
     adapt = "{use: grouped, image_size: [64, 32]}"
     the_result(run(f"{{m: {{finetune: colour-histogram, adapt: {adapt}}}}}"))
     assert spec_of(artifact(Store(tmp_path / "one" / "store"), "adapt"))["preprocess"]["size"] == [64, 32]
 
 
+@pytest.mark.slow
 def test_rows_of_two_sizes_and_their_ensemble(run: Run) -> None:
     methods = "a: {finetune: none}, b: {finetune: {use: none, image_size: [64, 32]}}, both: {ensemble: [a, b]}"
     board = run(f"{{{methods}}}")
@@ -206,6 +211,7 @@ def test_weights_of_another_network_are_an_error_that_names_the_tensors(
     assert re.search(sentence, found.error), found.error
 
 
+@pytest.mark.slow
 def test_other_processes_and_a_second_run_give_the_same_bytes(run: Run, tmp_path: Path) -> None:
     """Two steps that train, on a network whose positions are resized between them."""
     finetune = f"{{{BOT}, image_size: [96, 32]}}"
@@ -222,6 +228,7 @@ def test_other_processes_and_a_second_run_give_the_same_bytes(run: Run, tmp_path
                 assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_resumed_step_goes_on_in_its_own_network(
     run: Run, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from reidbench.store.artifacts import Store
 from reidbench.testing import run_matrix
 
 
+@pytest.mark.slow
 def test_kernels_are_repeatable_and_the_compiler_is_not_imported() -> None:
     code = (
         "import sys, torch\n"
@@ -31,6 +32,7 @@ def test_kernels_are_repeatable_and_the_compiler_is_not_imported() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_no_result_depends_on_what_new_memory_holds(
     matrix: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

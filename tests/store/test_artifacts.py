@@ -146,6 +146,7 @@ def test_a_field_that_comes_twice_has_the_value_that_was_sealed(tmp_path: Path) 
     assert store.with_facts("k", NAMES)[1]["metrics"] == {"mAP": 0.5}
 
 
+@pytest.mark.slow
 def test_eight_writers_of_equal_keys_leave_whole_artifacts(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_publish_many, args=(str(tmp_path), number)) for number in range(8)]

@@ -61,6 +61,7 @@ def test_a_program_gives_options_as_a_mapping(scribe: Path, matrix: Callable[...
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_a_bad_option_stops_the_command_before_it_runs(
     scribe: Path, matrix: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ import reidbench
 from reidbench.store.artifacts import Store
 from reidbench.tracking import channel
 
+pytestmark = pytest.mark.slow
+
 Calls = Callable[[], list[dict[str, Any]]]
 SEEDS = {"seeds": "[0, 1]"}
 TOY = {**SEEDS, "methods": "{toy: {finetune: {use: toy, epochs: 2}}, also: {finetune: {use: toy, epochs: 2}}}"}

@@ -344,6 +344,7 @@ def without_monitor(lines: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if "retrieval" not in k and "held_out" not in k} for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["moco", "moco-joined", "up-reid"])
 def test_contrastive_steps_are_those_of_one_process(name: str, two: Callable[[str], list[Found]]) -> None:
     """The gradient, averaged; the mean of both losses; the queue, equal on both; the log of the whole run."""

@@ -89,6 +89,7 @@ def test_the_quartiles_of_known_times(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [found[f"latency{part}"] for part in ("_low", "", "_high")] == [3000.0, 5000.0, 7000.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [1, 64])
 def test_memory_holds_what_a_pass_of_64_images_needs(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the C library still keeps memory that was freed before, here 100 blocks with something in between."""
@@ -146,6 +147,7 @@ def test_attention_is_counted_on_a_cpu_too() -> None:
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.slow
 def test_numbers_grow_with_the_network_alone() -> None:
     registry = plugins.load()
     found = []

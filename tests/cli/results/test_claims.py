@@ -30,6 +30,8 @@ from reidbench.report.claims.verdicts import judge
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder
 
+pytestmark = pytest.mark.slow
+
 QUICKSTART = Path(__file__).parents[3] / "benchmarks" / "results" / "packs" / "quickstart.zip"
 EVIL = "<b>bold</b>"
 TEXT = """
@@ -252,6 +254,7 @@ def test_files_that_cannot_be_judged_are_one_sentence(ran: Path, tmp_path: Path)
     assert "claims.0.better: unknown row 'bott'; did you mean 'bot'?" in said
 
 
+@pytest.mark.slow
 def test_two_evaluators_of_one_row_are_compared(market: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
     before, _, _ = TEXT.format(tiny=market, other=market, evil="").partition("tasks:")

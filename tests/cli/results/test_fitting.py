@@ -73,6 +73,7 @@ def test_a_file_or_a_pipe_gets_the_table_whole(monkeypatch: pytest.MonkeyPatch) 
     assert shown(WIDE) == WIDE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_the_command_in_a_terminal(width: int, tmp_path: Path) -> None:
     """The same numbers as in a pipe, in lines that the terminal does not break."""

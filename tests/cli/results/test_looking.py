@@ -13,6 +13,12 @@ import pytest
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix
 
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
 MATRIX = """
 image_size: [32, 16]
 seeds: [0, 1]

@@ -102,6 +102,7 @@ def words_of(site: Path) -> set[str]:
     return {word for cell in cells for word in (HERE, *CHECKED) if word in cell}
 
 
+@pytest.mark.slow
 def test_rows_of_packs_have_the_word_of_who_checked_them(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
     """A store says how far only of rows that `verify` has put there, and for the very numbers of the pack."""
     file, store, _ = places
@@ -160,6 +161,7 @@ def test_another_metric_ranks(places: tuple[Path, Path, Path], registry: Registr
     assert f"<b>{100 * mean:.1f}</b>" in index
 
 
+@pytest.mark.slow
 def test_packs_that_strangers_forged_make_sound_sites(places: tuple[Path, Path, Path], tmp_path: Path) -> None:
     """Forged packs with valid checksums, each next to its original."""
     file, store, pack = places

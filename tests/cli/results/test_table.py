@@ -12,6 +12,7 @@ from reidbench.cli.end import exit_code
 PACK = Path(__file__).parents[3] / "benchmarks" / "results" / "packs" / "quickstart.zip"
 
 
+@pytest.mark.slow
 def test_a_file_name_that_suggests_another_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, wanted in (("page.html", "html"), ("page.TEX", "latex"), ("page.md", ""), ("page", "")):
         out = tmp_path / name

@@ -79,6 +79,7 @@ def test_nothing_measured_is_said(matrix: Callable[..., Path], tmp_path: Path) -
     assert done.stdout.count("No results yet.") == 5
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_sentence(matrix: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(ReidbenchError, match="remove --store"):
         run("validity", GROUPS, PACK, "--store", tmp_path)

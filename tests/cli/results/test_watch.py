@@ -108,6 +108,7 @@ def test_a_matrix_file_with_mistakes_is_an_error_until_it_has_none(server: Serve
     assert get(server, "/page")[0] == 200
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
@@ -147,6 +148,7 @@ def test_the_browser_shows_progress_and_reloads_the_page(server: Server, run: Ru
         assert severe == []
 
 
+@pytest.mark.slow
 def test_the_command_serves_a_file_and_stops_with_ctrl_c(matrix: Callable[..., Path], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reidbench", "watch", str(matrix()), "--store", str(tmp_path / "store")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:

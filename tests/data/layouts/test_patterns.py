@@ -66,6 +66,7 @@ def ways(pieces: tuple[str, ...], text: str) -> Iterator[tuple[str, ...]]:
         yield from ways(pieces[1:], text[len(pieces[0]) :])
 
 
+@pytest.mark.slow
 def test_a_field_is_what_it_is_in_every_way_to_read_the_path() -> None:
     chance, tried = random.Random(0), {"no": 0, "one": 0, "two": 0}
     while min(tried.values()) < 100:

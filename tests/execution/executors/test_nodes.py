@@ -41,6 +41,7 @@ def test_differences_are_named() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_folders_must_be_seen_and_written(tmp_path: Path) -> None:
     store, cache = tmp_path / "store", tmp_path / "new" / "cache"
     expected = nodes.expect(frozenset(), {"the store": store, "the cache": cache})
@@ -85,6 +86,7 @@ def test_a_node_takes_the_driver_s_variables_and_import_path(tmp_path: Path, mon
     assert "REIDBENCH_STALE" not in os.environ
 
 
+@pytest.mark.slow
 def test_a_node_is_asked_what_its_workers_would_load(site: Path) -> None:
     expected = nodes.expect(frozenset(), {})
     assert nodes.problems(expected, "n1") == []

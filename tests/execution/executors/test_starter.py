@@ -224,12 +224,14 @@ def check_equal(file: Path, folder: Path, ways: dict[str, Any]) -> None:
         assert artifacts == found["fresh"], name
 
 
+@pytest.mark.slow
 def test_artifacts_are_those_of_fresh_processes_and_of_this_one(matrix: Callable[..., Path], tmp_path: Path) -> None:
     methods = "{bot: {finetune: {use: bot, epochs: 1, identities: 2, images: 2}}}"
     ways = {"forked": executors.Processes(2), "fresh": fresh(), "inline": executors.Inline()}
     check_equal(matrix(methods=methods, evaluate="[cosine, k-reciprocal]"), tmp_path, ways)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_stage_finds_what_it_finds_in_a_fresh_process(
     matrix: Callable[..., Path], tmp_path: Path, probe: Path, threads: int
@@ -323,6 +325,7 @@ def servers() -> list[int]:
     return children("executors.server")
 
 
+@pytest.mark.slow
 def test_a_stage_outlives_the_server_and_the_next_has_another(stages: Stages, tmp_path: Path) -> None:
     with processes() as executor:
         running, later = stages.spec("running", does="wait", file=str(tmp_path / "go")), stages.spec("later")
@@ -339,6 +342,7 @@ def test_a_stage_outlives_the_server_and_the_next_has_another(stages: Stages, tm
         assert after != before
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_before_it_forks_costs_no_stage(
     stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +365,7 @@ def test_a_server_that_is_killed_before_it_forks_costs_no_stage(
     assert note.endswith("the process that forks workers ended 3 times")
 
 
+@pytest.mark.slow
 def test_a_guard_that_is_killed_costs_its_stage_and_leaves_nothing(stages: Stages, tmp_path: Path) -> None:
     with processes() as executor:
         spec = stages.spec("guarded", does="wait_with_a_child", file=str(tmp_path / "pids"))
@@ -387,6 +392,7 @@ def test_code_of_others_is_imported_by_its_own_stages_alone(stages: Stages) -> N
         assert len(servers()) == 1
 
 
+@pytest.mark.slow
 def test_a_server_with_a_thread_refuses_and_stages_run_all_the_same(stages: Stages, probe: Path) -> None:
     (probe / "sitecustomize.py").write_text(
         "import sys, threading, time\n"
@@ -403,6 +409,7 @@ def test_a_server_with_a_thread_refuses_and_stages_run_all_the_same(stages: Stag
         assert "an imported module has started threads (python, python)" in note
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_ends_with_its_stage_and_with_its_driver(stages: Stages, probe: Path) -> None:
     """Here in an import, which keeps the interpreter's lock."""
     (probe / "threadpoolctl.py").write_text("import re\nre.match('(a+)+$', 'a' * 64 + 'b')\n")

@@ -133,6 +133,7 @@ def test_malformed_files(name: str, tmp_path: Path, registry: Registry) -> None:
     assert all("\n" not in problem and problem.isprintable() for problem in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["python tag", "binary file", "tab", "empty file"])
 def test_the_program_exits_with_2_and_no_traceback(name: str, tmp_path: Path) -> None:
     content = MALFORMED[name][0]

@@ -172,6 +172,7 @@ def test_every_command_takes_names(
     assert isinstance(CliRunner().invoke(main.app, ["table", file, *store]).exception, ConfigError)
 
 
+@pytest.mark.slow
 def test_the_program_names_a_missing_variable_and_ends_with_2(matrix: Callable[..., Path]) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("MARKET", None)

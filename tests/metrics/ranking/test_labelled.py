@@ -71,6 +71,7 @@ RULES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(scene=scenes(), named=RULES)
 def test_as_the_slow_formulation(scene: tuple[Labelled, Labelled], named: dict[str, Any]) -> None:

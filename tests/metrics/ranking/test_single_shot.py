@@ -30,6 +30,7 @@ def test_single_shot_expectation_by_hand() -> None:
     assert again.cmc[0] == found.cmc[0] != other.cmc[0]
 
 
+@pytest.mark.slow
 def test_single_shot_against_drawing_galleries_in_a_loop() -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(22, 8))

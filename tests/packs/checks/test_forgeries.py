@@ -98,6 +98,7 @@ def test_what_is_no_sound_pack_does_not_open_and_costs_little(all_of_them: list[
     assert [path.name for path in tmp_path.iterdir()] == ["packs"]
 
 
+@pytest.mark.slow
 def test_no_number_passes_that_its_features_do_not_give(
     all_of_them: list[Forgery], sound: Path, registry: Registry, tmp_path: Path
 ) -> None:

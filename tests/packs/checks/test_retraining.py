@@ -33,6 +33,7 @@ def claims(files: Files, *values: float) -> None:
         )
 
 
+@pytest.mark.slow
 def test_equal_to_the_bit(checked: Checked) -> None:
     found = checked(retrain=1, draw=5)
     assert found.counts == {"re-scored": 2, "re-trained": 1}
@@ -40,6 +41,7 @@ def test_equal_to_the_bit(checked: Checked) -> None:
     assert not found.findings.mismatches
 
 
+@pytest.mark.slow
 def test_features_made_up_are_found(checked: Checked) -> None:
     """Numbers that no training gave, and a machine that is said to be the verifier's own."""
     found = checked(lambda files: claims(files, 0.91, 0.92, 0.93), retrain=1, draw=1)
@@ -47,6 +49,7 @@ def test_features_made_up_are_found(checked: Checked) -> None:
     assert "retrained on the same kind of processor with the same versions" in sentence
 
 
+@pytest.mark.slow
 def test_another_processor_goes_by_the_interval(checked: Checked) -> None:
     def near(files: Files) -> None:
         claims(files, 0.1, 0.9, 1.0)

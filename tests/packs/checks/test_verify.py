@@ -181,12 +181,14 @@ FORGERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "sentence"), FORGERIES, ids=[change.__name__ for change, _ in FORGERIES])
 def test_forgery_is_found(checked: Checked, change: forging.Change, sentence: str) -> None:
     found = checked(change)
     assert any(part in sentences(found) for part in sentence.split("|")), sentences(found)
 
 
+@pytest.mark.slow
 def test_what_passes_of_a_forged_pack_has_the_numbers_of_its_features(checked: Checked, tmp_path: Path) -> None:
     found = checked(higher_claim, store=tmp_path / "mine")
     assert found.counts == {"re-scored": 2, "self-reported": 1}
@@ -254,6 +256,7 @@ def test_no_features_no_word(checked: Checked) -> None:
     assert found.counts == {"self-reported": 3}
 
 
+@pytest.mark.slow
 def test_the_command(submitted: Submitted, tmp_path: Path) -> None:
     def run(pack: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "reidbench", "verify", str(pack), "--root", f"tiny={submitted.data}"]

@@ -164,6 +164,7 @@ def test_the_preset_is_the_official_recipe(registry: plugins.Registry) -> None:
     assert told.images == 4
 
 
+@pytest.mark.slow
 def test_it_learns_stripes(tmp_path: Path, market: Path) -> None:
     """Trained on coloured stripes of four identities, it finds four unseen ones better than untrained features do."""
     board = run_matrix(

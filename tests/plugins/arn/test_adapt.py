@@ -804,7 +804,7 @@ def test_the_plugin_declares_what_it_needs() -> None:
     assert all(field.description for field in ArnParams.model_fields.values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("split", ["last-stage", "whole"])
 def test_a_step_at_full_size(split: str) -> None:
     """ResNet-50 at 256x128: X is 1024 x 16 x 8 (or 2048), codes have length 2048, for either target."""

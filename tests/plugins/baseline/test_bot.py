@@ -77,6 +77,7 @@ def test_defaults_are_the_papers() -> None:
     assert bot_augment(params.flip, params.pad, params.erase, 64).pad == 2
 
 
+@pytest.mark.slow
 def test_bot_learns_stripes(tmp_path: Path, market: Path) -> None:
     """Trained on coloured stripes of four identities, it finds four unseen ones better than chance and than before."""
     board = run_matrix(
@@ -101,6 +102,7 @@ methods:
     assert lines[-1]["loss"] < lines[0]["loss"]
 
 
+@pytest.mark.slow
 def test_bot_takes_the_fast_pipeline_or_says_what_to_install(tmp_path: Path, market: Path) -> None:
     text = f"""
 image_size: [32, 16]

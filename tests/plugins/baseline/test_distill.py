@@ -131,6 +131,7 @@ def test_the_teacher_stays_as_it_is(tmp_path: Path, source: Split) -> None:
     assert student.backbone.dim != taught.backbone.dim
 
 
+@pytest.mark.slow
 def test_a_strong_weight_makes_the_student_agree(tmp_path: Path, source: Split) -> None:
     """The divergence falls to a fraction, in training without augmentation."""
     taught = embedder(6)
@@ -199,6 +200,7 @@ methods:
 """  # noqa: E501
 
 
+@pytest.mark.slow
 def test_a_teacher_is_a_stage_that_rows_and_seeds_share(tmp_path: Path, market: Path) -> None:
     """Teacher and the row `large` are the same stage for seed 0; both students' seeds have the one teacher."""
     board = run_matrix(MATRIX.replace("MARKET", str(market)), tmp_path)

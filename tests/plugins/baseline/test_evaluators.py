@@ -55,6 +55,7 @@ def test_cosine_and_euclidean_are_their_definitions() -> None:
     assert evaluators.cosine(ctx).values["mAP"] != evaluators.euclidean(ctx).values["mAP"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["zhong", "torchreid", "fastreid"])
 def test_k_reciprocal_is_the_metric_and_helps(variant: Any) -> None:
     ctx = context(ReciprocalParams(variant=variant, k1=8, k2=3))
@@ -270,6 +271,7 @@ def test_protocol_words() -> None:
     assert "single gallery shot x10" in RankingParams(gallery="single-shot").protocol()
 
 
+@pytest.mark.slow
 def test_a_new_evaluator_retrains_nothing(tmp_path: Path, market: Path) -> None:
     text = f"""
 image_size: [32, 16]

@@ -188,6 +188,7 @@ def manifest(folder: Path) -> Path:
     return folder / "set.csv"
 
 
+@pytest.mark.slow
 def test_rules_in_a_matrix(tmp_path: Path, market: Path) -> None:
     """Each rule is in the protocol column, notes accompany the rows, and a data set without the labels is excluded."""
     file = manifest(tmp_path / "set")

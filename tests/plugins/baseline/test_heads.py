@@ -159,6 +159,7 @@ def test_the_linear_head_is_no_part_of_the_key() -> None:
     assert {name: chosen[name] for name in added & chosen.keys()} == {"head": "arcface", "head_margin": 0.3}
 
 
+@pytest.mark.slow
 def test_heads_learn_stripes(tmp_path: Path, market: Path) -> None:
     """Trained on coloured stripes of four identities, each finds four unseen ones better than an untrained network."""
     rows = "\n".join(

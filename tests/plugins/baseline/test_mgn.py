@@ -55,6 +55,7 @@ def test_branches_are_equal_copies_that_are_not_tied() -> None:
     assert [branch(common).shape[2:] for branch in embedder.branches] == [(4, 2), (8, 4), (8, 4)]
 
 
+@pytest.mark.slow
 def test_resnet_50_is_divided_after_the_first_block_of_layer3() -> None:
     """Shared up to layer3[0]; 12x4 and 24x8 at 384x128; 8 x 256 = 2048 numbers of unit length."""
     network = resnet50(ResNetParams(), (384, 128))
@@ -182,6 +183,7 @@ def test_embedders_are_rebuilt_from_disk(make: Any, tmp_path: Path) -> None:
     assert torch.equal(loaded.eval()(images), embedder(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", ["{use: bdb, global_dim: 32, drop_dim: 32, lr: 3.0e-3}", "{use: mgn, dim: 16, lr: 3.0e-3}"]
 )

@@ -524,6 +524,7 @@ def test_ibn_b_is_after_the_additions_of_stages_1_and_2() -> None:
     assert torch.equal(maps, seen[0].relu())
 
 
+@pytest.mark.slow
 def test_ibn_networks_read_the_official_names(tmp_path: Path) -> None:
     """A file with ResNet-50's names and bn1.IN, bn1.BN, classifier included; IBN-b's file does not fit IBN-a."""
     torch.manual_seed(1)

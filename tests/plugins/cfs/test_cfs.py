@@ -608,6 +608,7 @@ def cfs_with(target: str, **params: Any) -> str:
     return method(f"{{use: cfs, proxy: {NESTED['moco-v2']}, target_proxy: {NESTED[target]}{more}}}")
 
 
+@pytest.mark.slow
 def test_the_proxies_are_stages_and_the_target_proxy_starts_from_the_source_proxy(tmp_path: Path, market: Path) -> None:
     """The source proxy sees the whole pool; the target proxy starts at distance 0 from it, and does not change it."""
     methods = {
@@ -679,6 +680,7 @@ def test_the_papers_proxies_are_the_defaults_whatever_the_recipes_network(
     assert recipe["use"] == "resnet-tiny"
 
 
+@pytest.mark.slow
 def test_proxies_of_another_network_and_of_several_targets(tmp_path: Path, market: Path) -> None:
     """The list of ViT-S proxies serves other networks; the official one was trained on two targets."""
     wide = NESTED["moco-v2"].replace("{", "{backbone: {use: resnet-tiny, width: 8}, ", 1)

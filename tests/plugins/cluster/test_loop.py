@@ -237,6 +237,7 @@ def embedders(store: Store, use: str) -> list[bytes]:
     return [(store.path(key) / "embedder.safetensors").read_bytes() for key in sorted(keys)]
 
 
+@pytest.mark.slow
 def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: dict[str, Path]) -> None:
     """Poisoned target labels give bit-identical weights; a row whose rounds were all skipped has a note."""
     kinds = ("adabn", "pseudo-label", "cluster-contrast", "spcl", "strong-baseline", "mmt")
@@ -263,6 +264,7 @@ def test_every_method_runs_and_no_target_label_is_read(tmp_path: Path, worlds: d
             assert len(lines) == 2
 
 
+@pytest.mark.slow
 def test_unsupervised_from_a_backbone_alone(tmp_path: Path, worlds: dict[str, Path]) -> None:
     tried = ("adabn", "pseudo-label", "cluster-contrast", "spcl", "strong-baseline", "mmt")
     recipes = ", ".join(f"{name}: {{adapt: {METHODS[name]}}}" for name in tried)

@@ -17,6 +17,12 @@ from reidbench_command.output import HEAD, TAIL
 
 from .conftest import Bench, errors
 
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
+pytestmark = pytest.mark.slow
+
 LONGEST = 60.0  # time limit of these tests in seconds
 FAULTY = """
 import json, os, signal, subprocess, sys, time

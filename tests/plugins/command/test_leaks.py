@@ -98,6 +98,7 @@ def test_pictures_are_copies_under_names_that_say_nothing(adapted: Bench) -> Non
     assert changes > len(query) / 2
 
 
+@pytest.mark.slow
 def test_names_are_the_same_in_each_run_and_others_with_another_seed(rendered: Bench, tmp_path: Path) -> None:
     seen = []
     for name in ("one", "other"):
@@ -111,6 +112,7 @@ def test_names_are_the_same_in_each_run_and_others_with_another_seed(rendered: B
     assert not set(seen[0][0]) & set(seen[0][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["market", "csv"])
 def test_the_source_has_its_labels_and_the_target_none(layout: str, rendered: Bench) -> None:
     extract = "python spy.py extract.json {images} {model} {out}"
@@ -135,6 +137,7 @@ def test_the_source_has_its_labels_and_the_target_none(layout: str, rendered: Be
     assert found == labels
 
 
+@pytest.mark.slow
 def test_cameras_are_given_where_they_are_asked_for(rendered: Bench) -> None:
     extract = "python spy.py extract.json {images} {cameras} {model} {out}"
     run(rendered, train="python spy.py train.json {target} {out}", extract=extract, cameras=True)

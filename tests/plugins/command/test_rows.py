@@ -36,6 +36,7 @@ np.savez(out / "features.npz", names=[str(file) for file in files], features=[fe
 """
 
 
+@pytest.mark.slow
 def test_the_same_features_give_the_same_numbers_as_a_plugins_row(rendered: Bench) -> None:
     rendered.program("histogram.py", HISTOGRAM)
     mine = {**EXTRACT, "extract": "python histogram.py {images} {out}", "files": ["histogram.py"], "uses": "none"}
@@ -64,6 +65,7 @@ def test_each_row_belongs_to_its_picture(bench: Bench, market: Path) -> None:
 TRAIN = "import sys; print('TRAINS'); open(sys.argv[1] + '/w', 'w').write(sys.argv[2])"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["process", "ray"])
 def test_every_executor_prints_the_same_table_and_keeps_the_log(executor: str, bench: Bench) -> None:
     if executor == "ray" and find_spec("ray") is None:
@@ -127,6 +129,7 @@ def test_limits_the_place_and_bytecode_are_no_part_of_the_key(bench: Bench) -> N
     assert bench.key(**listed, minutes=5, memory_gb=4, resumable=True, folder="code") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["process", "inline"])
 def test_values_of_the_environment_are_kept_nowhere(executor: str, bench: Bench) -> None:
     bench.program(
@@ -162,6 +165,7 @@ def test_a_path_that_is_not_listed_is_noted(bench: Bench) -> None:
     assert listed.notes == ()
 
 
+@pytest.mark.slow
 def test_embed_and_export_say_that_the_row_is_a_program(bench: Bench) -> None:
     assert errors(bench.run(mine={"finetune": EXTRACT})) == {}
     (key,) = (folder.name for folder in bench.artifacts("embed"))

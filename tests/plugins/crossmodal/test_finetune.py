@@ -243,6 +243,7 @@ def test_a_matrix_file_becomes_a_table(tmp_path: Path) -> None:
         assert set(found["query_modality"]) == {"infrared"}
 
 
+@pytest.mark.slow
 def test_features_depend_on_the_modality_that_a_manifest_says(tmp_path: Path) -> None:
     """The same images and networks; one manifest declares its infrared queries as visible."""
     features = {}

@@ -44,6 +44,7 @@ def images(count: int = 6) -> torch.Tensor:
     return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared_from", [1, 4])
 @pytest.mark.parametrize(("name", "params"), NETWORKS)
 def test_the_copies_start_equal_so_that_all_images_pass_the_plain_backbone(

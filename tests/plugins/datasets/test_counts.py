@@ -60,6 +60,7 @@ def whole(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_whole_market1501_and_one_with_files_missing_and_strange(whole: Path, tmp_path: Path) -> None:
     code, text = check("market1501", whole)
     assert code == 0, text

@@ -54,6 +54,7 @@ def test_one_split_in_both_directions(read: Open, tmp_path: Path) -> None:
     assert back.train.paths == dataset.train.paths
 
 
+@pytest.mark.slow
 def test_a_whole_copy_and_one_that_is_not(read: Open, tmp_path: Path) -> None:
     root = copy(tmp_path / "r", tuple(range(1, 207)), tuple(range(207, 413)), each=10)
     report = examine(read("regdb", root, check="strict"))

@@ -163,6 +163,7 @@ def test_every_reader_has_a_stand_in() -> None:
     assert {name for name, *_ in CASES} == {name for name, *_ in READERS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "params", "root", "counts", "names"), CASES, ids=[f"{name} {params}" for name, params, *_ in CASES]
 )
@@ -335,6 +336,7 @@ methods:
 """
 
 
+@pytest.mark.slow
 def test_every_row_from_a_stand_in_says_so(registry: plugins.Registry, tmp_path: Path) -> None:
     market = make(registry, "market1501", tmp_path / "kept")
     plain = tmp_path / "plain"

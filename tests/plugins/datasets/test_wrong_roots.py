@@ -53,6 +53,7 @@ def without(root: Path, *names: str) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Path) -> None:
     """Also from the parent folder, in which the reader looks for the release."""
     own = {"accept_withdrawal": True}
@@ -85,6 +86,7 @@ def test_a_whole_copy_of_each_is_planned(made: Callable[..., Path], tmp_path: Pa
     assert planned(tmp_path, entries) == (0, [])
 
 
+@pytest.mark.slow
 def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callable[..., Path], tmp_path: Path) -> None:
     market, v1, v2 = made("market1501", "market"), made("msmt17-v1", "v1"), made("msmt17-v2", "v2")
     gone = without(made("msmt17-v1", "gone"), "list_train.txt", "list_gallery.txt")
@@ -142,6 +144,7 @@ def test_every_wrong_root_is_told_at_once_with_its_line_and_a_cure(made: Callabl
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_a_root_one_folder_too_high_or_low_is_told_for_sets_with_modalities_or_tracklets(
     made: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -159,6 +162,7 @@ def test_a_root_one_folder_too_high_or_low_is_told_for_sets_with_modalities_or_t
     assert [line.partition(f"data.d{number}.")[2] for number, line in enumerate(lines)] == expected
 
 
+@pytest.mark.slow
 def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_bytes(b"path,pid,split\r\na.jpg,anna,train\r\nb.jpg,2,test\r\n")
@@ -173,6 +177,7 @@ def test_all_mistakes_of_a_manifest_are_lines_of_a_plan_and_of_a_check(tmp_path:
     assert (done.returncode, done.stderr.splitlines()) == (2, [f"reidbench: {line}" for line in said])
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_laid_out_otherwise_is_led_to_the_manifest(made: Callable[..., Path], tmp_path: Path) -> None:
     touch(tmp_path / "own", ["cam1_anna.jpg"])
     for folder in ("bounding_box_train", "query", "bounding_box_test"):

@@ -210,6 +210,7 @@ def files(store: Store) -> dict[str, dict[str, str]]:
 
 
 # ---------------------------------------------------------------------- without Ray
+@pytest.mark.slow
 def test_nothing_imports_ray_before_it_is_asked_for(matrix: Callable[..., Path], tmp_path: Path) -> None:
     code = (
         "import sys\nfrom reidbench import testing\n"
@@ -264,7 +265,7 @@ def test_what_a_stage_asks_for(
 
 
 # ---------------------------------------------------------------------- with Ray
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_bytes_as_in_this_process(tmp_path: Path, market: Path, site: Path, one: Nodes) -> None:
     text = MATRIX.format(root=market, methods="{none: {finetune: none}, toy: {finetune: toy}}")
     folders = [tmp_path / name for name in ("inline", "ray")]
@@ -281,7 +282,7 @@ def test_the_same_bytes_as_in_this_process(tmp_path: Path, market: Path, site: P
     assert not list((tmp_path / "ray" / "store").glob(".seen-by*"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_a_plugin_does_costs_its_own_cells_and_is_not_tried_elsewhere(
     tmp_path: Path, market: Path, site: Path, one: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +341,7 @@ class Unlucky(ray_executor.Ray):
         super().submit(spec, listen)
 
 
+@pytest.mark.slow
 def test_a_lost_stage_is_made_again(
     tmp_path: Path, market: Path, site: Path, one: Nodes, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,7 +359,7 @@ def test_a_lost_stage_is_made_again(
     assert files(Store(tmp_path / "store")) == files(Store(tmp_path / "inline" / "store"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_stage_that_is_lost_again_and_again_has_failed(
     tmp_path: Path, market: Path, site: Path, one: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +372,7 @@ def test_a_stage_that_is_lost_again_and_again_has_failed(
     assert ", 2 times in all" in result.error
 
 
+@pytest.mark.slow
 def test_nodes_that_differ_are_named_and_nothing_is_run(
     tmp_path: Path, market: Path, site: Path, one: Nodes, first: Path
 ) -> None:
@@ -391,6 +394,7 @@ def test_nodes_that_differ_are_named_and_nothing_is_run(
     assert Store(tmp_path / "store").keys() == set()
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_see_the_store_is_named(
     tmp_path: Path, market: Path, one: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,7 +448,7 @@ def test_an_address_where_something_else_listens(word: bytes | None, monkeypatch
         thread.join()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_local_ray_hears_this_machine_only(tmp_path: Path, market: Path, site: Path) -> None:
     """`--executor ray` alone: started for the run, reachable from here alone, gone afterwards."""
     with contextlib.suppress(ReidbenchError):
@@ -465,7 +469,7 @@ def test_a_local_ray_hears_this_machine_only(tmp_path: Path, market: Path, site:
     assert not any(parent(pid) for pid in begun)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_for_a_checkpoint_and_ctrl_c_twice_does_not(
     tmp_path: Path, market: Path, site: Path, one: Nodes
@@ -519,18 +523,18 @@ def check_a_lost_node(text: str, folder: Path, artifacts: int) -> None:
     assert sorted(done) == sorted(stage.label for stage in the_plan.stages.values())  # each once
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_node_lost_in_the_middle_of_a_small_matrix(tmp_path: Path, market: Path, site: Path) -> None:
     methods = "{none: {finetune: none}, toy: {finetune: {use: toy, epochs: 8, seconds: 0.5}}}"
     check_a_lost_node(MATRIX.format(root=market, methods=methods), tmp_path, artifacts=3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_node_lost_in_the_middle_of_the_quickstart(tmp_path: Path) -> None:
     check_a_lost_node(QUICKSTART.read_text(), tmp_path, artifacts=20)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_node_that_joins_later_and_differs_ends_the_run(
     tmp_path: Path, market: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

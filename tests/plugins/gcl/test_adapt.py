@@ -379,6 +379,7 @@ def test_apart_views_have_the_starts_appearance_and_the_joint_stages_bodies(
     assert torch.allclose(apart.paint(indices, images), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 3])
 def test_a_killed_training_apart_goes_on_bit_identical(world: tuple[Split, Path], tmp_path: Path, lines: int) -> None:
     def made(out: Path, die_after: int) -> Any:
@@ -388,6 +389,7 @@ def test_a_killed_training_apart_goes_on_bit_identical(world: tuple[Split, Path]
     assert [line["stage"] for line in log] == [2, 2, 3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", list(ARMS))
 def test_every_arm_takes_the_same_steps_of_the_encoder_on_the_same_batches(
     world: tuple[Split, Path], tmp_path: Path, use: str, monkeypatch: pytest.MonkeyPatch
@@ -505,6 +507,7 @@ def test_clusters_do_not_ask_the_network(world: tuple[Split, Path], tmp_path: Pa
     assert len(np.unique(labels[0][1])) > 1
 
 
+@pytest.mark.slow
 def test_an_epoch_of_noise_takes_no_step(world: tuple[Split, Path], tmp_path: Path) -> None:
     for use in ARMS:
         ctx, lines, clusters = context(world, tmp_path / use, use, min_samples=20)
@@ -514,6 +517,7 @@ def test_an_epoch_of_noise_takes_no_step(world: tuple[Split, Path], tmp_path: Pa
         assert all((found == -1).all() for found in clusters)
 
 
+@pytest.mark.slow
 def test_images_without_structure_are_left_out(world: tuple[Split, Path], tmp_path: Path) -> None:
     """Images without structure are in no batch, in no cluster, and have no row in the memory."""
     write_structure(tmp_path / "holes", 24, missing=(3, 11))
@@ -720,6 +724,7 @@ def test_log_says_what_to_watch(whole: Whole) -> None:
     assert all(-1 <= line["cosine_view"] <= 1 for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", list(ARMS))
 def test_no_target_identity_is_read(world: tuple[Split, Path], tmp_path: Path, use: str, whole: Whole) -> None:
     """The result is bit-identical with other persons as the target's."""
@@ -730,6 +735,7 @@ def test_no_target_identity_is_read(world: tuple[Split, Path], tmp_path: Path, u
     assert found[0] == (whole.encoders[-1] if use == "gcl" else found[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("use", "lines"), [("gcl", 1), ("gcl", 3), ("gcl-oracle", 1), ("gcl-contrast", 1)])
 def test_a_killed_training_goes_on_bit_identical(
     world: tuple[Split, Path], tmp_path: Path, use: str, lines: int
@@ -746,6 +752,7 @@ def test_a_killed_training_goes_on_bit_identical(
         assert (tmp_path / "cut" / name).is_file()
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything(world: tuple[Split, Path], tmp_path: Path) -> None:
     """The same seed gives the same losses for any state of the global generators; another seed does not."""
     logs = []

@@ -111,6 +111,7 @@ PROVIDERS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("use", "field", "given"), PROVIDERS)
 def test_what_stands_for_released_bodies_has_one_for_each_image(
     use: str, field: str, given: dict[str, Any], people: Split, tmp_path: Path, registry: Registry
@@ -190,6 +191,7 @@ class Turned:
         return self.images.image(index)
 
 
+@pytest.mark.slow
 def test_a_pass_of_the_warm_up_is_counted_as_it_is_taken(people: Split, tmp_path: Path, registry: Registry) -> None:
     """24 images in batches of 5 and of 40, for two epochs; no joint stage."""
     component = registry.get("adapter", "gcl")
@@ -207,6 +209,7 @@ def test_a_pass_of_the_warm_up_is_counted_as_it_is_taken(people: Split, tmp_path
         assert max(taken.values()) == workload(component, params, target=Amount(len(people))).steps == steps
 
 
+@pytest.mark.slow
 def test_a_rehearsed_regressor_takes_the_steps_that_are_foretold(tmp_path: Path, registry: Registry) -> None:
     """72 images of the tiny pool show a person; its encoder starts from a stand-in for torchvision's file."""
     pool = open_synthetic(SyntheticParams(world="crowd", size="tiny"), None, tmp_path / "pool")

@@ -74,6 +74,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     return put
 
 
+@pytest.mark.slow
 def test_a_repository_by_name_becomes_a_row(market: Path, tmp_path: Path, cache: Callable[..., Path]) -> None:
     cache()
     text = f"""

@@ -507,6 +507,7 @@ def test_what_is_missing_is_reported(world: tuple[Split, Split, Path], tmp_path:
         run(world, tmp_path, identities=7)
 
 
+@pytest.mark.slow
 def test_styles_are_stages_of_their_own_shared_by_seeds_and_methods(tmp_path: Path, market: Path) -> None:
     """Two methods and two seeds share one StarGAN; fakes, sheet and protocol words are where they should be."""
     other = write_market_folder(tmp_path / "other", seed=9)

@@ -207,6 +207,7 @@ def test_a_killed_training_goes_on_bit_identical(split: Split, tmp_path: Path) -
     assert (tmp_path / "cut" / "generator.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_training_makes_the_cycle_shorter(split: Split, tmp_path: Path) -> None:
     """The generator steps after each of the 100 critic steps; the slow test of styles checks a real training's 30 %."""
     ctx, lines = context(split.hide(), tmp_path, steps=100, save_every=20, critic_steps=1, enlarge=1.0, lr=2e-3)
@@ -214,6 +215,7 @@ def test_training_makes_the_cycle_shorter(split: Split, tmp_path: Path) -> None:
     assert lines[-1]["cycle"] < 0.8 * lines[0]["cycle"]
 
 
+@pytest.mark.slow
 def test_after_training_the_camera_decides_the_output(tmp_path: Path) -> None:
     """Outputs of two cameras differ by more than .02, in the direction of the cameras: one is darker."""
     draws = np.random.Generator(np.random.PCG64(0))

@@ -233,7 +233,7 @@ def test_the_judge_tells_the_truth_from_copies(station: Any, tmp_path: Path) -> 
     assert found["truth_fakes"] < 0.5 * found["truth_copies"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_trained_stargan_does_what_it_should(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """On `station`, small: 12 minutes of one core, without and with the identity term.
 

@@ -116,12 +116,12 @@ def answers(address: str) -> bool:
         return False
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_has_each_training_once(server: str, tmp_path: Path, matrix: Callable[..., Path]) -> None:
     check(server, tmp_path, matrix)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_does_not_answer_is_reported_and_fails_nothing(
     tmp_path: Path, matrix: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,6 +62,7 @@ def embedder_of(file: Path, folder: Path, size: tuple[int, int] = SIZE, **params
 
 
 # ---------------------------------------------------------------------- the same numbers
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_network_and_its_export_have_the_same_map_in_one_table(market: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
@@ -155,6 +156,7 @@ def test_the_content_is_the_key_and_the_labels_are_the_protocol(market: Path, tm
     assert {row.key for row in first.rows}.isdisjoint(row.key for row in other.rows)
 
 
+@pytest.mark.slow
 def test_workers_change_no_digit(market: Path, tmp_path: Path) -> None:
     the_plan = planned(tmp_path, market, write_network(tmp_path / "one.onnx"))
     found = []

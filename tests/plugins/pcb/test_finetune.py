@@ -204,6 +204,7 @@ def test_the_presets_are_the_published_recipes(preset: str, steps: int, registry
 
 
 # ---------------------------------------------------------------------- from a matrix file to a table
+@pytest.mark.slow
 def test_it_learns_stripes(tmp_path: Path, market: Path) -> None:
     """Trained on coloured stripes of four identities, it finds four unseen ones better than chance, also refined."""
     pcb = "use: pcb, epochs: 30, batch: 8, lr: 0.05, network_rate: 1, parts: 4, dim: 16"

@@ -170,6 +170,7 @@ def test_one_translation_serves_all_rows_and_seeds_of_a_task(pair: Pair, tmp_pat
     assert len(users) == 4  # two rows, two seeds
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_a_table(pair: Pair, tmp_path: Path) -> None:
     board = run_matrix(text(pair), tmp_path)
     assert {result.row.method for result in board.results} == {"direct", "spgan", "longer"}

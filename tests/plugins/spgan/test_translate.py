@@ -135,6 +135,7 @@ def test_every_source_image_is_translated_and_a_second_run_is_the_same(
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_no_label_is_read(pair: Pair, tmp_path: Path) -> None:
     """The generator is bit-identical with other identities and cameras; with another target it is not."""
     other = [Split.of_columns(one.root, one.paths, one.pids[::-1].copy(), np.roll(one.camids, 1)) for one in pair]
@@ -158,6 +159,7 @@ def test_a_killed_training_resumes_bit_identical(after: int, pair: Pair, tmp_pat
     assert [line["steps"] for line in lines] == [2, 4, 6, 7]
 
 
+@pytest.mark.slow
 def test_training_makes_the_cycle_shorter(pair: Pair, tmp_path: Path) -> None:
     ctx, lines = context(pair, tmp_path, steps=60, save_every=15, enlarge=1.0, lr=2e-3)
     translate.Spgan(ctx, "spgan").train()

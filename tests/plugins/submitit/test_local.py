@@ -37,6 +37,7 @@ def alone(bench: Any) -> Any:
 FAILURES = {"raise": "RuntimeError: it went wrong", "kill": "the worker was killed by SIGKILL"}
 
 
+@pytest.mark.slow
 def test_the_bytes_of_this_process_and_failures_in_their_rows(
     bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_the_bytes_of_this_process_and_failures_in_their_rows(
     assert not bench.jobs(tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_a_killed_driver_leaves_jobs_that_the_next_one_waits_for(bench: Any, tmp_path: Path) -> None:
     bench.matrix("{toy: {finetune: {use: toy, epochs: 4, seconds: 1}}}")
     log, store = tmp_path / "log", tmp_path / "store"
@@ -79,6 +81,7 @@ def test_a_killed_driver_leaves_jobs_that_the_next_one_waits_for(bench: Any, tmp
     bench.wait_for(lambda: not bench.jobs(store))
 
 
+@pytest.mark.slow
 def test_a_killed_job_fails_its_row_and_a_rerun_resumes(bench: Any, tmp_path: Path) -> None:
     bench.matrix("{toy: {finetune: {use: toy, epochs: 4, seconds: 1}}, none: {finetune: none}}")
     log, store = tmp_path / "log", tmp_path / "store"
@@ -103,8 +106,9 @@ def test_a_killed_job_fails_its_row_and_a_rerun_resumes(bench: Any, tmp_path: Pa
     assert files(store) == files(tmp_path / "inline" / "store")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_ctrl_c_waits_for_a_checkpoint_and_ctrl_c_twice_does_not(times: int, bench: Any, tmp_path: Path) -> None:
     toy = "epochs: 60, seconds: 0.5" if times == 1 else "epochs: 1, seconds: 120"
     bench.matrix(f"{{toy: {{finetune: {{use: toy, {toy}}}}}}}")
@@ -124,7 +128,7 @@ def test_ctrl_c_waits_for_a_checkpoint_and_ctrl_c_twice_does_not(times: int, ben
     bench.wait_for(lambda: not bench.jobs(store))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_time_limit_applies_to_the_stage(bench: Any, tmp_path: Path) -> None:
     store = tmp_path / "store"
     run_matrix(bench.matrix("{none: {finetune: none}}").read_text(), tmp_path, store=store)  # makes the data
@@ -134,6 +138,7 @@ def test_a_time_limit_applies_to_the_stage(bench: Any, tmp_path: Path) -> None:
     assert row.error.endswith("[tiny, seed 0]: ran longer than its limit of 5 s")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit leaves log files open
 def test_debug_runs_jobs_in_this_process(matrix: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("submitit")
@@ -144,6 +149,7 @@ def test_debug_runs_jobs_in_this_process(matrix: Callable[..., Path], tmp_path: 
     gc.collect()  # the open files are reported in this test
 
 
+@pytest.mark.slow
 def test_progress_and_the_start_of_each_stage_arrive(bench: Any, tmp_path: Path) -> None:
     """The events of the worker, after that of its node, in order."""
     from reidbench.execution.executor import Settings

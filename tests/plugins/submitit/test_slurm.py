@@ -101,6 +101,7 @@ def asked(script: Path) -> dict[str, str]:
     return dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", script.read_text(), re.MULTILINE))
 
 
+@pytest.mark.slow
 def test_arrays_with_their_resources_give_the_bytes_of_this_process(stand_in: Path, bench: Any, tmp_path: Path) -> None:
     file = bench.matrix(NONE)
     file.write_text(file.read_text().replace("seeds: [0]", "seeds: [0, 1]"))
@@ -134,6 +135,7 @@ def test_a_refused_job_ends_the_run_with_slurms_words(stand_in: Path, bench: Any
     assert Store(tmp_path / "store").keys() == set()
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_see_the_store(
     stand_in: Path, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,11 +182,12 @@ class Unlucky:
 TOY = "{toy: {finetune: {use: toy, epochs: 4, seconds: 1}}}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "words"),
     [
         ("TIMEOUT", "ran longer than 60 min: raise --option time=MINUTES, and run it again to resume"),
-        pytest.param("OUT_OF_MEMORY", "used more than 4 GiB: raise --option memory=GIB", marks=pytest.mark.slow),
+        pytest.param("OUT_OF_MEMORY", "used more than 4 GiB: raise --option memory=GIB", marks=pytest.mark.long),
     ],
 )
 def test_a_job_that_slurm_ends_is_a_failed_row(
@@ -200,7 +203,8 @@ def test_a_job_that_slurm_ends_is_a_failed_row(
     assert f": {state}\n" in Store(store).log_file(key).read_text()
 
 
-@pytest.mark.parametrize("state", ["PREEMPTED", pytest.param("NODE_FAIL", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["PREEMPTED", pytest.param("NODE_FAIL", marks=pytest.mark.long)])
 def test_a_job_lost_with_its_node_is_submitted_again(
     state: str,
     stand_in: Path,
@@ -244,7 +248,7 @@ def test_the_state_of_an_ended_job_is_asked_for_again(stand_in: Path, monkeypatc
     assert cluster.newest(again) == ""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_job_lost_too_often_has_failed(
     stand_in: Path, bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_parameters_are_the_agreed_ones() -> None:
     assert {*FIRST_WORLDS, "mixed", *LABELLED, *SEPARATE} == set(WORLDS)
 
 
+@pytest.mark.slow
 def test_two_processes_render_the_same() -> None:
     code = (
         "import sys; sys.path[:0] = ['.', 'plugins']\n"
@@ -258,6 +259,7 @@ def test_a_person_is_the_same_in_all_sizes_and_differs_between_worlds_and_seeds(
 # --- pictures
 
 
+@pytest.mark.slow
 def test_cameras_change_colours_more_than_time_does() -> None:
     """Retrieval by colour alone: easy at the same camera, hard at another one."""
     studio = Studio(SyntheticParams(world="plaza", size="small"))

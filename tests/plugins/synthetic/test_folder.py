@@ -57,6 +57,7 @@ def test_progress_ends_at_the_total_and_a_second_call_renders_nothing(tmp_path: 
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})  # counted up once
 
 
+@pytest.mark.slow
 def test_all_cores_write_the_same_pictures(rendered: Path, tmp_path: Path) -> None:
     write_folder(TINY, tmp_path / "set", processes=2)
     for shot in list_shots("station", "tiny"):
@@ -119,6 +120,7 @@ def script(folder: Path, guard: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
+@pytest.mark.slow
 def test_a_script_that_starts_itself_again_gets_a_sentence(tmp_path: Path) -> None:
     """Each process imports the script again, which would start processes forever."""
     run = script(tmp_path, "if True:")
@@ -126,6 +128,7 @@ def test_a_script_that_starts_itself_again_gets_a_sentence(tmp_path: Path) -> No
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
     def children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -145,6 +148,7 @@ def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
     assert left == []
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_folder, args=(TINY, tmp_path / "set", 1)) for _ in range(2)]
@@ -174,6 +178,7 @@ def test_foreign_folders_are_left_alone(content: dict[str, str], message: str, t
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(content)
 
 
+@pytest.mark.slow
 def test_structure_maps_lie_where_gcl_looks_for_them(rendered: Path) -> None:
     write_structure(TINY, rendered, processes=1)
     maps = rendered / "structure"

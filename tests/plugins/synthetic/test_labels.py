@@ -83,6 +83,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("worlds")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", NEW)
 def test_component_offers_what_its_splits_have(world: WorldName, cache: Path) -> None:
     (component,) = reidbench_datasets()
@@ -130,6 +131,7 @@ def test_the_manifest_in_the_folder_says_the_same(world: WorldName, cache: Path)
     assert set(header[4:]) == {names.get(label, label) for label in NEW[world]}
 
 
+@pytest.mark.slow
 def test_a_strange_file_is_named(tmp_path: Path) -> None:
     params = SyntheticParams(world="footage", size="tiny")
     opened = synthetic.open_synthetic(params, None, tmp_path)

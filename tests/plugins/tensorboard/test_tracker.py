@@ -111,6 +111,7 @@ def test_a_row_without_a_training_adds_to_no_run(tmp_path: Path) -> None:
     assert list(ours.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_is_live_and_imports_no_torch(matrix: Callable[..., Path], tmp_path: Path) -> None:
     """The curve of a trained row is its log in the store, to float32."""
     results = reidbench.run(

@@ -55,6 +55,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
 
 
 # ---------------------------------------------------------------------- three lines
+@pytest.mark.slow
 def test_three_lines_from_a_name_to_a_scored_row(market: Path, tmp_path: Path) -> None:
     text = f"image_size: [64, 32]\ndata: {{tiny: {{use: market-folder, root: {market}}}}}\n"
     text += "tasks: {t: {target: tiny}}\n"
@@ -65,6 +66,7 @@ def test_three_lines_from_a_name_to_a_scored_row(market: Path, tmp_path: Path) -
     assert 0 < result.metrics["mAP"] <= 1
 
 
+@pytest.mark.slow
 def test_it_can_be_trained_and_comes_back(market: Path, tmp_path: Path) -> None:
     """mgn requires stages, moco-v2 requires bn; the embed stage rebuilds a saved network."""
     board = run_matrix(

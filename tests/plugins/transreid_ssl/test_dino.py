@@ -414,6 +414,7 @@ def test_rates_of_the_backbone_itself_come_back(pool: HiddenSplit, tmp_path: Pat
     assert drop_path_rates(run.result()) == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", [vit, resnet])
 def test_killed_and_resumed_is_uninterrupted(
     backbone: Callable[[], Backbone], pool: HiddenSplit, tmp_path: Path

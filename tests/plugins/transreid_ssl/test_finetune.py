@@ -471,6 +471,7 @@ def test_half_precision_trains_nearly_the_same(people: Dataset, tmp_path: Path) 
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "sie and jpm"])
 def test_killed_and_resumed_is_uninterrupted(kind: str, people: Dataset, tmp_path: Path) -> None:
     """Networks, optimiser, schedule and streams are restored, including drop path's draws."""
@@ -492,6 +493,7 @@ LEARN: dict[str, Any] = {"epochs": 40, "identities": 10, "images": 4, "drop_path
 ADAMW = {"optimiser": "adamw", "lr": 6e-3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "params"),
     [

@@ -123,6 +123,7 @@ def test_every_page_with_commands_is_in_one_list() -> None:
     assert with_commands == {*PAGES, *ELSEWHERE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_run_in_the_order_of_the_page(page: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / page).read_text()
@@ -144,6 +145,7 @@ def test_commands_run_in_the_order_of_the_page(page: str, place: Path, capfd: py
     assert ran
 
 
+@pytest.mark.slow
 def test_the_page_on_python_runs(place: Path) -> None:
     pytest.importorskip("pandas")
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "python.md").read_text(), re.DOTALL)

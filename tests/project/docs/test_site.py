@@ -123,6 +123,7 @@ def test_the_notebook_is_a_page(hooks: ModuleType) -> None:
     assert "```text\n" in text
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for package in ("mkdocs", "material", "mkdocstrings_handlers.python"):
         pytest.importorskip(package)

@@ -359,6 +359,7 @@ def test_a_file_that_expects_nothing_is_told_so(made: Made) -> None:
         report.write_board(board, bare, store, "md", Options(published=True))
 
 
+@pytest.mark.slow
 def test_from_a_run_to_the_table(papers: Path, tmp_path: Path) -> None:
     """The measured mean is the leaderboard's, and what was not run has none."""
     file, store = tmp_path / "matrix.yaml", ["--store", str(tmp_path / "store")]

@@ -114,6 +114,7 @@ def table(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     write_line(tmp_path)
     run_line(tmp_path, "euclidean", "near: {features: near.npz}", "right: {features: right.npz}")

@@ -114,6 +114,7 @@ def test_a_cost_with_a_part_that_is_gone_is_unknown(made: tuple[Plan, Store]) ->
     assert [cost.method for cost in found] == ["_hidden"]
 
 
+@pytest.mark.slow
 def test_figures_are_pictures_and_the_same_each_time(made: tuple[Plan, Store], tmp_path: Path) -> None:
     the_plan, store = made
     board, evidence = report.collect(the_plan, store), Evidence(the_plan, store)

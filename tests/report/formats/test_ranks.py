@@ -211,6 +211,7 @@ def test_letters_do_not_end(number: int, text: str) -> None:
     assert letter(number) == text
 
 
+@pytest.mark.slow
 def test_the_command(market: Path, tmp_path: Path) -> None:
     """A real run on two data sets, the second under two names."""
     other = write_market_folder(tmp_path / "other", seed=1)

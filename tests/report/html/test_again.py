@@ -64,6 +64,7 @@ def publish(store: Store, key: str, **fields: object) -> None:
         manifest |= {"metrics": {"mAP": 0.5}, "seconds": 1.0, **common, **fields}
 
 
+@pytest.mark.slow
 def test_the_page_alone_makes_its_table_again(
     matrix: Callable[..., Path], registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

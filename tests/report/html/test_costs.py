@@ -97,6 +97,7 @@ def test_without_columns_the_page_has_none_of_it(made: tuple[Plan, Store]) -> No
         assert f">{column.heading}</th>" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")), reason="no chromium or no chromedriver here"
 )

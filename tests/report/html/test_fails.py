@@ -181,6 +181,7 @@ def browser(text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
         yield driver
 
 
+@pytest.mark.slow
 @in_browser
 def test_two_rows_are_compared_as_text_does(browser: Any, made: Made) -> None:
     view(browser, 1280)
@@ -199,6 +200,7 @@ def test_two_rows_are_compared_as_text_does(browser: Any, made: Made) -> None:
         assert f"Mean difference: {100 * (tally.difference or 0):+.1f} points." in said
 
 
+@pytest.mark.slow
 @in_browser
 def test_the_list_of_queries_and_their_pictures(browser: Any) -> None:
     view(browser, 1280)
@@ -243,6 +245,7 @@ def test_the_filters_of_the_leaderboard_choose_here_too(browser: Any) -> None:
     assert shown == ["query-expansion"] * 3
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (900, "light"), (1600, "dark"), (390, "light")])
 def test_it_fits_the_screen_and_can_be_read(browser: Any, width: int, scheme: str) -> None:

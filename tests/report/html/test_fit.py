@@ -33,6 +33,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield driver
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("width", [390, 800, 1110, 1280, 1500])
 @pytest.mark.parametrize("more", [0, 1, 6])
@@ -42,6 +43,7 @@ def test_no_page_scrolls_sideways_with_more_metrics(browser: Any, width: int, mo
     assert browser.execute_script(WIDTH) <= width
 
 
+@pytest.mark.slow
 @in_browser
 def test_columns_come_back_on_a_wider_screen_and_details_have_what_is_hidden(browser: Any) -> None:
     view(browser, 1110)

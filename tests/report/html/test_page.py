@@ -316,6 +316,7 @@ def test_notes_are_text_and_rows_point_to_them(made: tuple[Plan, Store]) -> None
     assert len([a for _, a in found.elements if a.get("id") == "note-1"]) == 1
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_and_figures_without_torch(made: tuple[Plan, Store], tmp_path: Path) -> None:
     the_plan, store = made
     arguments = ["table", str(the_plan.benchmark.file), "--store", str(store.root), "--format", "html"]
@@ -354,6 +355,7 @@ def rows(browser: Any) -> list[Any]:
     return find(browser, "#board tbody > tr[data-number]")
 
 
+@pytest.mark.slow
 @in_browser
 def test_rows_are_grouped_sorted_and_filtered(opened: Any) -> None:
     assert len(rows(opened)) == 16
@@ -395,6 +397,7 @@ def test_rows_are_filtered_by_the_words_of_their_protocols(opened: Any) -> None:
     assert find(opened, "#count")[0].text == "0 of 16 rows"
 
 
+@pytest.mark.slow
 @in_browser
 def test_an_address_keeps_the_filters(opened: Any) -> None:
     find(opened, "#search")[0].send_keys("colours")
@@ -413,6 +416,7 @@ def test_an_address_keeps_the_filters(opened: Any) -> None:
     assert len(rows(opened)) == 16
 
 
+@pytest.mark.slow
 @in_browser
 def test_an_address_that_names_what_is_not_here_says_so(opened: Any) -> None:
     view(opened, 1280, at=f"{opened.address}#?task=second&with=transductive&evaluator=mine")
@@ -423,6 +427,7 @@ def test_an_address_that_names_what_is_not_here_says_so(opened: Any) -> None:
     assert "is not on this page" in find(opened, "#filter-note")[0].text
 
 
+@pytest.mark.slow
 @in_browser
 def test_a_link_to_a_row_opens_it(opened: Any) -> None:
     name = "row-colours--second--query-expansion"
@@ -467,6 +472,7 @@ def test_a_row_opens_by_keyboard_and_shows_text(opened: Any) -> None:
     assert opened.execute_script("return window.hacked === undefined")
 
 
+@pytest.mark.slow
 @in_browser
 def test_pictures_appear_when_a_list_is_opened(opened: Any) -> None:
     details = next(d for d in find(opened, "details.ranked") if d.text.startswith("untrained"))
@@ -489,6 +495,7 @@ def test_charts_follow_the_task(opened: Any) -> None:
     assert find(opened, "#chart-task")[0].get_attribute("value") == "1"
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
@@ -504,6 +511,7 @@ def test_it_fits_the_screen_and_can_be_read(browser: Any, width: int, scheme: st
     assert (sum(json.loads(f"[{dark[4:-1]}]")) < 120) == (scheme == "dark")
 
 
+@pytest.mark.slow
 @in_browser
 def test_everything_that_can_be_used_has_a_name(opened: Any) -> None:
     find(opened, "button.open")[0].click()
@@ -515,6 +523,7 @@ def test_everything_that_can_be_used_has_a_name(opened: Any) -> None:
     assert find(opened, "html")[0].get_attribute("lang") == "en"
 
 
+@pytest.mark.slow
 @in_browser
 def test_no_error_and_no_request(browser: Any) -> None:
     browser.get_log("browser"), browser.get_log("performance")

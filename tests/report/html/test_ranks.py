@@ -100,6 +100,7 @@ def test_there_is_no_section_for_one_task_or_before_anything_ran(
     assert 'id="ranks"' not in page_of((the_plan, Store(tmp_path / "empty")))
 
 
+@pytest.mark.slow
 def test_figures_have_the_diagram(made: tuple[Plan, Store], tmp_path: Path) -> None:
     the_plan, store = made
     board = report.collect(the_plan, store)
@@ -120,6 +121,7 @@ def browser(text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
         yield driver
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1600])

@@ -137,6 +137,7 @@ def test_between_the_plan_and_the_list(bench: Bench, how: str) -> None:
     assert bench.run(bench.plan("{m: {finetune: colour-histogram}}")).results[0].status == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["content", "in disguise", "removed"])
 @pytest.mark.parametrize("part", ["bounding_box_train", "query"])
 def test_between_the_list_and_the_reader(bench: Bench, how: str, part: str) -> None:
@@ -175,6 +176,7 @@ def test_other_times_and_equal_contents_are_no_change(bench: Bench) -> None:
     assert bench.run(the_plan).results[0].status == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["market-folder", "csv-manifest"])
 def test_a_result_of_files_that_changed_meanwhile_is_not_kept(
     reader: str, market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

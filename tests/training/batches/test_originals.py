@@ -160,6 +160,7 @@ def context(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_workers_change_nothing_and_the_option_does(name: str, pool: HiddenSplit, tmp_path: Path) -> None:
     run = RUNS[name][1]
@@ -170,6 +171,7 @@ def test_workers_change_nothing_and_the_option_does(name: str, pool: HiddenSplit
     assert not same(weights(run(context(name, pool, tmp_path / "resized", "resized")[0])), plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_killed_and_resumed_is_uninterrupted(name: str, pool: HiddenSplit, tmp_path: Path) -> None:
     check_resumes(tmp_path, lambda out, die_after: context(name, pool, out, die_after=die_after), RUNS[name][1], 2)

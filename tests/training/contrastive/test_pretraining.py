@@ -61,6 +61,7 @@ def context(
     return make_context(PretrainContext, out, params, die_after=die_after, seed=seed, pool=pool, backbone=backbone)
 
 
+@pytest.mark.slow
 def test_upreid_without_its_parts_is_moco_to_the_last_bit(pool: HiddenSplit, tmp_path: Path) -> None:
     """Whole stages: every logged loss and the exported backbone are equal."""
     ours, our_lines = context(pool, UpReidParams(**SMALL, **MOCO_LIKE), tmp_path / "a")
@@ -70,6 +71,7 @@ def test_upreid_without_its_parts_is_moco_to_the_last_bit(pool: HiddenSplit, tmp
     assert len(our_lines) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["moco", "up-reid"])
 def test_killed_and_resumed_is_uninterrupted(name: str, pool: HiddenSplit, tmp_path: Path) -> None:
     """Queues, pointer, both encoders, optimiser, schedule and every stream come back."""
@@ -92,6 +94,7 @@ def test_seeds_matter_and_global_generators_do_not(pool: HiddenSplit, tmp_path: 
     assert not same(results[0], results[2])
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(pool: HiddenSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read ahead from the disk, by several threads: the same weights."""
     held = weights(upreid.pretrain(context(pool, UpReidParams(**SMALL), tmp_path / "held")[0]))
@@ -115,6 +118,7 @@ def test_originals_are_the_same_at_every_read_and_views_are_not(pool: HiddenSpli
         assert not torch.equal(one.first, one.second)
 
 
+@pytest.mark.slow
 def test_logs_what_a_reader_needs(pool: HiddenSplit, tmp_path: Path) -> None:
     """Row overlap is logged with the loss; the monitor runs every second epoch and before the first."""
     ctx, lines = context(pool, UpReidParams(**SMALL, crop="rect"), tmp_path / "a")
@@ -176,6 +180,7 @@ def rows(tmp_path: Path, market: Path, pretrain: str) -> dict[str, Any]:
     return {result.row.task: result for result in board.results}
 
 
+@pytest.mark.slow
 def test_supervised_uses_auxiliary_labels_and_no_pool(tmp_path: Path, market: Path) -> None:
     found = rows(tmp_path, market, "{use: supervised, epochs: 2, identities: 2, images: 2}")
     assert found["with"].status == "ok"
@@ -183,6 +188,7 @@ def test_supervised_uses_auxiliary_labels_and_no_pool(tmp_path: Path, market: Pa
     assert "needs auxiliary data" in found["without"].row.reason
 
 
+@pytest.mark.slow
 def test_moco_runs_in_a_matrix_and_needs_a_pool(tmp_path: Path, market: Path) -> None:
     found = rows(tmp_path, market, "{use: moco-v2, epochs: 1, batch: 8, splits: 2, queue: 16, dim: 8}")
     assert found["with"].status == "ok"
@@ -190,6 +196,7 @@ def test_moco_runs_in_a_matrix_and_needs_a_pool(tmp_path: Path, market: Path) ->
     assert "needs a pool" in found["without"].row.reason
 
 
+@pytest.mark.slow
 def test_weights_of_a_file_come_into_a_matrix(tmp_path: Path, market: Path) -> None:
     network = backbone()
     network.mean = (0.1, 0.2, 0.3)
@@ -205,6 +212,7 @@ def test_weights_of_a_file_come_into_a_matrix(tmp_path: Path, market: Path) -> N
     assert torch.equal(load_file(report / "backbone.safetensors")["stem.0.weight"], network.stem[0].weight)
 
 
+@pytest.mark.slow
 def test_weights_loaded_in_part_are_noted_in_every_later_run(tmp_path: Path, market: Path) -> None:
     state = backbone().state_dict()
     del state["stages.1.norm2.bias"]
@@ -271,6 +279,7 @@ def test_mixed_precision_trains_and_keeps_float32(pool: HiddenSplit, tmp_path: P
     assert 0 < lines[0]["loss"] < 10
 
 
+@pytest.mark.slow
 def test_weights_of_a_transformer_come_in_strictly_and_at_another_size(tmp_path: Path, market: Path) -> None:
     """A 4 x 2 grid of positions is resized for 64x16 images; the grid comes from the sidecar or from the user."""
     from reidbench.training.weights.transformers import write_transformer

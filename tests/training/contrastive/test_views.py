@@ -78,6 +78,7 @@ def rectangles(count: int, evenly: bool, rng: np.random.Generator) -> np.ndarray
     return shares
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("aspect", "large"), [("uniform", 0.301), ("log", 0.249)])
 def test_an_erasure_covers_what_the_official_loop_covers(aspect: str, large: float) -> None:
     """Measured of LUPerson's code: .301 of its erasures cover more than 40 %; of torchvision's .249."""

@@ -19,8 +19,9 @@ from reidbench.training import StridedPointwise, set_stride
 
 ROOT = Path(__file__).parents[3]
 CHILD = Path(__file__).with_name("shipped_networks.py")
-# "" leaves the choice to oneDNN; AVX2 brings the code of processors without AVX-512 to those that have it.
-INSTRUCTIONS = ["", "AVX2", *(["AVX512_CORE"] if torch.backends.cpu.get_cpu_capability() == "AVX512" else [])]
+# "" leaves the choice to oneDNN. Others bring the code of lesser processors to those with AVX-512.
+LESSER = ["AVX2", "AVX512_CORE"] if torch.backends.cpu.get_cpu_capability() == "AVX512" else []
+INSTRUCTIONS = ["", *LESSER]
 TOLERANCE = 1e-3  # of a tensor's norm; the defect of oneDNN is 3 % and more, rounding 1e-4
 
 
@@ -39,6 +40,7 @@ def networks(instructions: str) -> list[dict[str, Any]]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instructions", INSTRUCTIONS, ids=lambda name: name or "native")
 def test_networks_agree_with_their_plain_arithmetic(instructions: str) -> None:
     """All that ship; none has a strided 1x1 convolution of few channels. One test: the child takes long."""

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -15,6 +17,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_models_and_transforms_import_after_the_compatibility_module() -> None:
     code = (
         "import reidbench.training.networks.torchvision_compat as compat\n"

@@ -188,6 +188,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return hold_out(Dataset("noise", folder, train), {"identities": 6, "seed": 0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_killed_and_resumed_is_uninterrupted(
     name: str, tmp_path: Path, held_out: Any, registry: plugins.Registry

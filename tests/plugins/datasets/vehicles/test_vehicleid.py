@@ -104,6 +104,7 @@ methods: {{bot: {{finetune: {{use: bot, epochs: 1, identities: 4, images: 2}}}}}
 """
 
 
+@pytest.mark.slow
 def test_rows_of_two_tests_share_the_training_and_draw_ten_galleries(
     registry: plugins.Registry, tmp_path: Path
 ) -> None:

@@ -333,6 +333,7 @@ def likeness(views: Views) -> float:
     return F.cosine_similarity(views.f - middle, views.f_new - middle).mean().item()
 
 
+@pytest.mark.slow
 def test_eight_images_are_learned() -> None:
     """With a frozen encoder reconstruction and cycle fall below half, and views keep the identity."""
     x, s_ori, s_new = figures(8)

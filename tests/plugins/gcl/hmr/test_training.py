@@ -284,6 +284,7 @@ def test_the_truth_costs_nothing_and_each_loss_sees_its_own_error(pool: Dataset,
 
 
 # ---------------------------------------------------------------------- training
+@pytest.mark.slow
 def test_training_goes_on_where_it_was_killed(pool: Dataset, tmp_path: Path) -> None:
     def made(out: Path, die_after: int) -> Any:
         return with_workers_where_cut(training(pool, out, die_after=die_after), out)
@@ -337,6 +338,7 @@ def learnt(pool: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_training_learns_directions_and_joints(pool: Dataset, learnt: Path) -> None:
     """On its own images: a third of the error of the best constant, and joints in the image to 4 %."""
     split = pool.train.hide()
@@ -363,6 +365,7 @@ def overlap(ours: np.ndarray, true: np.ndarray) -> float:
     return float(np.mean(shares))
 
 
+@pytest.mark.slow
 def test_maps_show_the_persons_as_they_stand_and_turned(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     """A fitted body covers the true one, at each angle more than when turned by another angle."""
     split = pool.train.hide()
@@ -398,6 +401,7 @@ def test_a_person_is_shown_beside_the_body_and_under_it() -> None:
     assert (shown[:, 6:] == 255).all()
 
 
+@pytest.mark.slow
 def test_own_weights_make_the_same_maps(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     part = pool.train.hide().subset(range(4))
     weights = learnt / "regressor.safetensors"
@@ -416,6 +420,7 @@ def test_own_weights_make_the_same_maps(pool: Dataset, learnt: Path, tmp_path: P
     assert np.array_equal(StructureMaps.load(again.out, 4).maps, StructureMaps.load(other.out, 4).maps)
 
 
+@pytest.mark.slow
 def test_weights_of_something_else_are_refused(pool: Dataset, learnt: Path, tmp_path: Path) -> None:
     part = pool.train.hide().subset(range(2))
     save_file({"mean": torch.zeros(90)}, tmp_path / "other.safetensors")
@@ -490,6 +495,7 @@ methods:
 """
 
 
+@pytest.mark.slow
 def test_a_regressor_of_the_pool_serves_the_target(
     pool: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

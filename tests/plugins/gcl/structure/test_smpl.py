@@ -328,7 +328,7 @@ def body() -> AnnyBody:
     return AnnyBody()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_annys_body_stands_upright_and_faces_us(body: AnnyBody) -> None:
     """Higher than wide, arms lowered, toes before heels; taller, turned and bent by its parameters."""
     assert len(body.bones) == 104
@@ -350,7 +350,7 @@ def test_annys_body_stands_upright_and_faces_us(body: AnnyBody) -> None:
     assert np.ptp(body.of_arrays({"pose": pose}, 30)[:, 2]) > depth + 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_anny_provides_structure(body: AnnyBody, split: Split, tmp_path: Path) -> None:
     """Images differ by their yaw; without parameters all are equal; invalid parameters are errors."""
     few = split.subset(range(4))

@@ -77,6 +77,7 @@ def browser(text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
         yield driver
 
 
+@pytest.mark.slow
 @in_browser
 def test_images_load_when_a_row_is_opened(browser: Any) -> None:
     view(browser, 1280)

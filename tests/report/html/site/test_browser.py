@@ -114,6 +114,7 @@ def methods(browser: Any) -> set[str]:
     return {row.find_element("css selector", "th a").text for row in rows(browser)}
 
 
+@pytest.mark.slow
 def test_the_best_follows_the_filters(browser: Any) -> None:
     view(browser, 1280)
     words = [select.get_attribute("data-word") for select in find(browser, "select[data-word]")]
@@ -152,6 +153,7 @@ def test_an_address_keeps_the_view(browser: Any, root: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_from_the_best_to_the_command_that_makes_it_again(browser: Any, root: str) -> None:
     """By keyboard: the link of a row leads to the row of its matrix, which is open and has the command."""
     from selenium.webdriver.common.keys import Keys
@@ -172,11 +174,13 @@ def test_from_the_best_to_the_command_that_makes_it_again(browser: Any, root: st
     wait(lambda: find(browser, "details.again")[0].get_property("open"))
 
 
+@pytest.mark.slow
 def test_results_of_a_pack_say_that_nobody_checked_them(browser: Any, root: str) -> None:
     view(browser, 1280, at=f"{root}/matrix/sent.html#row-colours--second--cosine")
     assert "Checked: self-reported" in find(browser, ".detail")[0].text
 
 
+@pytest.mark.slow
 def test_pictures_and_charts_of_a_matrix_are_there(browser: Any, root: str) -> None:
     view(browser, 1280, at=f"{root}/matrix/one.html")
     assert len(find(browser, "#cmc .scatterlayer .trace")) == 2
@@ -197,6 +201,7 @@ def pages(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
 
 
+@pytest.mark.slow
 def test_no_error_and_no_request_beyond_the_site(browser: Any, root: str, folder: Path) -> None:
     browser.get_log("browser"), requests(browser)
     for path in pages(folder):
@@ -217,6 +222,7 @@ FITS = "return document.documentElement.scrollWidth <= arguments[0]"
 READ = "p, small, caption, label, output, summary, a, td, th, li, dt, dd, .reason, .status, .under, .narrow"
 
 
+@pytest.mark.slow
 def test_every_page_fits_the_screen_and_can_be_read(browser: Any, server: str, folder: Path) -> None:
     for path in pages(folder):
         view(browser, 1600, at=f"{server}/{path}")
@@ -227,6 +233,7 @@ def test_every_page_fits_the_screen_and_can_be_read(browser: Any, server: str, f
             assert min(browser.execute_script(LUMINANCE, READ)) >= 4.5, place  # WCAG AA
 
 
+@pytest.mark.slow
 def test_headings_labels_and_tables_are_for_everybody(browser: Any, server: str) -> None:
     for path in ("index.html", "across.html", "matrix/one.html", "method/untrained.html", "data/tiny.html"):
         view(browser, 1280, at=f"{server}/{path}")
