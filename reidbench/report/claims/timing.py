@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from reidbench.matrix.claims import Side
 from reidbench.report.results import Leaderboard
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 
 from .verdicts import Claims, Judged
 
-MOST = 3  # number of named claims
+MOST = 3  # number of named claims or rows
+
+Begun = Mapping[Side, str]  # start of the first evaluation of each row that has one
 
 
 def timing(board: Leaderboard, found: Claims, store: Store) -> Iterator[str]:
-    """Yield a sentence on the first run with the claims, or on claims not known to predate their results."""
-    begun = {one.claim.say: list(_begun(board, one, store)) for one in found.judged}
-    first = [began for several in begun.values() for began in several]
+    """Yield sentences on the first run with the claims, and on claims not known to predate their results."""
+    begun = {one.claim.say: dict(_begun(board, one, store)) for one in found.judged}
+    first = [began for rows in begun.values() for began in rows.values()]
     if not first:
         return
-    late = [one.claim.say for one in found.judged if begun[one.claim.say] and _late(one, min(begun[one.claim.say]))]
+    late = {one.claim.say: older for one in found.judged if (older := _older(one, begun[one.claim.say]))}
     if not late:
         newest = max(one.claim.since for one in found.judged if one.claim.since)
         yield (
@@ -27,24 +30,44 @@ def timing(board: Leaderboard, found: Claims, store: Store) -> Iterator[str]:
             f"{newest}, and the first evaluation of any began at {min(first)}."
         )
         return
-    names = ", ".join(late[:MOST]) + (f" and {len(late) - MOST} more" if len(late) > MOST else "")
-    yield (
-        f"For {len(late)} of {len(found.judged)} claims, no recorded run with the current claim and rule began before "
-        f"their first result: they may have been written after the results were known ({names})."
-    )
+    told = [one.claim.say for one in found.judged if one.claim.say in late and _difference_known(one, late)]
+    untold = [say for say in late if say not in told]
+    count = len(found.judged)
+    if untold:
+        rows = list(dict.fromkeys(side.row for say in untold for side in late[say]))
+        yield (
+            f"For {len(untold)} of {count} claims, results of one of two compared rows are older than the first "
+            f"recorded run with the current claim and rule ({_several(rows)}); no difference was known before it."
+        )
+    if told:
+        yield (
+            f"For {len(told)} of {count} claims, no recorded run with the current claim and rule began before "
+            f"their first result: they may have been written after the results were known ({_several(told)})."
+        )
 
 
-def _late(one: Judged, first: str) -> bool:
-    return not one.claim.since or first < one.claim.since
+def _several(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
 
 
-def _begun(board: Leaderboard, one: Judged, store: Store) -> Iterator[str]:
-    """Yield the start times of the evaluations behind a claim."""
+def _older(one: Judged, begun: Begun) -> list[Side]:
+    """Return the rows with results from before the first run with a claim; all, if no run is recorded."""
+    return [side for side, first in begun.items() if not one.claim.since or first < one.claim.since]
+
+
+def _difference_known(one: Judged, late: Mapping[str, Sequence[Side]]) -> bool:
+    """Return whether both rows of a compared pair have older results; also if no run with the claim is recorded."""
+    older = late[one.claim.say]
+    return not one.claim.since or any(first in older and second in older for first, second in one.claim.pairs)
+
+
+def _begun(board: Leaderboard, one: Judged, store: Store) -> Iterator[tuple[Side, str]]:
+    """Yield each row of a claim with the start of its first evaluation; rows without results are left out."""
     for side in one.claim.sides:
-        for task in one.claim.on:
-            for result in board.cell(side.row, task, side.by):
-                if result.status == "ok":
-                    yield from _started(result.row.key or "", store)
+        results = [result for task in one.claim.on for result in board.cell(side.row, task, side.by)]
+        keys = [result.row.key or "" for result in results if result.status == "ok"]
+        if started := [began for key in keys for began in _started(key, store)]:
+            yield side, min(started)
 
 
 def _started(key: str, store: Store) -> Iterator[str]:

@@ -24,8 +24,8 @@ from reidbench.matrix.reading import reader
 from reidbench.packs.lasting import dated
 from reidbench.packs.recorded import record, recorded_plan
 from reidbench.registry.plugins import Registry
+from reidbench.report.claims import timing
 from reidbench.report.claims.pairs import trainings
-from reidbench.report.claims.timing import timing
 from reidbench.report.claims.verdicts import judge
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder
@@ -159,8 +159,35 @@ def test_the_dates_are_those_of_the_newest_claim_and_the_first_evaluation(ran: P
     (older, *others) = found.judged
     late = replace(older, claim=replace(older.claim, since="2026-01-02T00:00:00Z"))
     rest = [replace(one, claim=replace(one.claim, since="2026-01-01T00:00:00Z")) for one in others]
-    (said,) = timing(board, replace(found, judged=(late, *rest)), store)
+    (said,) = timing.timing(board, replace(found, judged=(late, *rest)), store)
     assert "the newest claim was first run at 2026-01-02T00:00:00Z, and the first evaluation of any began at 20" in said
+
+
+def test_a_row_of_an_older_file_gives_no_difference_away(
+    ran: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows may be shared with a file that ran before; two such rows that a claim compares were known."""
+    store = Store(ran / "store")
+    the_plan = dated(plan.expand(reader.read(ran / "m.yaml", registry)), store)
+    board = reidbench.report.collect(the_plan, store)
+    found = judge(board, the_plan)
+    methods = {row.key: row.method for row in the_plan.rows}
+
+    def said(*older: str) -> list[str]:
+        start = {True: "2020-01-01T00:00:00Z", False: "2099-01-01T00:00:00Z"}
+        monkeypatch.setattr(timing, "_started", lambda key, store: [start[methods[key] in older]])
+        return list(timing.timing(board, found, store))
+
+    (one,) = said("untrained")
+    assert one.startswith(
+        "For 2 of 3 claims, results of one of two compared rows are older than the first recorded run"
+    )
+    assert "(untrained); no difference was known before it." in one
+    one, other = said("untrained", "bot")
+    assert one.startswith("For 2 of 3 claims, results of one of two compared rows")  # bad has no result
+    assert "(untrained, bot)" in one
+    assert other.startswith("For 1 of 3 claims, no recorded run")
+    assert "(One epoch is nothing)" in other
 
 
 def test_a_claim_that_was_written_after_its_results_is_named(ran: Path, tmp_path: Path) -> None:
