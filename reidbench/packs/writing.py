@@ -28,6 +28,7 @@ from .recorded import record
 from .redaction import Redaction
 
 PLACES = ("root", "root_from_given")  # fields of a manifest with paths of images
+MOST_LISTED = 1_000  # files of a stage whose checksums are in its pack; a preparer may write a hundred thousand images
 Sign = Callable[[str], bytes]  # digest -> signature
 
 
@@ -138,7 +139,9 @@ def _add(
         if manifest["stage"]["kind"] == "evaluate":
             _add_results(contents, manifest, artifact, store, redaction)
             contents.evaluations[key] = artifact.manifest
-        elif manifest["stage"]["kind"] == "embed":
+        elif len(manifest["files"]) > MOST_LISTED:  # as of a record: the pack has none of these files
+            manifest["files"] = {}
+        if manifest["stage"]["kind"] == "embed":
             contents.embeds[key] = artifact.label
         json.dumps(manifest, allow_nan=False)
         contents.files[f"manifests/{key}.json"] = sealed(manifest).encode()

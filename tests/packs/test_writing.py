@@ -42,6 +42,24 @@ def test_a_pack_gives_back_manifests_results_and_rounded_features(ran: Ran) -> N
         assert pack.text == pack.board["text"]
 
 
+def test_long_lists_of_files_that_are_not_packed_are_left_out(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of evaluations stay: their files are in the pack."""
+    rows = {row.key for row in ran.plan.rows}
+    counts = {key: len(ran.store.read(key).manifest["files"]) for key in ran.plan.stages}
+    most = min(counts.values())
+    assert most < max(counts[key] for key in counts if key not in rows)
+    monkeypatch.setattr("reidbench.packs.writing.MOST_LISTED", most)
+    write_pack(ran.plan, ran.store, tmp_path / "p.zip")
+    with Pack(tmp_path / "p.zip") as pack:
+        for key, count in counts.items():
+            listed = pack.manifests[key]["files"]
+            assert len(listed) == (count if key in rows or count <= most else 0)
+            assert pack.manifests[key]["metrics"] == ran.store.read(key).metrics
+        assert all(pack.results(key) for key in rows)
+
+
 def test_rounded_numbers_are_those_of_the_features_in_the_pack(ran: Ran) -> None:
     with Pack(ran.pack) as pack:
         for row in ran.plan.rows:
