@@ -140,6 +140,8 @@ def _add(
             _add_results(contents, manifest, artifact, store, redaction)
             contents.evaluations[key] = artifact.manifest
         elif len(manifest["files"]) > MOST_LISTED:  # as of a record: the pack has none of these files
+            many = f"the checksums of its {len(manifest['files'])} files"
+            contents.left_out.append(f"{redaction.text(artifact.label)}: {many}")
             manifest["files"] = {}
         if manifest["stage"]["kind"] == "embed":
             contents.embeds[key] = artifact.label

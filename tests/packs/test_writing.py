@@ -51,7 +51,11 @@ def test_long_lists_of_files_that_are_not_packed_are_left_out(
     most = min(counts.values())
     assert most < max(counts[key] for key in counts if key not in rows)
     monkeypatch.setattr("reidbench.packs.writing.MOST_LISTED", most)
-    write_pack(ran.plan, ran.store, tmp_path / "p.zip")
+    written = write_pack(ran.plan, ran.store, tmp_path / "p.zip")
+    many = [key for key, count in counts.items() if key not in rows and count > most]
+    assert sorted(written.left_out) == sorted(
+        f"{ran.plan.stages[key].label}: the checksums of its {counts[key]} files" for key in many
+    )
     with Pack(tmp_path / "p.zip") as pack:
         for key, count in counts.items():
             listed = pack.manifests[key]["files"]

@@ -30,19 +30,19 @@ def timing(board: Leaderboard, found: Claims, store: Store) -> Iterator[str]:
             f"{newest}, and the first evaluation of any began at {min(first)}."
         )
         return
-    told = [one.claim.say for one in found.judged if one.claim.say in late and _difference_known(one, late)]
-    untold = [say for say in late if say not in told]
+    known = [one.claim.say for one in found.judged if one.claim.say in late and _difference_known(one, late)]
+    partly = [say for say in late if say not in known]
     count = len(found.judged)
-    if untold:
-        rows = list(dict.fromkeys(side.row for say in untold for side in late[say]))
+    if partly:
+        rows = list(dict.fromkeys(side.row for say in partly for side in late[say]))
         yield (
-            f"For {len(untold)} of {count} claims, results of one of two compared rows are older than the first "
+            f"For {len(partly)} of {count} claims, results of one of two compared rows are older than the first "
             f"recorded run with the current claim and rule ({_several(rows)}); no difference was known before it."
         )
-    if told:
+    if known:
         yield (
-            f"For {len(told)} of {count} claims, no recorded run with the current claim and rule began before "
-            f"their first result: they may have been written after the results were known ({_several(told)})."
+            f"For {len(known)} of {count} claims, no recorded run with the current claim and rule began before "
+            f"their first result: they may have been written after the results were known ({_several(known)})."
         )
 
 

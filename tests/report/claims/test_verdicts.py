@@ -357,7 +357,7 @@ def test_seeds_that_would_decide() -> None:
 
 
 def test_an_effect_that_is_small_and_above_zero_is_named_both() -> None:
-    """Differences 1.1, 1, 0.9, 1, 1: above 0 and below 3; three claims at 1/3 of alpha leave neither significant."""
+    """Differences 1.1, 1, 0.9, 1, 1: above 0 and below 3; others are both at alpha, and neither at a ninth of it."""
     values = two(1.1, 1, 0.9, 1, 1)
     found = judge(values, *[claim("better", "a", "b")] * 2)
     assert [one.verdict for one in found.judged] == ["reproduced"] * 2

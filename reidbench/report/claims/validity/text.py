@@ -27,18 +27,15 @@ HEADINGS = ("measured on", "published for", "metric", "methods", "pairs", "conco
 def markdown(groups: Sequence[Group], found: Sequence[Sequence[Found]]) -> str:
     """Return all groups with their orders, in the order of the files."""
     parts = [MEANING]
-    titles: dict[tuple[object, ...], str] = {}  # of the first group with an order
+    titles: dict[tuple[str, ...], str] = {}  # of the first group with these orders
     for group, of_files in zip(groups, found, strict=True):
         parts += [f"## {one_line(group.title)}", *filter(None, [one_line(group.text)]), _stated(group)]
         parts += [f"- Left out, {one_line(what)}: {one_line(why)}." for what, why in group.left_out.items()]
         orders = [order for one in of_files for order in one.orders]
-        first = {titles.setdefault(_compared(order), group.title) for order in orders}
-        if not orders:
-            parts.append("No results yet.")
-        elif len(first) == 1 and group.title not in first:
-            parts.append(_repeated(group, orders, *first))
-        else:
-            parts += [_summary(orders), *_details(orders)]
+        shown = (_summary(orders), *_discordant(orders)) if orders else ("No results yet.",)
+        first = titles.setdefault(shown, group.title) if orders else group.title
+        parts += shown if first == group.title else [_repeated(group, orders, first)]
+        parts += _left_out(orders)
         parts += [f"- {one_line(note)}" for one in of_files for note in one.notes if one.orders]
     return _joined(parts)
 
@@ -66,18 +63,12 @@ def _line(row: str, stand: Stand, places: Sequence[tuple[str, str]]) -> list[str
     return [row, said, ", ".join(filter(None, (first.source, rule))), *cells]
 
 
-def _compared(order: Order) -> tuple[object, ...]:
-    """Return what determines an order and its numbers."""
-    return order.title, order.task, order.published, order.metric, order.evaluator, order.rows
-
-
 def _repeated(group: Group, orders: Sequence[Order], title: str) -> str:
-    """Return a sentence in place of the tables of another group."""
+    """Return a sentence in place of tables that are equal to those of another group."""
     ordered = {row for order in orders for row in order.rows}
     lacking = "; ".join(row for row in group.rows if row not in ordered)
-    return one_line(
-        f"Only the rows of the group *{title}* have results, so the orders are those above. No results yet: {lacking}."
-    )
+    without = f" Not in any order: {lacking}." if lacking else ""
+    return one_line(f"All orders are equal to those of *{title}*.{without}")
 
 
 def _summary(orders: Sequence[Order]) -> str:
@@ -103,8 +94,8 @@ def _tau(order: Order) -> str:
     return f"{tau.value:.2f}{ends}, {tau.n} seed{'s' * (tau.n > 1)}"
 
 
-def _details(orders: Sequence[Order]) -> Iterator[str]:
-    """Yield the discordant pairs, and everything that was left out."""
+def _discordant(orders: Sequence[Order]) -> Iterator[str]:
+    """Yield the discordant pairs of all orders."""
     yield (
         "Discordant pairs: the better published method first, with its measured lead in points; in brackets if the "
         "95 % interval over paired seeds contains 0:"
@@ -115,7 +106,6 @@ def _details(orders: Sequence[Order]) -> Iterator[str]:
         same.setdefault((f"{order.title}: {order.task}", order.metric, pairs), []).append(order.published)
     for (where, metric, pairs), published in same.items():
         yield "- " + one_line(f"{where}, {NAMES.get(metric, metric)}, for {' and '.join(published)}: {pairs}.")
-    yield from _left_out(orders)
 
 
 def _exchanged(pair: Pair) -> str:

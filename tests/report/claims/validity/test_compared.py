@@ -216,7 +216,12 @@ def test_a_group_with_the_results_of_another_repeats_no_order(compare: Callable[
     first, _, second = text.markdown([group(rows), more], [[one] for one in found]).partition("## more")
     assert "| Test: tiny" in first
     assert "| Test: tiny" not in second
-    assert "Only the rows of the group *G* have results, so the orders are those above. No results yet: d." in second
+    assert "All orders are equal to those of *G*. Not in any order: d." in second
+    assert "Not in the order" not in second  # the file has no row d
     whole = [compare(one, numbers | {"d": 0.4}) for one in (group(rows), more)]
     _, _, second = text.markdown([group(rows), more], [[one] for one in whole]).partition("## more")
+    assert "| Test: tiny" in second
+    turned = replace(group(stands({"a": 0.70, "b": 0.60, "c": 0.50})), title="more")  # the same rows, another order
+    both = [compare(one, numbers, methods=few) for one in (group(rows), turned)]
+    _, _, second = text.markdown([group(rows), turned], [[one] for one in both]).partition("## more")
     assert "| Test: tiny" in second
