@@ -23,12 +23,12 @@ FIRST = ("method", "task", "evaluator", "seed", "pretrain_seed", "status", "prot
 LAST = ("error", "key")
 SEEDS = ("seed", "pretrain_seed")
 SUMMARY = (
-    "method", "task", "evaluator", "metric", "n", "mean", "sd", "low", "high", "pretrainings", "seedless", "better",
-    "unit",
+    "method", "task", "evaluator", "metric", "n", "mean", "sd", "low", "high", "pretrainings", "results", "seedless",
+    "better", "unit",
 )  # fmt: skip
 DIFFERENCES = (
-    "method", "against", "task", "evaluator", "metric", "difference", "low", "high", "n", "better", "seedless", "apart",
-    "wins", "ties", "losses",
+    "method", "against", "task", "evaluator", "metric", "difference", "low", "high", "n", "better", "seedless",
+    "unpaired", "apart", "wins", "ties", "losses",
 )  # fmt: skip
 RANKS = (
     "method", "evaluator", "metric", "kind", "tasks", "mean_rank", "low", "high", "win_rate", "borda", "group",
@@ -73,15 +73,17 @@ def _column(metric: str) -> str:
 
 
 def summary(board: report.Leaderboard) -> pd.DataFrame:
-    """Return one row per mean over seeds."""
+    """Return one row per mean."""
     lines = []
     for one in board.summary:
         known = board.metric(one.evaluator, one.metric)
         low, high = one.ci95 or (None, None)
         place = one.method, one.task, one.evaluator, one.metric
         meant = (known.better, known.unit) if known else (None, None)
-        lines.append((*place, one.n, one.mean, one.sd, low, high, one.pretrainings, one.seedless, *meant))
-    types = dict.fromkeys(("mean", "sd", "low", "high"), "float64") | dict.fromkeys(("n", "pretrainings"), "int64")
+        lines.append((*place, one.n, one.mean, one.sd, low, high, one.pretrainings, one.results, one.seedless, *meant))
+    types = dict.fromkeys(("mean", "sd", "low", "high"), "float64") | dict.fromkeys(
+        ("n", "pretrainings", "results"), "int64"
+    )
     return _typed(SUMMARY, lines, types | {"seedless": "bool"})
 
 
@@ -96,12 +98,13 @@ def differences(board: report.Leaderboard, against: str, metric: str | None) -> 
             (
                 *(pair.method, against, pair.task, pair.evaluator, name),
                 *(pair.difference.value, pair.difference.low, pair.difference.high, pair.difference.n),
-                *(pair.better, pair.seedless, ", ".join(pair.apart), of.wins, of.ties, of.losses),
+                *(pair.better, pair.seedless, pair.unpaired, ", ".join(pair.apart)),
+                *(of.wins, of.ties, of.losses),
             )
         )
     types = dict.fromkeys(("difference", "low", "high"), "float64") | {"n": "int64"}
     types |= dict.fromkeys(("better", "wins", "ties", "losses"), "Int64")
-    return _typed(DIFFERENCES, lines, types | {"seedless": "int64"})
+    return _typed(DIFFERENCES, lines, types | dict.fromkeys(("seedless", "unpaired"), "int64"))
 
 
 def ranks(board: report.Leaderboard, metric: str | None) -> pd.DataFrame:

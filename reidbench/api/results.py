@@ -58,10 +58,11 @@ class Results:
 
     @uncollected()
     def summary(self) -> pd.DataFrame:
-        """Return one row per mean over seeds: method, task, evaluator, metric, n, mean, sd, low, high and more.
+        """Return one row per mean: method, task, evaluator, metric, n, mean, sd, low, high and more.
 
-        `low` and `high` bound the 95 % interval of the mean; they and `sd` are NaN for one seed. With several
-        pre-trainings (`pretrainings`), the mean is first taken over them. `seedless` means do not depend on seeds.
+        The mean is over `results`: `n` seeds of each of the `pretrainings`. `low` and `high` bound its 95 % interval
+        over seeds, and over pre-trainings if there are several; they and `sd` are NaN for one result. `seedless` means
+        depend on no seed.
         `better` ("higher", "lower") and `unit` are the metric's declaration, None if it is undeclared.
         """
         return frames.summary(self.board)
@@ -70,10 +71,11 @@ class Results:
     def against(self, method: str, metric: str | None = None) -> pd.DataFrame:
         """Return paired differences of every other method to `method`, one row per task and evaluator with both.
 
-        `difference` is positive if the other method is better, as it is in `better` of `n` seeds; `low` and `high`
-        bound the 95 % interval. `wins`, `ties` and `losses` count queries by their means over seeds, and are <NA>
-        without results per query. `apart` lists protocol words of only one of the two methods, which may also explain
-        the difference. See `report.Paired`. Raises ReidbenchError for an unknown method.
+        `difference` is positive if the other method is better, as it is in `better` of `n` pairs of results with the
+        same seed (and pre-training); `low` and `high` bound the 95 % interval. `unpaired` results have no partner.
+        `wins`, `ties` and `losses` count queries by their means over seeds, and are <NA> without results per query.
+        `apart` lists protocol words of only one of the two methods, which may also explain the difference. See
+        `report.Paired`. Raises ReidbenchError for an unknown method.
         """
         return frames.differences(self.board, method, metric)
 

@@ -14,6 +14,7 @@ from .reranking import Reranking
 from .statistics import Difference, bootstrap, paired_bootstrap
 
 LABELS = {"mAP": "mAP", "mINP": "mINP", "cmc1": "rank-1", "cmc5": "rank-5", "cmc10": "rank-10", "cmc20": "rank-20"}
+ONE_QUERY = "one valid query: no intervals"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class ScoreReport:
             "mAP": found.mAP,
             "mINP": found.mINP,
             "cmc": {str(k): value for k, value in found.cmc_at.items()},
-            "ci95": {name: [interval.low, interval.high] for name, interval in intervals.items()},
+            "ci95": {name: [interval.low, interval.high] for name, interval in intervals.items() if interval.n > 1},
             "num_queries": found.num_queries,
             "num_valid": found.num_valid,
             "filtered": found.filtered,
@@ -78,7 +79,7 @@ class ScoreReport:
         } | ({"notes": notes} if (notes := self._notes()) else {})
 
     def _notes(self) -> list[str]:
-        withheld = self.ranking.without_intervals
+        withheld = self.ranking.without_intervals or (ONE_QUERY if self.ranking.num_valid == 1 else "")
         return [*self.ranking.notes, *([withheld] if withheld else [])]
 
     def _warnings(self) -> list[str]:
@@ -92,7 +93,8 @@ class ScoreReport:
         lines = [self.name]
         for name, value in found.metrics().items():
             interval = intervals.get(name)
-            spread = f"  [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval else ""
+            known = interval and interval.n > 1
+            spread = f"  [{100 * interval.low:.2f}, {100 * interval.high:.2f}]" if interval and known else ""
             lines.append(f"  {LABELS[name]:<8}{100 * value:6.2f} %{spread}")
         lines.append(
             f"  {found.num_queries} queries, {found.num_valid} valid; removed{over}: {_removed(found.filtered)}"
@@ -141,8 +143,8 @@ class Comparison:
             "file": self.name,
             "baseline": self.baseline,
             "difference": found.value,
-            "ci95": [found.low, found.high],
-            "share": found.share,
+            "ci95": [found.low, found.high] if found.n > 1 else None,
+            "share": found.share if found.n > 1 else None,
             "within_noise": found.within_noise,
         }
 
@@ -150,6 +152,8 @@ class Comparison:
         """One line, in percentage points."""
         found = self.difference
         verdict = "within noise" if found.within_noise else "beyond noise"
+        if found.n < 2:
+            return f"  {LABELS[self.metric]:<8}{100 * found.value:+6.2f}  one query: no interval, {verdict}"
         return (
             f"  {LABELS[self.metric]:<8}{100 * found.value:+6.2f}  [{100 * found.low:+.2f}, {100 * found.high:+.2f}]  "
             f"better in {100 * found.share:.1f} % of samples, {verdict}"

@@ -54,8 +54,8 @@ class Difference(Interval):
 
     @property
     def within_noise(self) -> bool:
-        """Whether the interval contains 0 or does not exist; a table shows such rows as tied."""
-        return not (self.low > 0 or self.high < 0)
+        """Whether the interval contains 0, up to rounding, or does not exist; a table shows such rows as tied."""
+        return not (self.low > TINY or self.high < -TINY)
 
     def as_dict(self) -> dict[str, float | int]:
         """JSON values by name."""
@@ -66,11 +66,11 @@ def bootstrap(values: Any, level: float = 0.95, samples: int = SAMPLES, seed: in
     """Percentile bootstrap of the mean over queries [Q]; NaN marks queries without a true match, which do not count.
 
     Efron's percentile interval: resamples the queries with replacement, `samples` times. To count invalid queries as
-    zero, pass zeros for them. Raises MetricError if no query counts.
+    zero, pass zeros for them. One query has a value but no interval. Raises MetricError if no query counts.
     """
     values = _finite(_vector("values", values))
     low, high = _percentiles(_resampled_means(values, samples, seed), level)
-    return Interval(float(values.mean()), low, high, len(values), level)
+    return Interval(float(values.mean()), *_several(low, high, len(values)), len(values), level)
 
 
 def over_seeds(values: Any, level: float = 0.95, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
@@ -96,7 +96,8 @@ def paired_bootstrap(first: Any, second: Any, level: float = 0.95, samples: int 
     """Paired bootstrap of first - second over the same queries: per-query results [Q], or [S, Q] with the same seeds.
 
     Averages over seeds for each query, then resamples queries: the interval covers other queries, not other seeds (see
-    `paired_seeds`). A query without a true match is NaN in both. Raises MetricError otherwise.
+    `paired_seeds`). A query without a true match is NaN in both. One query has a difference but no interval. Raises
+    MetricError for other shapes or valid queries.
     """
     first, second = (np.atleast_2d(np.asarray(x, np.float64)) for x in (first, second))
     if first.shape != second.shape:
@@ -108,7 +109,7 @@ def paired_bootstrap(first: Any, second: Any, level: float = 0.95, samples: int 
         raise MetricError("a paired comparison requires the same valid queries on both sides")
     differences = _finite((first - second)[:, ~invalid[0]].mean(0))
     means = _resampled_means(differences, samples, seed)
-    low, high = _percentiles(means, level)
+    low, high = _several(*_percentiles(means, level), len(differences))
     return Difference(float(differences.mean()), low, high, len(differences), level, _share(means))
 
 
@@ -223,6 +224,11 @@ def _resampled_means(values: Doubles, samples: int, seed: int) -> Doubles:
 def _percentiles(means: Doubles, level: float) -> tuple[float, float]:
     low, high = np.quantile(means, [(1 - _checked(level)) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _several(low: float, high: float, count: int) -> tuple[float, float]:
+    """The ends of an interval over some queries; NaN for one query, which says nothing about others."""
+    return (low, high) if count > 1 else (float("nan"), float("nan"))
 
 
 def _share(means: Doubles) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,8 @@ from reidbench.components import Metric, Published, fractions
 from reidbench.matrix.families.groups import Derived, derived
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import Plan, Row
-from reidbench.metrics.statistics import UNBOUNDED, over_seeds
+from reidbench.metrics.comparisons.replicates import Replicate, by_unit, spread
+from reidbench.metrics.statistics import UNBOUNDED
 from reidbench.progressbar import Through, quietly
 from reidbench.registry.metrics import range_fault
 from reidbench.store.artifact import DamagedArtifact, UnreadableArtifact
@@ -57,10 +57,11 @@ class Result:
 class Summary:
     """One metric of a method on a task by an evaluator, over `n` seeds.
 
-    `mean`, `sd` (sample, n - 1) and `ci95` (Student's t, clipped to the metric's range) are in the evaluator's own
-    values, fractions if the unit is "%"; `sd` and `ci95` are None for one seed. Values of several pre-trainings are
-    averaged for each seed first; they do not count as seeds. If no stage behind the row depends on `seeds`, `n` is 1
-    and `seedless` is True.
+    `mean` and `sd` (sample) are over all `results`, `ci95` is Student's t over seeds, and over pre-trainings if there
+    are several, clipped to the metric's range (`replicates.spread`). All are in the evaluator's own values, fractions
+    if the unit is "%"; `sd` and `ci95` are None for one result, and `ci95` if some pre-trainings lack seeds that others
+    have. `n` is 1 if the row does not depend on `seeds`; `seedless` is True if it depends on no pre-training seed
+    either.
     """
 
     method: str
@@ -73,6 +74,7 @@ class Summary:
     sd: float | None
     ci95: tuple[float, float] | None
     seedless: bool = False
+    results: int = 1
 
 
 @dataclass(frozen=True)
@@ -308,7 +310,7 @@ def _numbers(key: str, metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def summarise(results: Sequence[Result], declared: Declared | None = None) -> list[Summary]:
-    """Return mean, standard deviation and 95 % interval over seeds for each cell and metric."""
+    """Return mean, standard deviation and 95 % interval for each cell and metric."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
         if result.status == "ok":
@@ -317,39 +319,28 @@ def summarise(results: Sequence[Result], declared: Declared | None = None) -> li
     summaries = []
     for (method, task, evaluator), members in cells.items():
         for metric in dict.fromkeys(name for member in members for name in member.metrics):
-            values = list(by_seed(members, metric).values())
+            values = replicates(members, metric)
             rows = [member.row for member in members]
             pretrainings = len({row.pretrain_seed for row in rows if row.pretrained or row.pretrain_seed is not None})
             known = (declared or {}).get(evaluator, {}).get(metric)
-            mean, sd, ci95 = mean_interval(values, known.ends if known else UNBOUNDED)
-            numbers = len(values), pretrainings, mean, sd, ci95
-            summaries.append(Summary(method, task, evaluator, metric, *numbers, without_seed(members)))
+            seeds = len({seed for _, seed in values})
+            numbers = seeds, pretrainings, *spread(values, known.ends if known else UNBOUNDED)
+            summaries.append(
+                Summary(method, task, evaluator, metric, *numbers, without_seed(members), results=len(values))
+            )
     return summaries
 
 
 def without_seed(results: Sequence[Result]) -> bool:
-    """Return whether these results of one cell do not depend on `seeds`."""
-    return bool(results) and all(result.row.seed is None for result in results)
+    """Return whether these results of one cell depend on no seed, so that there is one for all seeds."""
+    return bool(results) and all(result.row.seed is None and result.row.pretrain_seed is None for result in results)
 
 
-def by_seed(results: Sequence[Result], metric: str) -> dict[int | None, float]:
-    """Return a metric by seed in ascending order, averaged over pre-trainings.
-
-    A cell that does not depend on `seeds` has one value under the seed None.
-    """
-    values: dict[int | None, list[float]] = {}
-    for result in results:
-        if metric in result.metrics:
-            values.setdefault(result.row.seed, []).append(result.metrics[metric])
-    ordered = sorted(values.items(), key=lambda item: -1 if item[0] is None else item[0])
-    return {seed: math.fsum(numbers) / len(numbers) for seed, numbers in ordered}
-
-
-def mean_interval(
-    values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED
-) -> tuple[float, float | None, tuple[float, float] | None]:
-    """Return mean, sample standard deviation and 95 % Student-t interval of the mean, clipped to `bounds`."""
-    interval = over_seeds(values, bounds=bounds)
-    if interval.n < 2:
-        return interval.value, None, None
-    return interval.value, statistics.stdev(values), (interval.low, interval.high)
+def replicates(results: Sequence[Result], metric: str) -> dict[Replicate, float]:
+    """Return a metric of one cell by pre-training and seed, in ascending order."""
+    values = {
+        (result.row.pretrain_seed, result.row.seed): result.metrics[metric]
+        for result in results
+        if metric in result.metrics
+    }
+    return {key: values[key] for several in by_unit(values).values() for key in several}

@@ -11,11 +11,12 @@ import numpy as np
 
 from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
 from reidbench.data.standin import STAND_IN
-from reidbench.metrics.statistics import over_seeds, student, tied_with_best, welch
+from reidbench.metrics.comparisons.replicates import Replicate, common
+from reidbench.metrics.statistics import TINY, student, tied_with_best, welch
 from reidbench.words import DECLARED, ON_TEST_LABELS, UNDECLARED
 
 from .queries import Reader, better_by_queries, metric_per_query
-from .results import Leaderboard, Result, by_seed
+from .results import Leaderboard, Result, replicates
 
 NOT_COMPARABLE = (
     "transductive",
@@ -50,16 +51,18 @@ class Place:
 def leaders(board: Leaderboard, task: str, evaluator: str, metric: str) -> set[str]:
     """Return the best method of one column and all methods tied with it; none for an undeclared metric.
 
-    Methods are compared over paired seeds, or over queries if one has only two seeds. A method that does not depend on
-    `seeds` has the same value for every seed of the other: it is better or worse if both the other's seeds and the
-    queries agree. Two such methods are compared over queries alone. Methods with one seed, or with two or no seeds and
-    no per-query results, are left out. Rows that saw the test images or persons or the truth, or that were scored by
-    another rule, are compared only with rows of the same kind; rows with parameters chosen on test labels are never
-    compared.
+    Methods are compared over paired seeds (and pre-trainings, if one has several), or over queries if one has only two
+    results. A method that depends on no seed has the same value for every seed of the other: it is better or worse if
+    both the other's seeds and the queries agree. Two such methods are compared over queries alone. Methods with one
+    result of several possible ones, or with two or no seeds and no per-query results, are left out. Rows that saw the
+    test images or persons or the truth, or that were scored by another rule, are compared only with rows of the same
+    kind; rows with parameters chosen on test labels are never compared.
     """
     found: set[str] = set()
     for column in _columns(board, task, evaluator, metric):
-        beaten = column.beaten[int(np.argmax(column.means))]
+        # If results are missing, a row with a lower mean may be better over the common ones.
+        means = np.where(column.beaten.any(0) & ~column.beaten.any(0).all(), -np.inf, column.means)
+        beaten = column.beaten[int(np.argmax(means))]
         found |= {method for method, worse in zip(column.methods, beaten, strict=True) if not worse}
     return found
 
@@ -100,7 +103,7 @@ def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list
         _Column(
             tuple(word for word in kind if word not in shared),
             tuple(rows),
-            [sum(entry.values) / len(entry.values) for entry in rows.values()],
+            [math.fsum(entry.values) / len(entry.values) for entry in rows.values()],
             _better(list(rows.values())),
         )
         for kind, rows in groups.items()
@@ -110,35 +113,51 @@ def _columns(board: Leaderboard, task: str, evaluator: str, metric: str) -> list
 
 @dataclass(frozen=True)
 class _Entry:
-    """A method's values by seed, and their mean for each query if known; higher is better.
+    """A method's values by pre-training and seed, and their mean for each query if known; higher is better."""
 
-    Without seeds there is one value for every seed.
-    """
-
-    seeds: tuple[int, ...]
-    values: list[float]
+    by_replicate: Mapping[Replicate, float]
     queries: np.ndarray | None
+
+    @property
+    def values(self) -> list[float]:
+        """All values, in ascending order of pre-trainings and seeds."""
+        return list(self.by_replicate.values())
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the method depends on no seed, so that its one value holds for all."""
+        return (None, None) in self.by_replicate
+
+    @property
+    def seeds(self) -> tuple[int, ...] | None:
+        """The seeds, if the method varies with them alone; empty if it is fixed, None otherwise."""
+        pretrainings = {pretrained for pretrained, _ in self.by_replicate}
+        seeds = tuple(seed for _, seed in self.by_replicate if seed is not None)
+        return seeds if self.fixed or (seeds and len(pretrainings) == 1) else None
 
 
 def _groups(
     board: Leaderboard, cells: Mapping[str, Sequence[Result]], metric: str, sign: float
 ) -> dict[tuple[str, ...], dict[str, _Entry]]:
     """Group the methods that can be ranked by the words that exclude them from the ranking of others."""
-    seeds = {method: values for method, results in cells.items() if (values := by_seed(results, metric))}
-    few = any(len(values) == 2 or None in values for values in seeds.values())
+    found = {method: values for method, results in cells.items() if (values := replicates(results, metric))}
+    few = any(len(values) == 2 or (None, None) in values for values in found.values())
     groups: dict[tuple[str, ...], dict[str, _Entry]] = {}
     left_out = set()  # kinds with a row that has too few seeds
-    for method, values in seeds.items():
-        own = tuple(seed for seed in values if seed is not None)
-        queries = per_query(cells[method], metric, board.queries) if few and len(own) != 1 else None
+    for method, values in found.items():
+        fixed = (None, None) in values
+        alone = len(values) == 1 and not fixed
+        queries = per_query(cells[method], metric, board.queries) if few and not alone else None
         kind = kind_of(board, next(result.row.protocol for result in cells[method] if metric in result.metrics))
-        if len(own) > 2 or queries is not None:
-            entry = _Entry(own, [sign * v for v in values.values()], None if queries is None else sign * queries)
+        if len(values) > 2 or queries is not None:
+            entry = _Entry(
+                {key: sign * value for key, value in values.items()}, None if queries is None else sign * queries
+            )
             groups.setdefault(kind, {})[method] = entry
-        elif own:
+        elif not fixed:
             left_out.add(kind)
     # If no row with seeds can be ranked, the best row without a seed is not the best of the column.
-    ranked = {kind for kind, rows in groups.items() if any(entry.seeds for entry in rows.values())}
+    ranked = {kind for kind, rows in groups.items() if any(not entry.fixed for entry in rows.values())}
     return {kind: rows for kind, rows in groups.items() if kind in ranked or kind not in left_out}
 
 
@@ -149,24 +168,33 @@ def kind_of(board: Leaderboard, protocol: str) -> tuple[str, ...]:
 
 def _better(rows: list[_Entry]) -> np.ndarray:
     """Return [M, M] bool: whether row i is significantly better than row j."""
-    counts = np.array([len(row.seeds) for row in rows])
-    seeded = np.flatnonzero(counts)
+    counts = np.array([0 if row.fixed else len(row.by_replicate) for row in rows])
+    seeds = [row.seeds for row in rows]
+    paired = np.flatnonzero([bool(own) for own in seeds])
     found = np.zeros((len(rows), len(rows)), dtype=bool)
-    found[np.ix_(seeded, seeded)] = better_by_seeds([rows[i].values for i in seeded])
-    if len({row.seeds for row in rows}) > len(set(counts.tolist())):  # same number of different seeds: not paired
-        for i, j in itertools.permutations(range(len(rows)), 2):
-            if counts[i] == counts[j] and rows[i].seeds != rows[j].seeds:
-                found[i, j] = welch(rows[i].values, rows[j].values).low > 0
-    for j in np.flatnonzero(counts == 0).tolist():  # the same value for every seed
-        for i in seeded.tolist():
-            ahead = over_seeds(np.array(rows[i].values) - rows[j].values[0])
-            found[i, j], found[j, i] = ahead.low > 0, ahead.high < 0
+    found[np.ix_(paired, paired)] = better_by_seeds([rows[i].values for i in paired])
+    compared = seeds[0] is not None and len(set(seeds)) == 1
+    for i, j in () if compared else itertools.combinations(range(len(rows)), 2):
+        if seeds[i] is None or seeds[j] is None or (not counts[i]) != (not counts[j]):
+            found[i, j], found[j, i] = _ahead(rows[i], rows[j])
+        elif counts[i] == counts[j] and seeds[i] != seeds[j]:  # not paired
+            found[i, j] = welch(rows[i].values, rows[j].values).low > TINY
+            found[j, i] = welch(rows[j].values, rows[i].values).low > TINY
     if (counts == 2).any() or (counts == 0).any():
         by_queries, comparable = better_by_queries([row.queries for row in rows])
         fewer, more = np.minimum.outer(counts, counts), np.maximum.outer(counts, counts)
         alone = (fewer == 2) | (more <= 2)  # otherwise two seeds, or none, would decide
         found = np.where(alone, by_queries & comparable, found & (by_queries & comparable | (fewer > 0)))
     return found
+
+
+def _ahead(first: _Entry, second: _Entry) -> tuple[bool, bool]:
+    """Return whether the first row is better than the second over common results, and the reverse."""
+    pair = common(first.by_replicate, second.by_replicate)
+    if pair is None:
+        return False, False
+    ahead = pair.difference(samples=1)
+    return bool(ahead.low > TINY), bool(ahead.high < -TINY)
 
 
 def per_query(results: Sequence[Result], metric: str, read: Reader) -> np.ndarray | None:
@@ -195,7 +223,7 @@ def better_by_seeds(rows: list[list[float]]) -> np.ndarray:
         quantile = student(0.975, count - 1) / math.sqrt(count)
         for i, row in zip(members.tolist(), values, strict=True):
             ahead = row - values
-            found[i, members] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > 0
+            found[i, members] = ahead.mean(1) - quantile * ahead.std(1, ddof=1) > TINY
     for i, j in np.argwhere(counts[:, None] != counts).tolist():
         found[i, j] = tied_with_best([rows[i], rows[j]]) == [True, False]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -203,3 +204,16 @@ def test_as_dict() -> None:
 def test_errors(call: Any, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         call()
+
+
+def test_one_query_has_no_interval() -> None:
+    """Neither of its draws differs from it, which says nothing about other queries."""
+    for found in (bootstrap([0.5, np.nan]), paired_bootstrap([0.5, np.nan], [0.2, np.nan])):
+        assert found.n == 1
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+    assert paired_bootstrap([0.5], [0.2]).within_noise
+
+
+def test_a_difference_by_rounding_is_noise() -> None:
+    assert tied_with_best([[0.1 + 0.2] * 3, [0.3] * 3]) == [True, True]

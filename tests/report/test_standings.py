@@ -73,13 +73,36 @@ def test_nobody_leads_over_one_seed() -> None:
     assert r"\textbf" not in report.write(found, "latex")
 
 
-def test_pretrainings_of_one_seed_are_one_seed() -> None:
-    results = [
-        Result(Row(method, "t", "cosine", 0, pretrain, f"{method} {pretrain}", protocol=PROTOCOL), "ok", {"mAP": value})
-        for method, value in (("a", 0.9), ("b", 0.1))
-        for pretrain in range(3)
+def crossed(method: str, *pretrainings: list[float | None]) -> list[Result]:
+    """Values by pre-training and seed; None is a result that failed."""
+    return [
+        Result(row, "failed", error="boom") if value is None else Result(row, "ok", {"mAP": value})
+        for pretrain, values in enumerate(pretrainings)
+        for seed, value in enumerate(values)
+        for row in [
+            Row(method, "t", "cosine", seed, pretrain, f"{method} {pretrain} {seed}", "", PROTOCOL, pretrained=True)
+        ]
     ]
-    assert leaders(board(*results), "t", "cosine", "mAP") == set()
+
+
+def test_one_pretraining_that_is_better_by_chance_does_not_separate_rows() -> None:
+    """Differences by pre-training .06, .01, -.03 (+- .06 by t(2)); each seed has the same within them."""
+    a = crossed("a", [0.56, 0.57, 0.55], [0.51, 0.52, 0.50], [0.47, 0.48, 0.46])
+    b = crossed("b", *[[0.50, 0.51, 0.49]] * 3)
+    assert places(board(*a, *b), "t", "cosine", "mAP") == {"a": TIED, "b": TIED}
+    clear = crossed("a", [0.66, 0.67, 0.65], [0.61, 0.62, 0.60], [0.64, 0.65, 0.63])
+    assert places(board(*clear, *b), "t", "cosine", "mAP") == {"a": FIRST, "b": SECOND}
+    without = rows_of("c", [0.50, 0.51, 0.49])  # no pre-training: the same value for each
+    assert places(board(*clear, *without), "t", "cosine", "mAP") == {"a": FIRST, "c": SECOND}
+
+
+def test_rows_are_compared_over_common_pretrainings() -> None:
+    """b is .01 better in each pair, and lacks the pre-training that is better for both."""
+    a = crossed("a", [0.40, 0.41, 0.42], [0.60, 0.61, 0.62])
+    b = crossed("b", [0.41, 0.42, 0.43], [None, None, None])
+    found = board(*a, *b)
+    assert leaders(found, "t", "cosine", "mAP") == {"b"}
+    assert places(found, "t", "cosine", "mAP") == {"b": FIRST, "a": SECOND}
 
 
 def test_a_row_of_one_seed_is_not_ranked_beside_others() -> None:
@@ -183,6 +206,7 @@ def ranked(*groups: tuple[list[Result], np.ndarray]) -> dict[str, Place]:
     return places(board(*results, kept=kept), "t", "cosine", "mAP")
 
 
+NEAR, FAR = [0.60, 0.61, 0.59], [0.5, 0.6, 0.7]
 FIRST, SECOND, TIED = Place(1, 1, 1, 2), Place(2, 1, 0, 2), Place(1, 2, 0, 2)
 
 
@@ -209,9 +233,12 @@ def test_two_seeds_against_none_are_compared_by_queries() -> None:
     assert ranked((rows_of("a", [0.55, 0.65]), HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
 
 
-def test_several_pretrainings_are_one_value() -> None:
-    both = [*unseeded("a", 0.5, 0), *unseeded("a", 0.6, 1)]
-    assert ranked((both, HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
+def test_a_row_that_depends_on_its_pretraining_alone_varies_with_it() -> None:
+    """.1 better with each of three pre-trainings, or .1 +- .25."""
+    close, far = ([one for p, v in enumerate(values) for one in unseeded("a", v, p)] for values in (NEAR, FAR))
+    assert ranked((close, HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
+    assert ranked((far, HARD), (unseeded("b", 0.5), HARD)) == {"a": TIED, "b": TIED}
+    assert ranked((unseeded("a", 0.6, 0), HARD), (unseeded("b", 0.5), HARD)) == {}  # one pre-training
 
 
 def test_rows_without_a_seed_do_not_change_how_others_are_compared() -> None:

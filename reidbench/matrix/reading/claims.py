@@ -255,6 +255,8 @@ class ClaimReader:
             unit = metric.unit or "its own values"
             name = f"{metric.name} is in {unit}, not in %"
             self.check.wrong(path, f"needs `effect:`, the smallest relevant difference: {name}")
+        elif kind == "better" and effect >= LEAST:
+            self.check_points(effect, metric, ("claim_rule", "effect"))
         return margin, effect
 
     def published(

@@ -66,18 +66,36 @@ def concordance(first: Any, second: Any, pairs: Pairs | None = None) -> Concorda
 def tau_over_seeds(
     first: Any, second: Any, pairs: Pairs | None = None, level: float = 0.95, samples: int = SAMPLES, seed: int = 0
 ) -> Interval:
-    """Tau-b between values [N] and the seed means of values [S, N], with a percentile bootstrap over the seeds.
+    """Tau-b between values [N] and the means of values [S, N] or [P, S, N], with a percentile bootstrap.
 
-    All items share the drawn seeds. The interval covers other seeds, not other items; with few seeds it is too narrow.
-    One seed has a tau but no interval. Raises MetricError as `concordance` does.
+    Draws the S seeds, and the P pre-trainings independently of them; all items share the draws. The interval contains
+    the value and covers other seeds, not other items; with few seeds it is too narrow. Draws that order no pair are
+    left out. A single result has a tau but no interval. `n` is the number of seeds. Raises MetricError as `concordance`
+    does.
     """
-    rows = np.atleast_2d(np.asarray(second, np.float64))
-    value = concordance(first, rows.mean(0), pairs).tau
-    if len(rows) < 2:
-        return Interval(value, math.nan, math.nan, len(rows), level)
-    drawn = np.concatenate([counts for _, counts in drawn_counts(len(rows), samples, seed)]) @ rows / len(rows)
-    low, high = np.quantile(_taus(first, drawn, pairs), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), len(rows), level)
+    values = np.asarray(second, np.float64)
+    values = values[None] if values.ndim == 2 else values
+    pretrainings, seeds, _ = values.shape
+    value = concordance(first, values.mean((0, 1)), pairs).tau
+    if pretrainings * seeds < 2:
+        return Interval(value, math.nan, math.nan, seeds, level)
+    counts = _counts(seeds, samples, seed)
+    if pretrainings > 1:
+        of_pretrainings = _counts(pretrainings, samples, [seed, 1])
+        drawn = np.einsum("dp,ds,psn->dn", of_pretrainings, counts, values) / (pretrainings * seeds)
+    else:
+        drawn = counts @ values[0] / seeds
+    taus = _taus(first, drawn, pairs)
+    taus = taus[np.isfinite(taus)]
+    if not len(taus):
+        return Interval(value, math.nan, math.nan, seeds, level)
+    low, high = np.quantile(taus, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, min(float(low), value), max(float(high), value), seeds, level)
+
+
+def _counts(n: int, samples: int, seed: int | list[int]) -> Doubles:
+    """How often each of n items is drawn [samples, n]."""
+    return np.concatenate([counts for _, counts in drawn_counts(n, samples, seed)]).astype(np.float64)
 
 
 def tau_by_chance(first: Any, second: Any, pairs: Pairs | None = None, orders: int = ORDERS, seed: int = 0) -> float:

@@ -51,9 +51,9 @@ def effect(groups: Sequence[Any], weights: Sequence[float]) -> Effect:
 
     P pre-trainings by S seeds, crossed; `weights` add up to 1. Groups vary independently, so their variances add up
     (seeds nested in tasks). Means over pre-trainings vary with the S seeds, means over seeds with the P pre-trainings,
-    and both variances count: if the two interact, the sum is slightly more than the variance of the mean, never less. A
-    factor with one value adds no part. Raises MetricError for a value that is not finite, and for unequal numbers of
-    groups and weights.
+    and both variances count: what seeds do within pre-trainings counts in both, so the sum is up to twice the variance
+    of the mean, never less. A factor with one value adds no part. Raises MetricError for a value that is not finite,
+    and for unequal numbers of groups and weights.
     """
     if len(groups) != len(weights) or not groups:
         raise MetricError(f"an effect requires one weight per group, not {len(groups)} groups, {len(weights)} weights")

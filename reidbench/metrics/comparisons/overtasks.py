@@ -191,7 +191,10 @@ class Friedman:
 
 
 def friedman(ranks: Any) -> Friedman:
-    """Test ranks [M, T] (Demsar 2006, section 3.2.2). Raises MetricError for fewer than five tasks."""
+    """Test ranks [M, T] (Demsar 2006, section 3.2.2), without a correction for ties, which make it conservative.
+
+    Raises MetricError for fewer than five tasks.
+    """
     from scipy.special import fdtrc
 
     ranks = _enough(ranks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -13,22 +13,24 @@ from reidbench.components import Metric
 from reidbench.errors import ReidbenchError
 from reidbench.matrix.reading.checker import guess
 from reidbench.metrics import MetricError
-from reidbench.metrics.statistics import Difference, paired_bootstrap, paired_seeds, within
-from reidbench.report.results import Leaderboard, Result, by_seed, without_seed
+from reidbench.metrics.comparisons.replicates import common
+from reidbench.metrics.statistics import Difference, paired_bootstrap, within
+from reidbench.report.results import Leaderboard, Result, replicates, without_seed
 from reidbench.report.standings import apart, per_query
 
 Cell = Sequence[Result]
-Found = tuple[Difference, int | None]  # and the number of seeds where the method is better
+NOTHING = Difference(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Paired difference of two methods on a task over seeds, and the number of seeds where the first is better.
+    """Paired difference of two methods on a task, and the number of paired results where the first is better.
 
-    The interval is over seeds, for the same queries. `seedless` is the number of methods that do not depend on `seeds`.
-    If it is 1, that method has the same value for every seed of the other, and the interval is over the other's seeds.
-    If it is 2, the interval is over queries (paired bootstrap), or missing without stored per-query results, and
-    `better` is None.
+    The interval is over seeds, and over pre-trainings if there are several, for the same queries; `unpaired` results
+    are left out, because the other method has none with the same seeds. `seedless` is the number of methods that depend
+    on no seed. If it is 1, that method has the same value for every seed of the other, and the interval is over the
+    other's seeds. If it is 2, the interval is over queries (paired bootstrap), or missing without stored per-query
+    results, and `better` is None.
 
     The sign is such that positive is better, also if lower values are better. For an undeclared metric, the difference
     is the method minus the other, and `better` is None. `apart` are the protocol words that only one of the two has and
@@ -42,10 +44,12 @@ class Paired:
     better: int | None
     apart: tuple[str, ...] = ()
     seedless: int = 0
+    pretrainings: int = 1
+    unpaired: int = 0
 
 
 def differences(board: Leaderboard, against: str, metric: str) -> Iterator[Paired]:
-    """Yield paired differences to the method `against`; values of several pre-trainings are averaged by seed.
+    """Yield paired differences to the method `against`.
 
     Raises ReidbenchError for an unknown method.
     """
@@ -59,45 +63,40 @@ def differences(board: Leaderboard, against: str, metric: str) -> Iterator[Paire
             for method in (name for name in board.methods if name != against):
                 own = board.cell(method, task, evaluator)
                 seedless = without_seed(own) + without_seed(base)
-                compare = _over_queries if seedless == 2 else _over_seeds
-                found = compare(board, own, base, evaluator, metric)
+                sides = (base, own) if _lower(board, evaluator, metric) else (own, base)
+                of = Paired(method, task, evaluator, NOTHING, None, _apart(board, own, base, metric), seedless)
+                found = (_over_queries if seedless == 2 else _over_seeds)(board, of, *sides, metric)
                 if found:
-                    yield Paired(method, task, evaluator, *found, _apart(board, own, base, metric), seedless)
+                    yield replace(found, difference=_cut(found.difference, board.metric(evaluator, metric)))
 
 
-def _over_seeds(board: Leaderboard, own: Cell, base: Cell, evaluator: str, metric: str) -> Found | None:
-    """Return the difference and the number of seeds where it is positive; None without common seeds."""
-    mine, other = _for_all(by_seed(own, metric), by_seed(base, metric))
-    seeds = [seed for seed in mine if seed in other]
-    if not seeds:
-        return None
+def _lower(board: Leaderboard, evaluator: str, metric: str) -> bool:
     known = board.metric(evaluator, metric)
-    if known is not None and known.better == "lower":
-        mine, other = other, mine
-    found = paired_seeds([mine[seed] for seed in seeds], [other[seed] for seed in seeds])
-    return _cut(found, known), sum(mine[seed] > other[seed] for seed in seeds) if known else None
+    return known is not None and known.better == "lower"
 
 
-def _for_all(*sides: Mapping[int | None, float]) -> list[Mapping[int | None, float]]:
-    """Return both sides by seed; a value without a seed is repeated for every seed of the other side."""
-    pairs = zip(sides, reversed(sides), strict=True)
-    return [dict.fromkeys(other, side[None]) if None in side else side for side, other in pairs]
-
-
-def _over_queries(board: Leaderboard, own: Cell, base: Cell, evaluator: str, metric: str) -> Found | None:
-    """Return the difference of two values without seeds, with an interval over queries if they compare."""
-    known = board.metric(evaluator, metric)
-    if known is not None and known.better == "lower":
-        own, base = base, own
-    mine, other = by_seed(own, metric), by_seed(base, metric)
-    if not mine or not other:
+def _over_seeds(board: Leaderboard, of: Paired, first: Cell, second: Cell, metric: str) -> Paired | None:
+    """Add the difference of two rows over common seeds and pre-trainings; None without a common one."""
+    sides = replicates(first, metric), replicates(second, metric)
+    pair = common(*sides) if all(sides) else None
+    if pair is None:
         return None
-    found = Difference(mine[None] - other[None], math.nan, math.nan, 1)
-    first, second = (per_query(side, metric, board.queries) for side in (own, base))
-    if first is not None and np.count_nonzero(~np.isnan(first)) > 1:  # one query has no spread
-        with suppress(MetricError):  # the second has no per-query results, or other valid queries
-            found = replace(paired_bootstrap(first, second), value=found.value)
-    return _cut(found, known), None
+    better = int((pair.values[0] > pair.values[1]).sum()) if board.metric(of.evaluator, metric) else None
+    counted = replace(of, better=better, pretrainings=pair.pretrainings, unpaired=pair.unpaired)
+    return replace(counted, difference=pair.difference())
+
+
+def _over_queries(board: Leaderboard, of: Paired, first: Cell, second: Cell, metric: str) -> Paired | None:
+    """Add the difference of two values without seeds, with an interval over queries if they compare."""
+    values = [replicates(side, metric) for side in (first, second)]
+    if not all(values):
+        return None
+    found = Difference(values[0][None, None] - values[1][None, None], math.nan, math.nan, 1)
+    own, other = (per_query(side, metric, board.queries) for side in (first, second))
+    if own is not None and np.count_nonzero(~np.isnan(own)) > 1:  # one query has no spread
+        with suppress(MetricError):  # the other has no per-query results, or other valid queries
+            found = replace(paired_bootstrap(own, other), value=found.value)
+    return replace(of, difference=found)
 
 
 def _cut(found: Difference, metric: Metric | None) -> Difference:

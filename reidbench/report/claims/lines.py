@@ -122,7 +122,7 @@ def _raw(board: Leaderboard, found: Claims, one: Judged) -> dict[str, Any]:
         "unit": one.metric.unit,
         "better": one.metric.better,
         "margin": one.margin,
-        "least": None if one.equal else one.counts,
+        "least": None if one.equal else one.least,
         "published": given and {"effect": effect, "text": given.text},
         "pairs": [_pair(found, one, each) for each in one.pairs],
         "p": _number(one.p),
@@ -134,6 +134,7 @@ def _raw(board: Leaderboard, found: Claims, one: Judged) -> dict[str, Any]:
         "power": _number(one.power),
         "seeds_to_see": one.seeds_to_see,
         "seeds_to_decide": one.seeds_to_decide,
+        "later": [{"verdict": word, "seeds": seeds} for word, seeds in one.later],
         "since": claim.since or None,
         "why": why(board, found, one),
     }

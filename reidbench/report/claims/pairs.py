@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,12 +12,12 @@ from reidbench.matrix.claims import Claim, Side
 from reidbench.matrix.kinds import OF_STAGE
 from reidbench.matrix.stage import Plan
 from reidbench.metrics.comparisons.effects import Effect, effect
+from reidbench.metrics.comparisons.replicates import Replicate, grids
 from reidbench.metrics.statistics import Doubles
 from reidbench.report.ranks.cells import why_incomplete
-from reidbench.report.results import Leaderboard, Result
+from reidbench.report.results import Leaderboard, Result, replicates
 
 ELSEWHERE = "trained elsewhere"
-Replicate = tuple[int | None, int | None]  # pre-training seed and seed; None if the result does not depend on it
 Trained = Callable[[Result], frozenset[str]]  # ids of the trainings behind a result
 
 
@@ -92,7 +91,7 @@ def pair(board: Leaderboard, claim: Claim, metric: Metric, sides: tuple[Side, Si
     sign = -1 if metric.better == "lower" else 1
     on = []
     for task in claim.on:
-        values = [_by_replicate(cells[row, task], claim.metric) for row in rows]
+        values = [replicates(cells[row, task], claim.metric) for row in rows]
         differences, unpaired = _differences(*values)
         if unpaired:
             return Pair(*rows, missing=f"{' and '.join(rows)} on {task} lack results for the same seeds: {unpaired}")
@@ -112,34 +111,16 @@ def _missing(place: tuple[str, str], results: Sequence[Result], metric: str) -> 
     return f"{row} on {task}: {why}" if why else ""
 
 
-def _by_replicate(results: Sequence[Result], metric: str) -> dict[Replicate, float]:
-    return {(one.row.pretrain_seed, one.row.seed): one.metrics[metric] for one in results}
-
-
 def _differences(first: Mapping[Replicate, float], second: Mapping[Replicate, float]) -> tuple[Doubles, str]:
-    """Return first - second, [P, S], and the seeds that one side lacks as text, empty if all are paired.
-
-    A side that does not depend on a seed has the same value for each seed of the other.
-    """
-    axes: list[list[int | None]] = []
-    for axis in (0, 1):
-        values = sorted({seed for side in (first, second) for key in side if (seed := key[axis]) is not None})
-        axes.append([*values] or [None])
-    found = np.full((len(axes[0]), len(axes[1])), math.nan)
-    lacking = []
-    for row, pretrained in enumerate(axes[0]):
-        for column, seed in enumerate(axes[1]):
-            values_of = [_of(side, pretrained, seed) for side in (first, second)]
-            if None in values_of:
-                lacking.append(f"pre-training {pretrained}, seed {seed}" if pretrained is not None else f"seed {seed}")
-            else:
-                found[row, column] = values_of[0] - values_of[1]  # type: ignore[operator]
-    return found, ", ".join(lacking)
-
-
-def _of(side: Mapping[Replicate, float], pretrained: int | None, seed: int | None) -> float | None:
-    places = ((one, other) for one in (pretrained, None) for other in (seed, None))
-    return next((side[place] for place in places if place in side), None)
+    """Return first - second, [P, S], and the seeds that one side lacks as text, empty if all are paired."""
+    one, other = grids(first, second)
+    lacking = [
+        f"pre-training {pretrained}, seed {seed}" if pretrained is not None else f"seed {seed}"
+        for place, pretrained in enumerate(one.pretrainings)
+        for column, seed in enumerate(one.seeds)
+        if np.isnan(one.values[place, column]) or np.isnan(other.values[place, column])
+    ]
+    return one.values - other.values, ", ".join(lacking)
 
 
 # ---------------------------------------------------------------------- tasks that vary together

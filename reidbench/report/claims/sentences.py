@@ -34,13 +34,16 @@ REFUTED = (
     "row is worse than the next."
 )
 UNDECIDED = (
-    "Undecided: neither, or a result is missing, or the mean over tasks is significant and that of one task "
-    "disagrees. A refutation is about the mean over tasks alone. A significant effect above 0 counts as reproduced "
-    "even if it is small; the explanation says so if it is significantly smaller than the least effect that counts."
+    "Undecided: neither, for example because a result is missing, or because the mean over tasks is significant and "
+    "that of one task disagrees. A refutation is about the mean over tasks alone. A significant effect above 0 counts "
+    "as reproduced even if it is small; the explanation says so if it is significantly smaller than the least effect "
+    "that counts."
 )
 NEEDED = (
     "Required seeds are for one-sided paired t tests with the observed spread, with power "
-    f"{POWER:g} (noncentral t), at alpha divided by the number of claims, which suffices for any results of the others."
+    f"{POWER:g} (noncentral t), at alpha divided by the number of claims, which suffices for any results of the "
+    "others. If results vary with pre-trainings too, that number of both is required. For several pairs of rows, the "
+    "power is that of all pairs together (a lower bound)."
 )
 
 
@@ -99,7 +102,13 @@ def _refuted(found: Claims, one: Judged) -> str:
         return f"The order is reversed: {worst.second} is better than {worst.first}"
     turned = f"; the whole interval is below 0: {worst.second} is better"
     more = turned if _interval(found, one, worst)[1] < 0 else ""
-    return f"A difference of {_amount(one.least, one.metric)} or more is excluded{more}"
+    if one.split(found.rule.alpha):
+        more = (
+            f"; the mean over tasks is above {_amount(one.margin, one.metric) if one.margin else '0'}, but not on each"
+        )
+    reached = [f"{on.task} ({signed(on.mean, one.metric)})" for on in worst.tasks if on.mean >= one.least]
+    on = f"; the mean on {', '.join(reached)} reaches it" if reached else ""
+    return f"A difference of {_amount(one.least, one.metric)} or more is excluded{more}{on}"
 
 
 def _undecided(found: Claims, one: Judged) -> str:
@@ -126,13 +135,25 @@ def _seeds(found: Claims, one: Judged) -> Iterator[str]:
     if not one.equal:
         beyond = f" beyond {_amount(one.margin, one.metric)}" if one.margin else ""
         goal = f"to detect {_amount(one.counts, one.metric)}{beyond}"
-    yield f"The power {goal} is {one.power:.2f}; {POWER:g} requires {_count(one.seeds_to_see)}"
-    if not one.split(found.rule.alpha):
-        yield f"At the observed difference it would be {one.nearer} with {_count(one.seeds_to_decide)}"
+    least = "at least " if one.equal or len(one.pairs) > 1 else ""
+    yield f"The power {goal} is {least}{one.power:.2f}; {POWER:g} requires {_count(one, one.seeds_to_see)}"
+    if one.split(found.rule.alpha):
+        return
+    if not one.later:
+        yield "At the observed difference no number of seeds decides it"
+        return
+    (verdict, first), *then = one.later
+    small = "".join(f", and {word} as a small effect with {_count(one, seeds)} or more" for word, seeds in then)
+    yield f"At the observed difference it would be {verdict} with {_count(one, first)}{small}"
 
 
-def _count(seeds: int | None) -> str:
-    return f"more than {MOST_SEEDS} seeds" if seeds is None else f"{seeds} seeds"
+def _count(one: Judged, seeds: int | None) -> str:
+    """Return a number of seeds, of pre-trainings, or of both if results vary with both."""
+    count = f"more than {MOST_SEEDS}" if seeds is None else f"{seeds}"
+    if all(each.pretrainings < 2 for each in one.pairs):
+        return f"{count} seeds"
+    several = any(each.seeds > 1 for each in one.pairs)
+    return f"{count} pre-trainings{f' with {count} seeds each' if several and seeds else ''}"
 
 
 # ---------------------------------------------------------------------- warnings
@@ -141,7 +162,8 @@ def _warnings(found: Claims, one: Judged) -> Iterator[str]:
     tested = [(each, each.effect) for each in one.pairs if each.effect]
     for each, effect in tested:
         other = [on for on in each.tasks if on.mean * effect.value < 0]
-        if other and not one.equal and not one.split(found.rule.alpha):
+        told = one.verdict == "undecided" and one.split(found.rule.alpha)
+        if other and not one.equal and not told:
             tasks = ", ".join(f"{on.task} ({signed(on.mean, one.metric)})" for on in other)
             yield f"The sign is opposite on {tasks}{_of_pair(one, each)}"
         if same := [on.task for on in each.tasks if on.same]:
@@ -150,6 +172,8 @@ def _warnings(found: Claims, one: Judged) -> Iterator[str]:
             yield f"All seeds have the same difference, so there is no spread{_of_pair(one, each)}"
     if any(each.pretrained and each.pretrainings == 1 for each, _ in tested):
         yield "There is only one pre-training: the spread over others is unknown"
+    if any(each.pretrainings > 1 and each.seeds == 1 for each, _ in tested):
+        yield "There is only one seed: the spread over others is unknown"
 
 
 def _of_pair(one: Judged, each: Pair) -> str:

@@ -56,9 +56,8 @@ def _older(one: Judged, begun: Begun) -> list[Side]:
 
 
 def _difference_known(one: Judged, late: Mapping[str, Sequence[Side]]) -> bool:
-    """Return whether both rows of a compared pair have older results; also if no run with the claim is recorded."""
-    older = late[one.claim.say]
-    return not one.claim.since or any(first in older and second in older for first, second in one.claim.pairs)
+    """Return whether two rows of the claim have older results; also if no run with the claim is recorded."""
+    return not one.claim.since or len(late[one.claim.say]) > 1
 
 
 def _begun(board: Leaderboard, one: Judged, store: Store) -> Iterator[tuple[Side, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,9 +28,10 @@ class Judged:
     corrected for all claims of the file. They are NaN for a claim that could not be tested; `missing` is the reason.
     Effects, `margin` and `counts` (the least effect that counts) are in the evaluator's own values, fractions if the
     unit is %. `power` is the probability of detecting an effect of `counts` beyond the margin (for equal rows: of
-    showing equality if the true difference is 0) with these seeds, at alpha divided by the number of claims.
-    `seeds_to_see` is the number of seeds for power 0.8, `seeds_to_decide` the number for the observed effect, and
-    `nearer` the verdict that they would then give; None for too many.
+    showing equality if the true difference is 0) with these seeds, at alpha divided by the number of claims; for
+    several pairs of rows, and for equal rows, it is a lower bound. `seeds_to_see` is the number of seeds for power 0.8.
+    `later` are the verdicts with more seeds if the observed effects are the true ones, and the number of seeds from
+    which on each is given; None for too many.
     """
 
     claim: Claim
@@ -45,8 +46,7 @@ class Judged:
     verdict: Verdict = "undecided"
     power: float = math.nan
     seeds_to_see: int | None = None
-    seeds_to_decide: int | None = None
-    nearer: Verdict = "undecided"
+    later: tuple[tuple[Verdict, int | None], ...] = ()
 
     @property
     def missing(self) -> str:
@@ -57,6 +57,11 @@ class Judged:
     def least(self) -> float:
         """The effect whose exclusion refutes a claim of a better row: the least effect that counts, or the margin."""
         return max(self.margin, self.counts)
+
+    @property
+    def seeds_to_decide(self) -> int | None:
+        """The number of seeds from which on the observed effects would decide the claim; None if no number does."""
+        return self.later[0][1] if self.later else None
 
     @property
     def shown(self) -> Pair:
@@ -171,43 +176,47 @@ def _doubt(given: Judged, one: Effect) -> tuple[float, float]:
 
 # ---------------------------------------------------------------------- power
 def _with_power(given: Judged, level: float, alpha: float) -> Judged:
-    """Add power (minimum over pairs) and required seeds (maximum over pairs); no seeds decide between split tasks."""
+    """Add power and required seeds. All pairs must be significant, so the chances that one is not add up (Bonferroni).
+
+    No number of seeds decides a claim that is true on some tasks only.
+    """
     found = [one.effect for one in given.pairs if one.effect]
     if given.missing or not found:
         return given
     gap = given.margin if given.equal else given.counts
     chance = effects.power_inside if given.equal else effects.power
-    see = [effects.seeds_needed(one, gap, level, both=given.equal) for one in found]
     return replace(
         given,
-        power=min(chance(one, gap, level) for one in found),
-        seeds_to_see=None if None in see else max(filter(None, see)),
-        seeds_to_decide=None if given.split(alpha) else _seeds_to_decide(given, found, level),
-        nearer="refuted" if max(_contrary(given, one) for one in found) > 0 else "reproduced",
+        power=max(0.0, 1 - sum(1 - chance(one, gap, level) for one in found)),
+        seeds_to_see=_needed(found, [gap] * len(found), level, both=given.equal),
+        later=() if given.split(alpha) else tuple(_later(given, found, level)),
     )
 
 
-def _seeds_to_decide(given: Judged, found: Sequence[Effect], level: float) -> int | None:
-    """Return the seeds that would decide the claim either way if the observed effects are the true ones.
-
-    One contrary pair suffices; otherwise all pairs must be significant.
-    """
-    sides = 2 if given.equal else 1  # of the refuting test
-    beyond = [_contrary(given, one) for one in found]
-    if max(beyond) > 0:
-        tests = zip(found, beyond, strict=True)
-        needed = [effects.seeds_needed(one, gap, level / (sides * len(found))) for one, gap in tests if gap > 0]
-        return min(filter(None, needed), default=None)
-    within = [given.margin - abs(one.value) if given.equal else one.value - given.margin for one in found]
-    needed = [effects.seeds_needed(one, gap, level) for one, gap in zip(found, within, strict=True)]
+def _needed(found: Sequence[Effect], gaps: Sequence[float], level: float, both: bool = False) -> int | None:
+    """Return the number of seeds from which on all effects are significant together with a power of at least 0.8."""
+    wanted = 1 - (1 - effects.POWER) / len(found)
+    tests = zip(found, gaps, strict=True)
+    needed = [effects.seeds_needed(one, gap, level, both=both, wanted=wanted) for one, gap in tests]
     return None if None in needed else max(filter(None, needed))
 
 
-def _contrary(given: Judged, one: Effect) -> float:
-    """Return how far an observed effect is on the refuting side; for `better`, only if that side is nearer."""
-    if given.equal:
-        return abs(one.value) - given.margin
-    if given.claim.kind == "order":
-        return -one.value
-    refutes, shows = given.least - one.value, one.value - given.margin
-    return refutes if refutes > shows else -shows
+def _later(given: Judged, found: Sequence[Effect], level: float) -> Iterator[tuple[Verdict, int | None]]:
+    """Yield the verdicts that more seeds would give if the observed effects are the true ones.
+
+    A difference between the margin and the least effect that counts is refuted by few seeds and reproduced, as a small
+    one, by many. A step of an order between 0 and the margin is neither.
+    """
+    values = [abs(one.value) if given.equal else one.value for one in found]
+    shows = [given.margin - value if given.equal else value - given.margin for value in values]
+    least = 0.0 if given.claim.kind == "order" else given.least
+    refutes = [value - given.margin if given.equal else least - value for value in values]
+    sides = 2 if given.equal else 1  # of the refuting test
+    reproduced = _needed(found, shows, level) if min(shows) > 0 else None
+    tests = [(one, gap) for one, gap in zip(found, refutes, strict=True) if gap > 0]
+    needed = [effects.seeds_needed(one, gap, level / (sides * len(found))) for one, gap in tests]
+    refuted = min(filter(None, needed), default=None)
+    if tests and (reproduced is None or (refuted is not None and refuted < reproduced)):
+        yield "refuted", refuted
+    if min(shows) > 0 and (reproduced is not None or not tests):
+        yield "reproduced", reproduced

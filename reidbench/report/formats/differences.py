@@ -76,7 +76,8 @@ def _difference_title(board: Leaderboard, against: str, metric: str, pairs: Sequ
         f" ({f'{of}: ' if (of := name.removeprefix(label).lstrip()) else ''}lower is better, so positive is lower)"
         for name in lower_is_better(board, [metric])
     )
-    counted = ", number of seeds where it is better" if kinds != {None} else ""
+    of = "seeds and pre-trainings" if any(pair.pretrainings > 1 for pair in pairs) else "seeds"
+    counted = f", number of {of} where it is better" if kinds != {None} else ""
     return f"{label} against {against}{among}{lower}: paired mean [95 % interval]{counted}:"
 
 
@@ -86,7 +87,13 @@ def _difference(board: Leaderboard, pair: Paired, metric: str) -> str:
     mean, low, high = (number(value, known, "+") for value in (found.value, found.low, found.high))
     interval = "" if math.isnan(found.low) else f" [{low}, {high}]"
     unit_words = own_unit(board, metric, pair.evaluator).replace("%", "points")  # of two percentages
-    counted = f" {pair.better}/{found.n}" if pair.better is not None else f" ({found.n} seeds)"
+    counted = (
+        f" {pair.better}/{found.n}"
+        if pair.better is not None
+        else f" ({found.n} results)"
+        if pair.pretrainings > 1
+        else f" ({found.n} seeds)"
+    )
     counted = " (no seed)" if pair.seedless == 2 else counted
     words = f" ({', '.join(pair.apart)})" if pair.apart else ""
     return f"{mean}{interval}{unit_words}{counted}{words}"
@@ -111,6 +118,8 @@ def raw_differences(board: Leaderboard, against: str, metric: str) -> list[dict[
                 "n": pair.difference.n if pair else 0,
                 "better": pair.better if pair else None,
                 "seedless": pair.seedless if pair else None,
+                "pretrainings": pair.pretrainings if pair else None,
+                "unpaired": pair.unpaired if pair else None,
                 "apart": list(pair.apart) if pair else [],
                 "queries": {"wins": one.wins, "ties": one.ties, "losses": one.losses, "reason": one.reason or None},
             }

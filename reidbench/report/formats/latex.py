@@ -16,6 +16,7 @@ from .sentences import (
     BOLD_ALONE,
     no_seed,
     nothing_bold,
+    of_pretrainings,
     of_seeds,
     ranked_separately,
     ranking,
@@ -106,7 +107,7 @@ def _caption(board: Leaderboard, metric: str, shown: Sequence[str]) -> Iterator[
     if not all(nothing.values()):
         yield escape(BOLD_ALONE)
     said = [sentence for name in shown for sentence in ([nothing[name]] if nothing[name] else ranking(board, name))]
-    seedless = [sentence for name in shown for sentence in no_seed(board, name)]
+    seedless = [sentence for name in shown for say in (no_seed, of_pretrainings) for sentence in say(board, name)]
     spent = board.efficiency.sentences() if board.efficiency else ()
     warned = rule_warnings(board, metric)
     of_groups = definitions(board)

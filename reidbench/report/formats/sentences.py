@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from reidbench.report.breakdown.differences import Paired
-from reidbench.report.results import Leaderboard, Result, Summary, by_seed
+from reidbench.report.results import Leaderboard, Result, Summary, replicates
 from reidbench.report.standings import apart
 from reidbench.report.units import NAMES
 from reidbench.words import ON_TEST_LABELS as ON_TEST
@@ -36,6 +36,10 @@ OVER_QUERIES = (
 )
 UNRANKED = "Metrics that their evaluator does not declare are neither ranked nor bold."
 UNDECLARED = "Nothing is bold: the evaluator does not declare whether higher values are better."
+SEVERAL_PRETRAININGS = (
+    "Rows with several pre-trainings: the sd is over all results, and the interval (Student's t) covers other seeds "
+    "and other pre-trainings. They are compared over both."
+)
 CUT = "Intervals (Student's t over seeds) are clipped to the metric's range."
 INCOMPLETE = "incomplete"  # status of a number of several tasks with a missing result
 STATUS_WORDS = {
@@ -66,9 +70,9 @@ def nothing_bold(board: Leaderboard, metric: str) -> str:
 
 
 def _seeds(board: Leaderboard, metric: str) -> set[int]:
-    """Return the numbers of seeds behind the means of a declared metric; 0 for rows that do not depend on the seed."""
+    """Return the numbers of results behind the means of a declared metric; 0 for rows that depend on no seed."""
     found = (s for s in board.summary if s.metric == metric and board.metric(s.evaluator, metric))
-    return {0 if summary.seedless else summary.n for summary in found}
+    return {0 if summary.seedless else summary.results for summary in found}
 
 
 def no_seed(board: Leaderboard, metric: str) -> Iterator[str]:
@@ -77,13 +81,38 @@ def no_seed(board: Leaderboard, metric: str) -> Iterator[str]:
         yield NO_SEED
 
 
+def of_pretrainings(board: Leaderboard, metric: str) -> Iterator[str]:
+    """Yield the meaning of numbers over several pre-trainings, and the rows with one of several possible ones."""
+    found = [summary for summary in board.summary if summary.metric == metric and summary.pretrainings]
+    if any(summary.pretrainings > 1 for summary in found):
+        yield SEVERAL_PRETRAININGS
+    holes = [one for one in found if one.results > 1 and one.ci95 is None]
+    if holes:
+        yield f"No interval for {some(_names(holes))}: not all pre-trainings have the same seeds."
+    one = [summary for summary in found if summary.pretrainings == 1 and _varies(board, summary)]
+    if one:
+        yield f"One pre-training, so that intervals leave out others: {some(_names(one))}."
+
+
+def _varies(board: Leaderboard, summary: Summary) -> bool:
+    """Return whether a row depends on a pre-training seed."""
+    results = board.cell(summary.method, summary.task, summary.evaluator)
+    return any(result.row.pretrain_seed is not None for result in results)
+
+
+def _names(found: Sequence[Summary]) -> list[str]:
+    return list(dict.fromkeys(summary.method for summary in found))
+
+
 def of_seeds(summary: Summary, results: Sequence[Result]) -> str:
-    """Return "2/3 seeds" if some results lack the metric, "no seed" if it does not depend on the seed, or ""."""
+    """Return "2/3 seeds" if some results lack the metric, "no seed" if it depends on none, or ""."""
     good = sum(summary.metric in result.metrics for result in results)
     counted = "" if good == len(results) else f"{good}/{len(results)}"
     if summary.seedless:
-        return f"no seed, {counted} pre-trainings" if counted else "no seed"
-    return counted and f"{counted} seeds"
+        return "no seed"
+    pretrained = {result.row.pretrain_seed for result in results} - {None}
+    of = "seeds" if not pretrained else "results" if any(r.row.seed is not None for r in results) else "pre-trainings"
+    return counted and f"{counted} {of}"
 
 
 def ranked_separately(board: Leaderboard) -> Iterator[str]:
@@ -142,6 +171,14 @@ def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
         yield ONE_FOR_ALL
     if any(pair.seedless == 2 for pair in pairs):
         yield OVER_QUERIES
+    if any(pair.pretrainings > 1 for pair in pairs):
+        yield "Rows with several pre-trainings are paired by seed and pre-training; intervals cover others of both."
+    unpaired = [f"{pair.method} on {pair.task} ({pair.unpaired})" for pair in pairs if pair.unpaired]
+    if unpaired:
+        yield (
+            "Results left out of differences, because the other row has none with the same seed and pre-training: "
+            f"{some(unpaired)}."
+        )
 
 
 def without_difference(board: Leaderboard, against: str, metric: str, pairs: Sequence[Paired]) -> Iterator[str]:
@@ -156,7 +193,7 @@ def without_difference(board: Leaderboard, against: str, metric: str, pairs: Seq
             where = f"{task} by {evaluator}" if several else task
             cells = [m for m in board.methods if m != against and board.cell(m, task, evaluator)]
             left_out = [m for m in cells if (m, task, evaluator) not in found]
-            if left_out and not by_seed(board.cell(against, task, evaluator), metric):
+            if left_out and not replicates(board.cell(against, task, evaluator), metric):
                 yield f"No differences on {where}: {against} has no {label}."
             elif left_out:
                 yield f"No difference on {where} for {some(left_out)}: no seed has {label} for both."

@@ -30,6 +30,7 @@ from .sentences import (
     cut,
     never_ranked,
     no_seed,
+    of_pretrainings,
     of_seeds,
     rule_warnings,
     status_word,
@@ -53,8 +54,8 @@ def markdown(board: Leaderboard, metric: str) -> str:
     """Return a table of `metric` over tasks, one of all metrics, notes, and the reasons for empty cells."""
     parts = [f"# {one_line(board.title)}", ""]
     parts += [one_line(f"{heading(board, metric)}: mean ± sd over seeds [95 % interval of the mean].")]
-    said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *rule_warnings(board, metric)]
-    said += definitions(board)
+    said = [*cut(board, metric), *bold(board, metric), *no_seed(board, metric), *of_pretrainings(board, metric)]
+    said += [*rule_warnings(board, metric), *definitions(board)]
     said += never_ranked(board)
     said += board.efficiency.sentences() if board.efficiency else []
     parts += map(one_line, said)
@@ -166,7 +167,8 @@ def _details(board: Leaderboard) -> str:
             means = [(found.get(name), _mean(column.board, found.get(name), with_unit)) for name in metrics]
             numbers = [mean + _fewer(summary, seeds) for summary, mean in means]
             first = next(iter(found.values()))
-            counts = ["no seed" if first.seedless else seeds, *([first.pretrainings] if pretrained else [])]
+            fixed = all(result.row.seed is None for result in board.cell(method, column.task, evaluator))
+            counts = ["no seed" if fixed else seeds, *([first.pretrainings] if pretrained else [])]
             rows.append([column.task, method, evaluator, *numbers, *counts])
     names = [NAMES.get(name, name) for name in metrics]
     headers = ["task", "method", "evaluator", *names, "seeds", *(["pre-trainings"] if pretrained else [])]
@@ -256,7 +258,8 @@ def plain(text: str) -> str:
 def as_json(board: Leaderboard, metric: str, against: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return rows, summaries and declared metrics; values are fractions, as evaluators give them.
 
-    A row that does not depend on `seeds` has the seed null and is `seedless` in the summary. Efficiency columns and
+    A row that does not depend on `seeds` has the seed null; it is `seedless` in the summary if it depends on no
+    pre-training seed either. Efficiency columns and
     `ranks` over tasks are included on request. Published rows of the matrix file are in `published`, not in the rows.
     """
     costs = board.efficiency
@@ -290,6 +293,7 @@ def as_json(board: Leaderboard, metric: str, against: Sequence[Mapping[str, Any]
             "sd": s.sd,
             "ci95": s.ci95,
             "seedless": s.seedless,
+            "results": s.results,
             "better": known.better if (known := kinds[s.evaluator, s.metric]) else None,
             "unit": known.unit if known else None,
         }

@@ -21,7 +21,16 @@ from reidbench.report.formats import published
 from reidbench.report.formats.extras import require
 from reidbench.report.formats.notes import Note, notes
 from reidbench.report.formats.quoted import TITLE, block
-from reidbench.report.formats.sentences import BOLD, cut, no_seed, ranking, rule_warnings, status_word, unmeasured_here
+from reidbench.report.formats.sentences import (
+    BOLD,
+    cut,
+    no_seed,
+    of_pretrainings,
+    ranking,
+    rule_warnings,
+    status_word,
+    unmeasured_here,
+)
 from reidbench.report.formats.tables import chosen
 from reidbench.report.html.checked import checked
 from reidbench.report.html.slugs import row_anchor
@@ -158,7 +167,9 @@ class Page:
             heading=heading(self.board, self.metric),
             all_percent=all_percent(self.board, self.board.metrics),
             lower=lower_is_better(self.board, self.board.metrics),
-            sentences=[said for say in (ranking, no_seed, cut) for said in say(self.board, self.metric)],
+            sentences=[
+                said for say in (ranking, no_seed, of_pretrainings, cut) for said in say(self.board, self.metric)
+            ],
             warnings=rule_warnings(self.board, self.metric),
             bars=self.bars,
             notes=self.notes,

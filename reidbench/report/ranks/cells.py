@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 
+from reidbench.metrics.comparisons.replicates import Replicate, by_unit
 from reidbench.report.queries import metric_per_query
-from reidbench.report.results import Leaderboard, Result, by_seed
+from reidbench.report.results import Leaderboard, Result, replicates
 from reidbench.report.standings import kind_of
 from reidbench.report.units import NAMES
 
@@ -62,13 +63,19 @@ def _cell(board: Leaderboard, results: Sequence[Result], metric: str) -> Cell:
         row.method,
         row.task,
         kind_of(board, ", ".join(words)),  # of all results, since one may have seen the test images
-        by_seed(results, metric),
+        _by_unit(results, metric),
         not why,
         why,
         queries_of(board, good, metric),
         frozenset(result.row.key for result in good if result.row.key),
         board.targets.get(row.task, ""),
     )
+
+
+def _by_unit(results: Sequence[Result], metric: str) -> dict[Replicate, float]:
+    """Return the means of independent results: by pre-training if there are several, otherwise by seed."""
+    values = replicates(results, metric)
+    return {unit: math.fsum(values[key] for key in several) / len(several) for unit, several in by_unit(values).items()}
 
 
 def why_incomplete(results: Sequence[Result], metric: str) -> str:
@@ -95,19 +102,21 @@ def _reason(result: Result, metric: str) -> str:
 
 
 def queries_of(board: Leaderboard, results: Sequence[Result], metric: str) -> Callable[[], np.ndarray | None]:
-    """Return a reader of [S, Q]: the metric by seed (averaged over pre-trainings) and query, or None if not stored."""
+    """Return a reader of [S, Q]: the metric by seed (by pre-training if there are several) and query.
+
+    It returns None if they are not stored.
+    """
     return partial(_read, board, tuple(results), metric)
 
 
 def _read(board: Leaderboard, results: Sequence[Result], metric: str) -> np.ndarray | None:
-    seeds: dict[int | None, list[np.ndarray]] = {}
+    found: dict[Replicate, np.ndarray] = {}
     for result in results:
         values = metric_per_query(metric, result.metrics[metric], board.queries(result.row.key or ""))
         if values is None:
             return None
-        seeds.setdefault(result.row.seed, []).append(values)
-    each = [values for several in seeds.values() for values in several]
-    if len({(values.shape, np.isnan(values).tobytes()) for values in each}) != 1:
+        found[result.row.pretrain_seed, result.row.seed] = values
+    if len({(values.shape, np.isnan(values).tobytes()) for values in found.values()}) != 1:
         return None
-    ordered = sorted(seeds.items(), key=lambda item: -1 if item[0] is None else item[0])
-    return np.stack([np.mean(several, axis=0) for _, several in ordered])
+    units = by_unit(replicates(results, metric)).values()
+    return np.stack([np.mean([found[key] for key in several], axis=0) for several in units])

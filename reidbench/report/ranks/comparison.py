@@ -26,6 +26,7 @@ from reidbench.metrics.comparisons.overtasks import (
     task_ranks,
     win_rate,
 )
+from reidbench.metrics.comparisons.replicates import Replicate
 from reidbench.metrics.statistics import Interval
 from reidbench.report.standings import NOT_COMPARABLE
 
@@ -46,16 +47,17 @@ class Cell:
     """A method on a task by one evaluator and metric.
 
     Cells of different `kind` (protocol words, evaluator rules) are never ranked together. `seeds` are the values by
-    seed, with the seed None if the cell does not depend on it. A cell is `complete` if it has all results; otherwise
-    `why` is the reason. `queries` reads [S, Q], the metric by seed and query with NaN for invalid queries, or None if
-    not stored. `results` are the keys of its evaluations: two tasks with the same keys for all methods count once.
-    `target` identifies the queries: the bootstrap draws the same queries for tasks of one target.
+    pre-training if there are several, otherwise by seed; (None, None) if the cell depends on no seed. A cell is
+    `complete` if it has all results; otherwise `why` is the reason. `queries` reads [S, Q], the metric by seed and
+    query with NaN for invalid queries, or None if not stored. `results` are the keys of its evaluations: two tasks with
+    the same keys for all methods count once. `target` identifies the queries: the bootstrap draws the same queries for
+    tasks of one target.
     """
 
     method: str
     task: str
     kind: Kind
-    seeds: Mapping[int | None, float]
+    seeds: Mapping[Replicate, float]
     complete: bool
     why: str = ""
     queries: Callable[[], np.ndarray | None] = field(default=no_queries, repr=False, compare=False)
@@ -64,13 +66,13 @@ class Cell:
 
     @property
     def value(self) -> float:
-        """Mean over seeds."""
+        """Mean over seeds and pre-trainings."""
         return sum(self.seeds.values()) / len(self.seeds)
 
     @property
     def one_seed(self) -> bool:
         """Return whether it has only one of several possible seeds, so that its spread is unknown."""
-        return len(self.seeds) == 1 and None not in self.seeds
+        return len(self.seeds) == 1 and (None, None) not in self.seeds
 
 
 @dataclass(frozen=True)

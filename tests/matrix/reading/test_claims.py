@@ -210,6 +210,7 @@ RULES = {
     "{alpha: 5}": "claim_rule.alpha: must be above 0 and below 0.5, not 5",
     "{alpha: five}": "claim_rule.alpha: must be a number, not 'five'",
     "{effect: 0.03}": "claim_rule.effect: is in points (3 is 3 % mAP) and must be at least 0.1, not 0.03",
+    "{effect: 300}": "claim_rule.effect: must be below 100, the largest difference of two values of mAP, not 300",
     "{effects: 3}": "claim_rule.effects: unknown key; did you mean 'effect'?",
     "[3]": "claim_rule: must be a map (key: value), not a list",
 }

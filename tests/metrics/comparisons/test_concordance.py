@@ -85,6 +85,22 @@ def test_things_whose_seeds_go_together_keep_their_order_in_every_draw() -> None
     assert (found.value, found.low, found.high) == (1, 1, 1)
 
 
+def test_pretrainings_are_drawn_too() -> None:
+    """Each of two pre-trainings reverses the order of the other, by less: one draw in four is -1."""
+    values = [[[0, 3], [0, 3]], [[1, 0], [1, 0]]]  # [P, S, N]: the means are .5 and 1.5
+    found = tau_over_seeds([1, 2], values)
+    assert (found.value, found.low, found.high, found.n) == (1, -1, 1, 2)
+    inner = tau_over_seeds([1, 2], values, level=0.4)
+    assert (inner.low, inner.high) == (1, 1)
+    assert math.isnan(tau_over_seeds([1, 2], [[[0, 3]]]).low)
+
+
+def test_draws_that_order_no_pair_are_left_out() -> None:
+    """Seeds 0, 1 and 0, 1 of one order, and one whose two values are equal; drawn alone it orders nothing."""
+    found = tau_over_seeds([1, 2], [[0, 1], [5, 5], [5, 5]])
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+
+
 def test_one_seed_has_no_interval() -> None:
     found = tau_over_seeds([1, 2], [[1, 2]])
     assert found.value == 1

@@ -117,3 +117,35 @@ def test_what_failed_has_no_difference() -> None:
     text = report.write(board(*seedless("a", 0.6), failed), "md", against=["a", "gone"])
     assert "No difference on t for gone: no seed has mAP for both." in text
     assert "No differences on t: gone has no mAP." in text
+
+
+def crossed(method: str, *pretrainings: list[float | None]) -> list[Result]:
+    return [
+        Result(row, "failed", error="boom") if value is None else Result(row, "ok", {"mAP": value})
+        for pretrain, values in enumerate(pretrainings)
+        for seed, value in enumerate(values)
+        for row in [Row(method, "t", "cosine", seed, pretrain, f"{method} {pretrain} {seed}", pretrained=True)]
+    ]
+
+
+def test_rows_are_paired_by_pretraining_and_seed() -> None:
+    """a is 1 point worse in each pair; b lacks the pre-training that is 20 points better for both."""
+    found = board(*crossed("a", [0.30, 0.32], [0.50, 0.52]), *crossed("b", [0.31, 0.33], [None, None]))
+    one = pair(found, "b")
+    assert (one.difference.value, one.better, one.difference.n) == (pytest.approx(-0.01), 0, 2)
+    assert (one.pretrainings, one.unpaired) == (1, 2)
+    text = report.write(found, "md", against=["b"])
+    assert "because the other row has none with the same seed and pre-training: a on t (2)." in text
+
+
+def test_the_spread_over_pretrainings_counts() -> None:
+    """.04, .01, -.02 by pre-training, and the same for each seed: .01 +- t(2, .975) x .03 / sqrt(3) = .0745."""
+    found = board(
+        *crossed("a", [0.34, 0.35], [0.31, 0.32], [0.28, 0.29]), *crossed("b", [0.30, 0.31], [0.30, 0.31], [0.30, 0.31])
+    )
+    one = pair(found, "b")
+    assert (one.difference.value, one.better, one.difference.n) == (pytest.approx(0.01), 4, 6)
+    assert (one.difference.low, one.difference.high) == pytest.approx((0.01 - 0.0745, 0.01 + 0.0745), abs=1e-4)
+    text = report.write(found, "md", against=["b"])
+    assert "number of seeds and pre-trainings where it is better" in text
+    assert "| +1.0 [-6.5, +8.5] 4/6 |" in text

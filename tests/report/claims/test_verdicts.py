@@ -259,7 +259,7 @@ def test_equal_rows_are_two_one_sided_tests_of_every_two() -> None:
     wide = near | {"c": {"x": [20.0, 27.0, 17.0]}}
     said = sentence(wide, claim("equal", "a", "b", "c", margin=2.0))
     assert said.startswith("Not all differences are significantly below 2 points, and none is significantly above it.")
-    assert "The power to show that equal rows are equal is 0.00; 0.8 requires " in said
+    assert "The power to show that equal rows are equal is at least 0.00; 0.8 requires " in said
 
 
 def test_an_order_holds_where_each_step_does() -> None:
@@ -332,12 +332,12 @@ def test_equal_differences_in_all_seeds_decide_by_themselves() -> None:
 
 
 # ---------------------------------------------------------------------- power, the rule
-def needed(spread: float, gap: float, level: float) -> int:
-    """The seeds of a one-sided paired t test with power 0.8, by the noncentral t distribution of scipy.stats."""
+def needed(spread: float, gap: float, level: float, power: float = 0.8) -> int:
+    """The seeds of a one-sided paired t test with this power, by the noncentral t distribution of scipy.stats."""
     from scipy.stats import nct, t
 
     n = 2
-    while nct.sf(t.ppf(1 - level, n - 1), n - 1, gap * math.sqrt(n) / spread) < 0.8:
+    while nct.sf(t.ppf(1 - level, n - 1), n - 1, gap * math.sqrt(n) / spread) < power:
         n += 1
     return n
 
@@ -353,7 +353,67 @@ def test_seeds_that_would_decide() -> None:
     assert f"0.8 requires {needed(spread, 3, 0.05)} seeds." in said
     assert f"At the observed difference it would be reproduced with {needed(spread, 2.2, 0.05)} seeds." in said
     low = sentence(two(-5, 8, -1, 7, -3), claim("better", "a", "b"))  # the same, one point lower: 1.2, and 1.8 below 3
-    assert f"At the observed difference it would be refuted with {needed(spread, 1.8, 0.05)} seeds." in low
+    few, many = needed(spread, 1.8, 0.05), needed(spread, 1.2, 0.05)
+    assert (
+        f"At the observed difference it would be refuted with {few} seeds, and reproduced as a small effect with "
+        f"{many} seeds or more." in low
+    )
+    worse = sentence(two(-7.5, 5.5, -3.5, 4.5, -5.5), claim("better", "a", "b"))  # 3.5 points lower: -1.3
+    assert f"At the observed difference it would be refuted with {needed(spread, 4.3, 0.05)} seeds." in worse
+
+
+def test_a_step_between_0_and_the_margin_is_never_decided() -> None:
+    found = judge(two(1.0, 1.2, 0.8), claim("order", "a", "b", margin=2.0))
+    assert (found.judged[0].later, found.judged[0].seeds_to_decide) == ((), None)
+    assert "At the observed difference no number of seeds decides it." in sentence(
+        two(1.0, 1.2, 0.8), claim("order", "a", "b", margin=2.0)
+    )
+
+
+def pretrained(values: Values, count: int, seeds: int, spread: float) -> list[Result]:
+    """Row a above b by `spread` times -1, 0, 1, ... in the pre-trainings, and by `values` in each seed."""
+    return [
+        result(method, "x", seed, 20 + (method == "a") * (values["a"]["x"][seed] + spread * (pre - 1)), pre + 1)
+        for method in ("a", "b")
+        for pre in range(count)
+        for seed in range(seeds)
+    ]
+
+
+def test_required_seeds_are_those_of_pretrainings_too() -> None:
+    """More seeds alone do not help if pre-trainings differ."""
+    results = pretrained({"a": {"x": [4.0, 4.1]}}, 3, 2, 5.0)
+    found = verdicts(board({}, *results), [claim("better", "a", "b")], RULE, own)
+    (one,) = found.judged
+    said = why(board({}, *results), found, one)
+    assert f"requires {one.seeds_to_see} pre-trainings with {one.seeds_to_see} seeds each" in said
+    single = pretrained({"a": {"x": [4.0]}}, 3, 1, 1.0)
+    found = verdicts(board({}, *single), [claim("better", "a", "b")], RULE, own)
+    assert "There is only one seed: the spread over others is unknown." in why(
+        board({}, *single), found, found.judged[0]
+    )
+
+
+def test_a_refuted_claim_names_the_tasks_on_which_it_holds() -> None:
+    """+4.5 and -1.1: the mean 1.7 is significantly above 0 and below 3, and one task contradicts the claim."""
+    values = {name: {**two(4.4, 4.5, 4.6)[name], **two(-1.0, -1.1, -1.2, task="y")[name]} for name in ("a", "b")}
+    given = claim("better", "a", "b", on=("x", "y"))
+    assert judge(values, given).judged[0].verdict == "refuted"
+    assert sentence(values, given) == (
+        "A difference of 3 points or more is excluded; the mean over tasks is above 0, but not on each; the mean on x "
+        "(+4.5) reaches it. The sign is opposite on y (-1.1)."
+    )
+
+
+def test_the_power_of_several_pairs_is_that_of_all_together() -> None:
+    from scipy.stats import nct, t
+
+    values = {"a": {"x": [30.0, 34, 32]}, "b": {"x": [25.0, 26, 31]}, "c": {"x": [24.0, 27, 29]}}
+    one = judge(values, claim("order", "a", "b", "c")).judged[0]
+    spreads = (math.sqrt(37 / 3), math.sqrt(7 / 3))  # of 5, 8, 1 and of 1, -1, 2
+    misses = [nct.cdf(t.ppf(0.95, 2), 2, 3 * math.sqrt(3) / spread) for spread in spreads]
+    assert one.power == pytest.approx(max(0.0, 1 - sum(misses)))
+    assert one.seeds_to_see == max(needed(spread, 3, 0.05, 0.9) for spread in spreads)
 
 
 def test_an_effect_that_is_small_and_above_zero_is_named_both() -> None:
@@ -374,7 +434,7 @@ def test_an_effect_that_is_small_and_above_zero_is_named_both() -> None:
 def test_an_order_needs_the_seeds_of_its_hardest_step_or_of_one_that_is_reversed() -> None:
     values = {"a": {"x": [30.0, 34, 32]}, "b": {"x": [25.0, 26, 31]}, "c": {"x": [24.0, 27, 29]}}
     one = judge(values, claim("order", "a", "b", "c")).judged[0]
-    assert one.seeds_to_decide == needed(math.sqrt(7 / 3), 2 / 3, 0.05)  # b - c: 1, -1, 2
+    assert one.seeds_to_decide == needed(math.sqrt(7 / 3), 2 / 3, 0.05, 0.9)  # b - c: 1, -1, 2; one of two steps
     turned = judge(values, claim("order", "b", "a", "c")).judged[0]
     assert turned.seeds_to_decide == needed(math.sqrt(37 / 3), 14 / 3, 0.025)  # a - b: 5, 8, 1
 

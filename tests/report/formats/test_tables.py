@@ -18,10 +18,11 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix import plan
 from reidbench.matrix.reading import reader
 from reidbench.matrix.stage import Row
+from reidbench.metrics.comparisons.replicates import spread
 from reidbench.registry.plugins import Registry
 from reidbench.report.formats.notes import notes
 from reidbench.report.formats.tables import markdown, one_line, table
-from reidbench.report.results import USUAL, Leaderboard, Result, Summary, mean_interval, summarise
+from reidbench.report.results import USUAL, Leaderboard, Result, Summary, summarise
 from reidbench.report.units import Scale, nearness, number, scale
 from reidbench.store.artifacts import Store
 
@@ -40,25 +41,32 @@ def board(*results: Result) -> Leaderboard:
 
 def test_interval_against_scipy_and_by_hand() -> None:
     values = [0.40, 0.50, 0.60]
-    mean, sd, ci95 = mean_interval(values)
+    mean, sd, ci95 = spread(seeds(values))
     assert mean == pytest.approx(0.5)
     assert sd == pytest.approx(0.1)
     assert ci95 is not None
     # t(2, .975) = 4.303; 4.303 x .1 / sqrt(3) = .2484
     assert ci95 == pytest.approx((0.5 - 0.2484, 0.5 + 0.2484), abs=1e-4)
     assert ci95 == pytest.approx(stats.t.interval(0.95, 2, loc=0.5, scale=0.1 / math.sqrt(3)))
-    assert mean_interval([0.3]) == (0.3, None, None)
+    assert spread(seeds([0.3])) == (0.3, None, None)
 
 
-def test_pretrainings_are_no_further_seeds() -> None:
+def seeds(values: list[float]) -> dict[tuple[int | None, int | None], float]:
+    return {(None, seed): value for seed, value in enumerate(values)}
+
+
+def test_pretrainings_are_counted_apart_from_seeds() -> None:
     results = [
         result(seed=seed, pretrain=pretrain, metrics={"mAP": value})
         for seed, pretrain, value in ((0, 0, 0.2), (0, 1, 0.4), (1, 0, 0.5), (1, 1, 0.7))
     ]
     (summary,) = summarise(results)
     assert (summary.n, summary.pretrainings) == (2, 2)
+    assert summary.results == 4
     assert summary.mean == pytest.approx((0.3 + 0.6) / 2)
-    assert summary.sd == pytest.approx(0.3 / math.sqrt(2))
+    assert summary.sd == pytest.approx(math.sqrt((0.25**2 + 0.05**2 + 0.05**2 + 0.25**2) / 3))
+    text = report.write(board(*results), "md")
+    assert "the interval (Student's t) covers other seeds and other pre-trainings" in text
 
 
 def test_markdown_shows_interval_seeds_and_reasons() -> None:
@@ -186,7 +194,7 @@ def test_a_row_without_a_seed_has_one_value_and_misses_no_seed() -> None:
     ]
     summaries = {summary.method: summary for summary in board(*results).summary}
     assert {name: (found.n, found.pretrainings, found.seedless) for name, found in summaries.items()} == {
-        "m": (3, 0, False), "fixed": (1, 0, True), "pretrained": (1, 2, True), "half": (1, 1, True),
+        "m": (3, 0, False), "fixed": (1, 0, True), "pretrained": (1, 2, False), "half": (1, 1, False),
     }  # fmt: skip
     assert (summaries["fixed"].mean, summaries["fixed"].sd, summaries["fixed"].ci95) == (0.125, None, None)
     assert summaries["pretrained"].mean == pytest.approx(0.3)
@@ -194,8 +202,9 @@ def test_a_row_without_a_seed_has_one_value_and_misses_no_seed() -> None:
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
     cells = {line[0]: line[1] for line in lines}
     assert cells["fixed"] == "12.5 (no seed)"
-    assert cells["pretrained"] == "30.0 (no seed)"
-    assert cells["half"] == "37.5 (no seed, 1/2 pre-trainings)"
+    # t(1, .975) = 12.706; 12.706 x .1414 / sqrt(2) = 1.2706
+    assert cells["pretrained"] == "30.0 ± 14.1 [-97.1, 157.1]"
+    assert cells["half"] == "37.5 (1/2 pre-trainings)"
     assert cells["broken"] == "failed"
     counts = {line[1]: line[-2:] for line in lines if line[0] == "t"}  # seeds, pre-trainings
     assert counts == {
@@ -206,7 +215,8 @@ def test_a_row_without_a_seed_has_one_value_and_misses_no_seed() -> None:
     }
     assert "they have one result (n = 1) and no interval over seeds" in text
     assert "- broken on t: failed: bang" in text
-    assert "one seed does not separate" not in text
+    assert "Rows with one seed are neither ranked nor bold: one seed does not separate methods." in text  # half
+    assert "One pre-training, so that intervals leave out others: half." in text
     assert "(no seed)" not in report.write(board(*results[:3]), "md")
 
 
@@ -329,7 +339,7 @@ def test_an_interval_ends_where_the_range_does() -> None:
     text = report.write(declared, "md")
     assert "[65.2, 100.0]" in text
     assert "clipped to the metric's range" in text
-    assert mean_interval([-1.0, 11.0], (0.0, math.inf))[2] == pytest.approx((0.0, 81.24), abs=0.01)
+    assert spread(seeds([-1.0, 11.0]), (0.0, math.inf))[2] == pytest.approx((0.0, 81.24), abs=0.01)
     inside = tuple(rows_of("m", [0.4, 0.5, 0.6]))
     assert "clipped to" not in report.write(
         Leaderboard("Title", inside, tuple(summarise(inside, {"cosine": USUAL}))), "md"

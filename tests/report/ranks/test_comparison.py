@@ -29,7 +29,7 @@ Values = dict[str, dict[str, float | None]]  # method -> task -> value; None: fa
 def cell(method: str, task: str, value: float | None, kind: tuple[str, ...] = (), **more: object) -> Cell:
     if value is None:
         return Cell(method, task, kind, {}, complete=False, why="failed: boom")
-    return Cell(method, task, kind, {0: value, 1: value}, complete=True, **more)  # type: ignore[arg-type]
+    return Cell(method, task, kind, {(None, 0): value, (None, 1): value}, complete=True, **more)  # type: ignore[arg-type]
 
 
 def cells(values: Values) -> list[Cell]:
@@ -178,7 +178,7 @@ def queries(shift: float, seeds: int = 3, of: int = 30, invalid: bool = True, sp
 
 
 def kept(method: str, task: str, answers: np.ndarray, **more: object) -> Cell:
-    means = dict(enumerate(np.nanmean(answers, 1).tolist()))
+    means = {(None, seed): mean for seed, mean in enumerate(np.nanmean(answers, 1).tolist())}
     return Cell(method, task, (), means, complete=True, queries=lambda: answers, **more)  # type: ignore[arg-type]
 
 
@@ -211,7 +211,7 @@ def test_a_method_of_one_seed_is_never_set_apart() -> None:
 def test_a_method_without_a_seed_is_set_apart_by_its_queries() -> None:
     def make(method: str, task: str) -> Cell:
         answers = queries(0.3 * "ab".index(method), seeds=1)
-        return Cell(method, task, (), {None: float(np.nanmean(answers))}, True, queries=lambda: answers)
+        return Cell(method, task, (), {(None, None): float(np.nanmean(answers))}, True, queries=lambda: answers)
 
     found = table(make, methods="ab")
     assert (found.one_seed, found.groups) == ((), ())
@@ -320,7 +320,7 @@ def test_cells_of_a_board_with_a_failed_seed() -> None:
     assert not found["a", "x"].complete
     assert found["a", "x"].why == "failed: bot [seed 0]: boom (1 of 2 results)"
     assert found["a", "y"].complete
-    assert found["a", "y"].seeds == {0: 0.1, 1: 0.3}
+    assert found["a", "y"].seeds == {(None, 0): 0.1, (None, 1): 0.3}
     assert found["a", "y"].value == pytest.approx(0.2)
     assert found["a", "y"].target == "images"
     assert found["a", "y"].results == {"a y cosine 0", "a y cosine 1"}
@@ -353,16 +353,17 @@ def test_one_result_that_saw_the_test_images_sets_its_cell_apart() -> None:
     assert found.missing == {("c", "x"): "its row is of a different kind (test-images)"}
 
 
-def test_queries_are_read_by_seed_and_averaged_over_pretrainings() -> None:
+def test_queries_are_read_by_pretraining_and_averaged_over_its_seeds() -> None:
+    """Results of seed 1, pre-training 0 and 1: .2 and .3; of seed 0: .4 and .5."""
     spread = np.array([-0.1, 0.0, 0.1])
     rows = [Row("a", "x", "cosine", seed, pre, f"{seed}{pre}", protocol=PROTOCOL) for seed in (1, 0) for pre in (0, 1)]
     given = [Result(row, "ok", {"mAP": 0.2 + n / 10}) for n, row in enumerate(rows)]
     arrays = {row.key or "": np.append(0.2 + n / 10 + spread, np.nan) for n, row in enumerate(rows)}
     (found,) = cells_of(board(*given, arrays=arrays), "cosine", "mAP")
-    assert list(found.seeds) == [0, 1]
+    assert found.seeds == pytest.approx({(0, None): 0.3, (1, None): 0.4})
     answers = found.queries()
     assert answers is not None
-    assert answers[:, :3] == pytest.approx(np.stack([0.45 + spread, 0.25 + spread]))
+    assert answers[:, :3] == pytest.approx(np.stack([0.3 + spread, 0.4 + spread]))
     assert np.isnan(answers[:, 3]).all()
     (other,) = cells_of(board(*given, arrays={**arrays, "00": arrays["00"] / 2}), "cosine", "mAP")
     assert other.queries() is None  # they do not give the mAP

@@ -20,8 +20,9 @@ from reidbench.metrics.comparisons.concordance import (
     tau_by_chance,
     tau_over_seeds,
 )
-from reidbench.metrics.statistics import TINY, Difference, Doubles, Interval, paired_seeds
-from reidbench.report.results import Leaderboard, Result, by_seed
+from reidbench.metrics.comparisons.replicates import Common, common
+from reidbench.metrics.statistics import TINY, Difference, Doubles, Interval
+from reidbench.report.results import Leaderboard, Result, replicates
 from reidbench.report.standings import NOT_COMPARABLE
 from reidbench.report.units import is_percent
 
@@ -47,8 +48,8 @@ class Order:
     """The rows of a group on one task of a file, compared with the numbers published for the task `published`.
 
     `chance` is the share of random orders with at least this tau. `close` pairs were published within LEAST of each
-    other, `rules` within ACROSS_RULES under AP rules that differ or are unknown: neither is counted. `without` are
-    seeds that some rows lack; `unmeasured` are rows without a comparable result, with reasons.
+    other, `rules` within ACROSS_RULES under AP rules that differ or are unknown: neither is counted. `without` names
+    seeds and pre-trainings that some rows lack; `unmeasured` are rows without a comparable result, with reasons.
     """
 
     group: Group
@@ -65,8 +66,9 @@ class Order:
     tied: tuple[Pair, ...]
     close: tuple[tuple[str, str], ...]
     rules: tuple[tuple[str, str], ...]
-    without: tuple[int, ...]
+    without: tuple[str, ...]
     unmeasured: Mapping[str, str]
+    pretrainings: int = 1
 
     @property
     def small(self) -> bool:
@@ -125,31 +127,21 @@ def _orders(group: Group, board: Leaderboard, plan: Plan, task: Task, published:
         if giving:
             numbers = {row: one for row, stand in group.rows.items() if (one := stand.numbers.get((published, metric)))}
             measured = _Measured(board, task.name, giving[0], metric, [row for row in numbers if row in board.methods])
-            if len(measured.rows) > 1 and measured.seeds:
-                yield _order(group, board.title, published, numbers, measured)
+            if len(measured.rows) > 1 and measured.common:
+                yield _order(group, board.title, published, numbers, measured, measured.common)
 
 
 class _Measured:
-    """The values of rows on one task, over their common seeds."""
+    """The values of rows on one task, over their common pre-trainings and seeds."""
 
     def __init__(self, board: Leaderboard, task: str, evaluator: str, metric: str, rows: Sequence[str]) -> None:
         self.task, self.evaluator, self.metric = task, evaluator, metric
         cells = {row: board.cell(row, task, evaluator) for row in rows}
         apart = {row: why for row, results in cells.items() if (why := _apart(results))}
-        values = {row: {} if row in apart else by_seed(results, metric) for row, results in cells.items()}
+        values = {row: {} if row in apart else replicates(results, metric) for row, results in cells.items()}
         self.rows = [row for row in rows if values[row]]
         self.unmeasured = {row: apart.get(row) or _why(cells[row]) for row in rows if not values[row]}
-        seeded = [values[row].keys() for row in self.rows if None not in values[row]]
-        every = {seed for seeds in seeded for seed in seeds if seed is not None}
-        shared = sorted(every.intersection(*seeded)) if seeded else [0]
-        self.seeds = shared
-        self.without = tuple(sorted(every.difference(shared)))
-        self._values = values
-
-    def of(self, row: str) -> list[float]:
-        """Return values by seed; a row that does not depend on the seed has the same value for each."""
-        values = self._values[row]
-        return [values[None] if None in values else values[seed] for seed in self.seeds]
+        self.common = common(*(values[row] for row in self.rows)) if self.rows else None
 
 
 def _apart(results: Sequence[Result]) -> str:
@@ -162,15 +154,17 @@ def _why(results: Sequence[Result]) -> str:
     return next((one.error or one.status for one in results if one.status != "ok"), "no such metric")
 
 
-def _order(group: Group, title: str, published: str, numbers: Mapping[str, Published], measured: _Measured) -> Order:
+def _order(
+    group: Group, title: str, published: str, numbers: Mapping[str, Published], measured: _Measured, of: Common
+) -> Order:
     rows = measured.rows
     stated = [numbers[row] for row in rows]
     values = np.array([number.value for number in stated])
-    by_seeds = np.array([measured.of(row) for row in rows]).T
+    means = of.values.mean((1, 2))
     every, far, very_far = (_set(pairs_apart(values, least)) for least in (0.0, LEAST, ACROSS_RULES))
     counted = [(i, j) for i, j in sorted(far) if (i, j) in very_far or _same_rule(stated[i], stated[j])]
     pairs = np.array([i for i, _ in counted], int), np.array([j for _, j in counted], int)
-    found = [_pair(rows, values, by_seeds, i, j) for i, j in counted]
+    found = [_pair(rows, values, of, i, j) for i, j in counted]
     return Order(
         group,
         title,
@@ -179,15 +173,16 @@ def _order(group: Group, title: str, published: str, numbers: Mapping[str, Publi
         measured.metric,
         measured.evaluator,
         tuple(rows),
-        concordance(values, by_seeds.mean(0), pairs),
-        tau_over_seeds(values, by_seeds, pairs),
-        tau_by_chance(values, by_seeds.mean(0), pairs),
+        concordance(values, means, pairs),
+        tau_over_seeds(values, np.moveaxis(of.values, 0, -1), pairs),
+        tau_by_chance(values, means, pairs),
         tuple(one for one in found if one.measured.value < -TINY),
         tuple(one for one in found if abs(one.measured.value) <= TINY),
         tuple((rows[i], rows[j]) for i, j in sorted(every - far)),
         tuple((rows[i], rows[j]) for i, j in sorted(far.difference(counted))),
-        measured.without,
+        of.without,
         measured.unmeasured,
+        of.pretrainings,
     )
 
 
@@ -200,6 +195,6 @@ def _same_rule(first: Published, second: Published) -> bool:
     return first.metric != "mAP" or first.source == second.source or first.ap == second.ap != "unknown"
 
 
-def _pair(rows: Sequence[str], values: Doubles, by_seeds: Doubles, i: int, j: int) -> Pair:
+def _pair(rows: Sequence[str], values: Doubles, of: Common, i: int, j: int) -> Pair:
     i, j = (i, j) if values[i] > values[j] else (j, i)
-    return Pair(rows[i], rows[j], float(values[i] - values[j]), paired_seeds(by_seeds[:, i], by_seeds[:, j], samples=1))
+    return Pair(rows[i], rows[j], float(values[i] - values[j]), of.difference(i, j, samples=1))

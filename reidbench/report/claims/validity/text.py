@@ -27,13 +27,14 @@ HEADINGS = ("measured on", "published for", "metric", "methods", "pairs", "conco
 def markdown(groups: Sequence[Group], found: Sequence[Sequence[Found]]) -> str:
     """Return all groups with their orders, in the order of the files."""
     parts = [MEANING]
-    titles: dict[tuple[str, ...], str] = {}  # of the first group with these orders
+    titles: dict[tuple[object, ...], str] = {}  # of the first group with these orders
     for group, of_files in zip(groups, found, strict=True):
         parts += [f"## {one_line(group.title)}", *filter(None, [one_line(group.text)]), _stated(group)]
         parts += [f"- Left out, {one_line(what)}: {one_line(why)}." for what, why in group.left_out.items()]
         orders = [order for one in of_files for order in one.orders]
         shown = (_summary(orders), *_discordant(orders)) if orders else ("No results yet.",)
-        first = titles.setdefault(shown, group.title) if orders else group.title
+        rows = tuple(order.rows for order in orders)
+        first = titles.setdefault((*shown, rows), group.title) if orders else group.title
         parts += shown if first == group.title else [_repeated(group, orders, first)]
         parts += _left_out(orders)
         parts += [f"- {one_line(note)}" for one in of_files for note in one.notes if one.orders]
@@ -91,7 +92,8 @@ def _tau(order: Order) -> str:
     if math.isnan(tau.value):
         return "none: no pair is ordered"
     ends = "" if math.isnan(tau.low) else f" [{tau.low:.2f}, {tau.high:.2f}]"
-    return f"{tau.value:.2f}{ends}, {tau.n} seed{'s' * (tau.n > 1)}"
+    several = f" x {order.pretrainings} pre-trainings" if order.pretrainings > 1 else ""
+    return f"{tau.value:.2f}{ends}, {tau.n} seed{'s' * (tau.n > 1)}{several}"
 
 
 def _discordant(orders: Sequence[Order]) -> Iterator[str]:
@@ -126,8 +128,7 @@ def _left_out(orders: Sequence[Order]) -> Iterator[str]:
             named = ", ".join(f"{pair.first} and {pair.second}" for pair in order.tied)
             said[f"- Tied on {order.task}, {metric}: {named}."] = None
         if order.without:
-            seeds = ", ".join(map(str, order.without))
-            said[f"- Left out on {order.task}, seeds that some rows lack: {seeds}."] = None
+            said[f"- Left out on {order.task}, because some rows lack them: {', '.join(order.without)}."] = None
         for row, why in order.unmeasured.items():
             said[f"- Not in the order on {order.task}: {row} ({why})."] = None
     yield from map(one_line, said)
