@@ -19,9 +19,14 @@ def build(params: FolderParams, image_size: tuple[int, int], rebuild: Rebuild) -
 
     Raises ReidbenchError for a network that loaded plugins cannot rebuild, and for tensors that do not fit.
     """
-    embedder = rebuild(read_network(params.path), image_size)
+    network = read_network(params.path)
+    embedder = rebuild(network, image_size)
     backbone = getattr(embedder, "backbone", None)
     if not isinstance(backbone, Backbone):
         raise ReidbenchError(f"{shown(params.path)}: {type(embedder).__name__} has no backbone to train")
+    trained = tuple(network.preprocess["size"])
+    if trained != tuple(image_size):
+        sizes = ["x".join(map(str, size)) for size in (trained, image_size)]
+        backbone.notes = (f"the network was trained at {sizes[0]} (height x width) and is used at {sizes[1]}",)
     backbone.whole = lambda: embedder
     return backbone

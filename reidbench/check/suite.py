@@ -14,7 +14,7 @@ from reidbench.components import Component
 from reidbench.errors import PluginError, ReidbenchError
 from reidbench.matrix.needs import NotApplicable
 from reidbench.registry import plugins
-from reidbench.registry.packages import installed
+from reidbench.registry.packages import installed, is_plugin
 from reidbench.registry.plugins import Plugin, Registry
 from reidbench.stages.worker import describe
 
@@ -121,11 +121,14 @@ def _found(plugin: str | Path) -> Iterator[tuple[Registry, Plugin]]:
     path = Path(plugin)
     registry = plugins.load()
     loaded = [one for one in registry.plugins.values() if _answers_to(one, str(plugin), path)]
+    project = path if is_plugin(path) else _new_folder(str(plugin))
+    if is_plugin(project):  # a folder here, not a plugin of the same name that is installed or built in
+        path, loaded = project, [one for one in loaded if Path(one.file).resolve().is_relative_to(project.resolve())]
     if len(loaded) == 1:
         yield registry, loaded[0]
     elif loaded:
         raise PluginError(f"{plugin} is ambiguous; name one of the plugins {', '.join(one.name for one in loaded)}")
-    elif path.exists() or (path := _new_folder(str(plugin))).is_dir():
+    elif path.exists():
         with installed(path) as name:
             registry = plugins.load()
             if name in registry.broken:

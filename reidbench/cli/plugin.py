@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, Kind, WithoutOption, positive
+from .options import JsonOption, Kind, WithoutOption, load_plugins, positive
 
 app = typer.Typer()
 
@@ -45,6 +45,7 @@ def new(
     """Create a plugin package with a working component, its tests and a README."""
     from reidbench import scaffold
 
+    scaffold.refuse_taken(name, kind, load_plugins(None))
     written = scaffold.write(name, folder, kind)
     words, chosen = scaffold.names(name), scaffold.KINDS[kind]
     print(f"{written}: a plugin with the {chosen.what} {words['name']}")

@@ -24,6 +24,8 @@ def read_text(file: Path, what: str = "text file") -> str:
         data = file.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{where}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{where}: is a folder; name the {what} in it") from None
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {error.strerror}") from None
     if data.startswith(_UTF16) or data.count(0) > len(data) // 4:  # without the mark, every second byte is zero

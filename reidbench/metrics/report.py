@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .ranking.matches import JUNK
 from .ranking.result import Ranking
 from .reranking import Reranking
 from .statistics import Difference, bootstrap, paired_bootstrap
@@ -21,8 +23,9 @@ ONE_QUERY = "one valid query: no intervals"
 class ScoreReport:
     """Scores of one features file; query_pids and query_camids [Q] identify the queries.
 
-    `pid_texts` and `camid_texts` have the text of each number if the file's labels are texts. `warnings` are sentences
-    about what was left out, assumed or looks wrong.
+    `gallery` has the pids and camids [G] of the gallery, to compare only files of the same one. `pid_texts` and
+    `camid_texts` have the text of each number if the file's labels are texts. `warnings` are sentences about what was
+    left out, assumed or looks wrong.
     """
 
     name: str
@@ -33,6 +36,18 @@ class ScoreReport:
     warnings: tuple[str, ...] = ()
     pid_texts: Mapping[int, str] = field(default_factory=dict)
     camid_texts: Mapping[int, str] = field(default_factory=dict)
+    gallery: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+
+    def in_gallery(self) -> Counter[tuple[int | str, int | str]] | None:
+        """Number of gallery rows by pid and camid as in the file, without junk; None if unknown."""
+        if self.gallery is None:
+            return None
+        pids, camids = (array.tolist() for array in self.gallery)
+        rows = zip(pids, camids, strict=True)
+        found = Counter((pid, camid) for pid, camid in rows if pid != JUNK)
+        return Counter(
+            {(self.pid_texts.get(p, p), self.camid_texts.get(c, c)): count for (p, c), count in found.items()}
+        )
 
     def asked(self) -> tuple[list[int | str], list[int | str]]:
         """pids and camids of the queries as in the file: strings are numbered differently in each file."""
@@ -161,22 +176,25 @@ class Comparison:
 
 
 def compare(reports: Sequence[ScoreReport]) -> tuple[list[Comparison], str]:
-    """Compare each report with the first if both have the same queries; and a sentence about the others."""
-    found, others, withheld = [], [], []
+    """Compare each report with the first if both have the same queries and gallery; and a sentence about the others."""
+    found, others, withheld, galleries = [], [], [], []
     for report in reports[1:]:
         baseline = reports[0]
         if report.ranking.without_intervals or baseline.ranking.without_intervals:
             withheld.append(report.name)
-        elif _comparable(baseline, report):
+        elif not _comparable(baseline, report):
+            others.append(report.name)
+        elif baseline.in_gallery() != report.in_gallery():
+            galleries.append(report.name)
+        else:
             mine, theirs = report.per_query(), baseline.per_query()
             found += [
                 Comparison(metric, report.name, baseline.name, paired_bootstrap(mine[metric], theirs[metric]))
                 for metric in mine
             ]
-        else:
-            others.append(report.name)
     whys = (
         (others, "they have different (valid) queries"),
+        (galleries, "they have different galleries: other pids, camids or numbers of images"),
         (withheld, "some queries have a true match in some of the drawn galleries only"),
     )
     notes = [f"not compared with {reports[0].name}, because {why}: {', '.join(names)}" for names, why in whys if names]

@@ -146,6 +146,10 @@ def load(without: frozenset[str] = frozenset(), builtin: tuple[str, ...] = BUILT
             continue
         try:
             module = importer()
+            if taken := manager.get_name(module):
+                raise PluginError(
+                    f"its module {_module_name(module)} is that of plugin {taken}, found first; rename the package"
+                )
             _refuse_unknown_hooks(manager, module)  # report misspelt hooks instead of ignoring them
             manager.register(module, name)
             registry.add(name, _offered_by(manager, name))

@@ -10,11 +10,16 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 from reidbench.errors import ReidbenchError
 from reidbench.registry.declarations import NAME
+
+if TYPE_CHECKING:
+    from reidbench.registry.plugins import Registry
 
 SHARED = {
     "pyproject.toml": "pyproject.toml.tmpl",
@@ -101,6 +106,17 @@ def names(name: str) -> dict[str, str]:
     if not NAME.fullmatch(short) or not re.match("[a-z]", short):
         raise ReidbenchError(f"bad name {name!r}; use words of a-z and 0-9 joined by '-', for example mean-colour")
     return {"name": short, "distribution": f"reidbench-{short}", "module": f"reidbench_{short.replace('-', '_')}"}
+
+
+def refuse_taken(name: str, kind: str, registry: Registry) -> None:
+    """Raise ReidbenchError if a component of this kind, or an importable module, has the name of a new plugin."""
+    words = names(name)
+    if words["name"] in registry.names(kind):
+        raise ReidbenchError(f"{KINDS[kind].what} {words['name']!r} exists already; give another name")
+    found = find_spec(words["module"])
+    if found is not None:
+        where = found.origin or words["module"]
+        raise ReidbenchError(f"the module {words['module']} exists already ({where}); give another name")
 
 
 def render(name: str, kind: str = "finetuner") -> dict[str, str]:

@@ -59,9 +59,9 @@ def camera_number_doubts(query_camids: Ints, gallery_camids: Ints) -> Iterator[s
         )
 
 
-def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
+def query_doubts(query: NDArray[np.generic], query_pids: Ints, marks: list[int] | None = None) -> Iterator[str]:
     """Warn about queries of different persons with identical features, as from a dead network. Skips binary codes."""
-    marks = _marks(query)
+    marks = marks or marks_of(query)
     if len(set(marks)) > 1 and _are_codes(query):
         return
     people: dict[int, set[int]] = {}
@@ -75,8 +75,27 @@ def query_doubts(query: NDArray[np.generic], query_pids: Ints) -> Iterator[str]:
         )
 
 
-def _marks(vectors: NDArray[np.generic]) -> list[int]:
-    """Return a hash of each vector."""
+def repeat_doubts(
+    part: str, vectors: NDArray[np.generic], pids: Ints, camids: Ints, marks: list[int] | None = None
+) -> Iterator[str]:
+    """Warn about rows of one part with the same features, pid and camid, as from a file read twice. Skips codes."""
+    rows = list(zip(marks or marks_of(vectors), pids.tolist(), camids.tolist(), strict=True))
+    repeated = len(rows) - len(set(rows))
+    if not repeated or _are_codes(vectors):
+        return
+    seen: set[tuple[int, int, int]] = set()
+    for first, row in enumerate(rows):  # noqa: B007
+        if row in seen:
+            break
+        seen.add(row)
+    yield (
+        f"{repeated} of {len(rows)} {part} rows repeat an earlier one with the same features, pid and camid (first: "
+        f"{part} row {first}): were images saved twice?"
+    )
+
+
+def marks_of(vectors: NDArray[np.generic]) -> list[int]:
+    """Return a hash of each vector. Functions that need hashes accept them as `marks`."""
     return [hash(vector.tobytes()) for vector in vectors]
 
 
@@ -91,6 +110,7 @@ def copy_doubts(
     pids: tuple[Ints, Ints],
     may_meet: Callable[[int, int], bool],
     asked: int | None = None,
+    marks: tuple[list[int], list[int]] | None = None,
 ) -> Iterator[str]:
     """Warn about queries with the same features as a true match, as from the same image. Skips binary codes.
 
@@ -100,11 +120,12 @@ def copy_doubts(
     if query.dtype != gallery.dtype or _are_codes(query):
         return
     query_pids, gallery_pids = pids
+    query_marks, gallery_marks = marks or (marks_of(query), marks_of(gallery))
     rows: dict[int, list[int]] = {}
-    for row, mark in enumerate(_marks(gallery)):
+    for row, mark in enumerate(gallery_marks):
         rows.setdefault(mark, []).append(row)
     copies = []
-    for number, mark in enumerate(_marks(query)):
+    for number, mark in enumerate(query_marks):
         for row in rows.get(mark, ()):
             if query_pids[number] == gallery_pids[row] != JUNK and may_meet(number, row):
                 copies.append((number, row))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from reidbench.files.numbers import whole_number
 
 Ints = NDArray[np.int64]
 LAST = 0x10FFFF  # last code point of Unicode; numpy accepts any 32 bits as a character
-_EXACT_FLOAT = 2.0**53
+EXACT = {16: 2.0**11, 32: 2.0**24, 64: 2.0**53}  # larger whole numbers may be rounded in a float of this many bits
 _LARGEST = 2**63
 # Numbers with a decimal point or comma, or a signed exponent: `1.0`, `1.0e+00`, `1e+15`. `1e3` may be a name.
 _DECIMAL = re.compile(r"[+-]?([0-9]*[.,][0-9]+|[0-9]+[.,])([eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-][0-9]+", re.ASCII)
@@ -95,7 +96,8 @@ def _kind(value: NDArray[Any]) -> str:
 
 
 def _texts(path: Path, name: str, array: NDArray[Any]) -> list[str]:
-    return [str(item) for item in (array if array.dtype.kind == "U" else _integers(path, name, array)).tolist()]
+    items = (array if array.dtype.kind == "U" else _integers(path, name, array)).tolist()
+    return [unicodedata.normalize("NFC", str(item)) for item in items]  # macOS writes accents as separate characters
 
 
 def _number(path: Path, name: str, column: list[str], text: str) -> int | None:
@@ -122,9 +124,12 @@ def fault(text: str) -> str:
 def _integers(path: Path, name: str, value: NDArray[Any]) -> Ints:
     """Return whole numbers stored in any type as int64."""
     if value.dtype.kind == "f":
+        kind, value = value.dtype, value.astype(np.float64) if value.dtype.itemsize < 8 else value
         wrong, what = ~(value == np.round(value)) | np.isinf(value), "is not an integer"
         if not wrong.any():
-            wrong, what = np.abs(value) > _EXACT_FLOAT, "exceeds the integers that a float represents exactly"
+            largest = EXACT.get(8 * kind.itemsize, EXACT[64])
+            wrong = np.abs(value) >= largest
+            what = f"may be rounded: {kind} holds whole numbers exactly only below {largest:.0f}; save them as int64"
     else:
         wrong, what = value > np.iinfo(np.int64).max, "overflows a 64-bit integer"
     if wrong.any():

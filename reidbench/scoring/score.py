@@ -33,7 +33,7 @@ from reidbench.metrics import (
 from reidbench.metrics.products import refuse_zero
 from reidbench.metrics.ranking.meeting import Meeting
 
-from .doubts import camera_number_doubts, copy_doubts, distance_doubts, query_doubts
+from .doubts import camera_number_doubts, copy_doubts, distance_doubts, marks_of, query_doubts, repeat_doubts
 from .featurefile import FeatureFile, Use, read_features
 
 __all__ = ["FeatureFile", "read_features", "run", "score"]
@@ -116,6 +116,7 @@ def _score(features: FeatureFile, rules: Rules, how: Reranking | None) -> ScoreR
         warnings,
         features.pid_texts,
         features.camid_texts,
+        (features.gallery_pids, features.gallery_camids),
     )
 
 
@@ -128,12 +129,16 @@ def _doubts(features: FeatureFile, rules: Rules) -> Iterator[str]:
         yield from distance_doubts(features.distances, features.keys["distances"], features.labels, camera)
     if features.query_features is None or features.gallery_features is None:
         return
-    yield from query_doubts(features.query_features, features.query_pids)
+    query, gallery = features.query_features, features.gallery_features
+    marks = marks_of(query), marks_of(gallery)
+    yield from query_doubts(query, features.query_pids, marks[0])
+    yield from repeat_doubts("query", query, features.query_pids, features.query_camids, marks[0])
+    yield from repeat_doubts("gallery", gallery, features.gallery_pids, features.gallery_camids, marks[1])
     if features.query_images is None and not (
         rules.pool or rules.multi_query
     ):  # pooling does not compare single images
         meeting, pids = Meeting(*_sides(features), rules), (features.query_pids, features.gallery_pids)
-        yield from copy_doubts(features.query_features, features.gallery_features, pids, meeting.may, meeting.asked())
+        yield from copy_doubts(query, gallery, pids, meeting.may, meeting.asked(), marks)
 
 
 def _in_their_words(text: str, features: FeatureFile) -> str:

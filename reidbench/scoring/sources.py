@@ -25,6 +25,7 @@ from . import matfile
 from .names import Keys
 from .pids import array_of
 
+_BFLOAT = 2**8  # larger whole numbers may be rounded
 _CLAIMS = "its declared size exceeds the file"
 _PT_CURE = (
     "if you trust the file, load it in Python and save only tensors, numeric arrays, and lists of numbers or strings: "
@@ -248,8 +249,13 @@ def _pt(path: Path) -> Source:
         )
     values = {str(key): value for key, value in found.items()}
     for key, inner in found.items():  # {"query": {"features": ..., "pids": ...}, "gallery": ...}
-        if isinstance(inner, dict):
-            values |= {f"{key}_{name}": value for name, value in inner.items() if f"{key}_{name}" not in values}
+        for name, value in inner.items() if isinstance(inner, dict) else ():
+            if f"{key}_{name}" in found:
+                raise DataError(
+                    f"{shown(path)}: {shown(f'{key}_{name}')!r} is also {shown(name)!r} of {shown(str(key))!r}; remove "
+                    "one of them"
+                )
+            values[f"{key}_{name}"] = value
     size = path.stat().st_size
     return Source(path, tuple(values), lambda name: _array(path, name, values[name], size))
 
@@ -272,9 +278,12 @@ def _plain(value: Any, size: int) -> Any:
         claimed = value.numel() * value.element_size()
     if claimed > size:
         raise ValueError(_CLAIMS)
-    if isinstance(value, torch.Tensor):
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    return value
+    if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
+        numbers: NDArray[Any] = value.float().numpy()
+        if numbers.squeeze().ndim < 2 and (numbers == np.round(numbers)).all() and (np.abs(numbers) >= _BFLOAT).any():
+            raise ValueError(f"bfloat16 holds whole numbers exactly only below {_BFLOAT}; save labels as int64")
+        return numbers
+    return value.numpy() if isinstance(value, torch.Tensor) else value
 
 
 def _listed(value: Any, size: int) -> Any:

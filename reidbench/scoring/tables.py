@@ -25,7 +25,7 @@ from reidbench.files.text import read_text
 
 from .beyond import NEEDED
 from .names import IMAGE_NAMES, NOUNS, PART_NAMES, plain
-from .pids import fault
+from .pids import EXACT, fault
 from .rows import PART_OF, Rows
 
 COLUMNS = "part (query or gallery), pid, camid, f0, f1, ..."
@@ -95,7 +95,9 @@ def _header(where: str, names: Sequence[str], numeric: Sequence[bool], camera: b
     rest = [place for place in range(len(names)) if place not in taken]
     numbered = _numbered(where, names, rest)
     if numbered:
-        return Header(part, pid, camid, numbered, (), more)
+        unread = [shown(names[place]) for place in rest if place not in numbered]
+        ignored = (f"ignored: {first_names(unread)}",) if unread else ()
+        return Header(part, pid, camid, numbered, ignored, more)
     found = [place for place in rest if numeric[place] and plain(names[place]) not in _NOT_FEATURES]
     if not found:
         wanted = {plain(name) for name in NOUNS["features"]}
@@ -339,12 +341,10 @@ def _kind(given: Any) -> str:
 
 def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int, *, unknown: bool = False) -> list[str]:
     """Return labels as strings. With `unknown`, a missing label becomes ""."""
-    kind = _kind(table.schema.field(place).type)
+    given = table.schema.field(place).type
+    kind = _kind(given)
     if kind not in ("number", "text"):
-        raise DataError(
-            f"{where}: {shown(names[place])} must contain whole numbers or strings, not "
-            f"{table.schema.field(place).type}"
-        )
+        raise DataError(f"{where}: {shown(names[place])} must contain whole numbers or strings, not {given}")
     found = []
     for row, value in enumerate(table.column(place).to_pylist()):
         if unknown and (value in (None, "") or value != value):  # NaN is not equal to itself
@@ -352,6 +352,11 @@ def _parquet_labels(where: str, table: Any, names: Sequence[str], place: int, *,
             continue
         if isinstance(value, float) and not value.is_integer():
             raise DataError(f"{where}: row {row}: {shown(names[place])} {value} is not a whole number")
+        if isinstance(value, float) and abs(value) >= (largest := EXACT.get(given.bit_width, EXACT[64])):
+            raise DataError(
+                f"{where}: row {row}: {shown(names[place])} {value:.0f} may be rounded: {given} holds whole numbers "
+                f"exactly only below {largest:.0f}; save them as integers or text"
+            )
         text = str(int(value)) if isinstance(value, float) else str(value)
         found.append(label_of(f"{where}: row {row}", names[place], text))
     return found

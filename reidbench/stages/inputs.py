@@ -257,7 +257,10 @@ class Inputs:
                 self._note_carried(start)
             return start.backbone
         assert self.stage.backbone is not None  # the plan sets one for each step
-        return build_backbone(self.registry, {**self.stage.backbone, "image_size": self.spec.size}, whole=True)
+        network = build_backbone(self.registry, {**self.stage.backbone, "image_size": self.spec.size}, whole=True)
+        for text in network.notes:
+            self.note(text)
+        return network
 
     def _note_carried(self, start: Any) -> None:
         """Note how much of the previous embedder a fine-tuning starts from."""

@@ -39,5 +39,5 @@ def test_another_encoding_is_named_by_line_and_byte(mark: bytes, tmp_path: Path)
 def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.txt: no such file"):
         read_text(tmp_path / "none.txt")
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+    with pytest.raises(DataError, match="is a folder; name the text file in it"):
         read_text(tmp_path)

@@ -132,3 +132,17 @@ def test_these_commands_start_without_torch(command: list[str], tmp_path: Path) 
         "print('\\nHEAVY', [n for n in ('torch', 'sklearn', 'faiss', 'lightning_fabric') if n in sys.modules])\n"
     )
     assert run("-c", code, cwd=tmp_path).stdout.endswith("HEAVY []\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("bot", "finetuner", "fine-tuner 'bot' exists already; give another name"),
+        ("cosine", "evaluator", "evaluator 'cosine' exists already"),
+        ("pcb", "adapter", "the module reidbench_pcb exists already"),
+    ],
+)
+def test_names_that_are_taken_are_refused(name: str, kind: str, words: str, registry: plugins.Registry) -> None:
+    with pytest.raises(ReidbenchError, match=words):
+        scaffold.refuse_taken(name, kind, registry)
+    scaffold.refuse_taken("surely-new", kind, registry)

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reidbench.scoring.doubts import camera_doubts, copy_doubts, distance_doubts, label_doubts, query_doubts
+from reidbench.scoring.doubts import (
+    camera_doubts,
+    copy_doubts,
+    distance_doubts,
+    label_doubts,
+    query_doubts,
+    repeat_doubts,
+)
 
 
 def similarities(rows: int = 20, noise: float = 0.1) -> tuple[Any, tuple[Any, ...]]:
@@ -120,3 +127,17 @@ def test_queries_of_several_persons_that_are_equal() -> None:
     assert list(query_doubts(np.round(features[[0, 1, 1, 2]] * 9), pids)) == []  # codes may be equal
     (text,) = query_doubts(np.ones((4, 3), np.int8), pids)  # but not all of them
     assert text.startswith("4 of 4 queries")
+
+
+def test_rows_that_are_there_twice() -> None:
+    """Rows 3 and 4 repeat rows 0 and 1; row 5 has the same features as row 0, but another camera."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3, 4)).astype(np.float32)
+    vectors = np.concatenate([vectors, vectors[:2], vectors[:1]])
+    pids, camids = np.array([1, 2, 3, 1, 2, 1]), np.array([0, 0, 0, 0, 0, 1])
+    (text,) = repeat_doubts("gallery", vectors, pids, camids)
+    assert text.startswith("2 of 6 gallery rows repeat an earlier one with the same features, pid and camid (first: ")
+    assert "gallery row 3" in text
+    assert list(repeat_doubts("gallery", vectors[:3], pids[:3], camids[:3])) == []
+    codes = np.sign(vectors)
+    assert list(repeat_doubts("gallery", codes, pids, camids)) == []

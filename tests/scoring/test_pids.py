@@ -85,3 +85,21 @@ def test_what_is_not_a_label(value: Any, message: str) -> None:
 
 def test_matlab_has_rows_of_labels() -> None:
     assert numbers(q=np.array([["a", "b"]]), g=np.array([["b"], ["a"]]))[0] == {"q": [1, 2], "g": [2, 1]}
+
+
+@pytest.mark.parametrize(("kind", "largest"), [(np.float16, 2**11), (np.float32, 2**24), (np.float64, 2**53)])
+def test_floats_that_may_be_rounded_are_refused(kind: Any, largest: int) -> None:
+    """The first whole number that a float cannot hold becomes its even neighbour, which is another identity."""
+    assert kind(largest + 1) == kind(largest)
+    assert numbers(k=np.array([largest - 1, 3], kind))[0] == {"k": [largest - 1, 3]}
+    for value in (largest, -largest):
+        with pytest.raises(
+            DataError, match=rf"k\[1\] = .* may be rounded: .* only below {largest}; save them as int64"
+        ):
+            numbers(k=np.array([3, value], kind))
+
+
+def test_one_text_in_two_spellings_of_unicode_is_one_label() -> None:
+    """macOS writes an accent as a separate character."""
+    values, _, _ = numbers(q=["Ren\u00e9"], g=["Rene\u0301", "Rene"])
+    assert values["q"][0] == values["g"][0] != values["g"][1]

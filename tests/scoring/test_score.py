@@ -297,3 +297,18 @@ def test_a_file_of_market_size_without_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["num_queries"] == 3_368
+
+
+def test_files_with_different_galleries_are_not_compared(tmp_path: Path) -> None:
+    """Without its distractors, any network has a higher mAP; the order of the rows and junk do not matter."""
+    whole = arrays()
+    sides = [name for name in whole if name.startswith("gallery")]
+    kept = {name: whole[name][whole["gallery_pids"] != 0] for name in sides}
+    junk = {name: whole[name][whole["gallery_pids"] != -1][::-1] for name in sides}
+    assert 0 < len(kept["gallery_pids"]) < len(whole["gallery_pids"])
+    files = [save(tmp_path / f"{name}.npz", whole | more) for name, more in (("a", {}), ("b", kept), ("c", junk))]
+    result = run_json(*files)
+    assert {one["file"] for one in result["comparisons"]} == {str(files[2])}
+    assert (
+        f"because they have different galleries: other pids, camids or numbers of images: {files[1]}" in result["note"]
+    )

@@ -79,7 +79,8 @@ def test_pooled_tracklets_by_hand(tmp_path: Path) -> None:
     found = scored(save(tmp_path, columns), more={"pool": "mean"})
     assert (found["num_queries"], found["cmc"]["1"]) == (1, 1.0)
     assert found["mAP"] == pytest.approx((1 + 2 / 3) / 2)
-    assert found["notes"] == ["queries: 1 tracklets of 2 images", "gallery: 3 tracklets of 4 images"]
+    pooled = ["queries: 1 tracklets of 2 images", "gallery: 3 tracklets of 4 images"]
+    assert found["notes"] == [*pooled, "one valid query: no intervals"]
     assert found["rules"]["pool"] == "mean"
     text: list[str] = []
     score.run([save(tmp_path, columns)], more={"pool": "mean"}, echo=text.append)
@@ -89,7 +90,8 @@ def test_pooled_tracklets_by_hand(tmp_path: Path) -> None:
 
 def test_rules_and_notes_are_printed_only_where_they_do_something(tmp_path: Path) -> None:
     found = scored(save(tmp_path, HAND))
-    assert "notes" not in found
+    assert found["notes"] == ["one valid query: no intervals"]
+    assert found["ci95"] == {}
     assert set(found["rules"]) == {"ap", "invalid", "ties", "camera", "distance", "gallery", "rerank"}
     text: list[str] = []
     score.run([save(tmp_path, HAND)], more={"exclude": "same-clothes"}, echo=text.append)

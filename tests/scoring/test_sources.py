@@ -339,3 +339,33 @@ def test_mat_files_of_another_kind(tmp_path: Path, start: bytes, kind: str) -> N
     (tmp_path / "a.mat").write_bytes(start.ljust(600, b" "))
     with pytest.raises(DataError, match=rf"a\.mat: {kind}; save it in MATLAB with -v7, or with scipy\.io\.savemat"):
         scored(tmp_path / "a.mat")
+
+
+def test_labels_of_a_half_type_without_the_bits_for_them(tmp_path: Path) -> None:
+    """bfloat16 has 8 bits: 257 would become 256."""
+    import torch
+
+    from reidbench.scoring.featurefile import read_features
+
+    def saved(first: int) -> Path:
+        labels = {"query_pids": torch.tensor([first, 2]), "gallery_pids": torch.tensor([2, first])}
+        vectors = {f"{side}_features": torch.eye(2, dtype=torch.bfloat16) * 300 for side in ("query", "gallery")}
+        cameras = {"query_camids": torch.tensor([0, 0]), "gallery_camids": torch.tensor([1, 1])}
+        torch.save({k: v.to(torch.bfloat16) for k, v in labels.items()} | vectors | cameras, tmp_path / "a.pt")
+        return tmp_path / "a.pt"
+
+    assert read_features(saved(255)).query_pids.tolist() == [255, 2]
+    with pytest.raises(
+        DataError, match=r"query_pids is not a plain array .bfloat16 holds whole numbers exactly only below 256"
+    ):
+        read_features(saved(257))
+
+
+def test_a_nested_key_that_is_also_at_the_top_is_refused(tmp_path: Path) -> None:
+    import torch
+
+    from reidbench.scoring.sources import open_source
+
+    torch.save({"query": {"features": torch.eye(2)}, "query_features": torch.ones(2, 2)}, tmp_path / "a.pt")
+    with pytest.raises(DataError, match="'query_features' is also 'features' of 'query'; remove one of them"):
+        open_source(tmp_path / "a.pt")

@@ -216,3 +216,22 @@ def test_a_manifest_is_not_for_tables(tmp_path: Path) -> None:
     path = as_csv(tmp_path, table(arrays()))
     with pytest.raises(DataError, match="--manifest is for features with image names"):
         scored(path, manifest=path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_columns_beside_numbered_ones_are_named(tmp_path: Path, form: Any) -> None:
+    found = arrays(dim=4)
+    columns = table(found)
+    count = len(columns["pid"])
+    result = scored(form(tmp_path, columns | {"local0": [0.5] * count, "score": [0.5] * count}))
+    assert result["mAP"] == pytest.approx(expected(found), abs=1e-12)
+    assert result["warnings"] == ["ignored: local0, score"]
+
+
+def test_pids_of_a_short_float_that_may_be_rounded(tmp_path: Path) -> None:
+    columns: dict[str, Any] = table(arrays(dim=4))
+    columns["pid"] = np.array(columns["pid"], np.float32)
+    assert scored(as_parquet(tmp_path, columns))["warnings"] == []
+    columns["pid"][3] = 20230101
+    with pytest.raises(DataError, match="row 3: pid 20230100 may be rounded: float holds whole numbers exactly only"):
+        scored(as_parquet(tmp_path, columns))

@@ -22,7 +22,9 @@ def verify_pack(
     pack: Annotated[Path, typer.Argument(metavar="PACK", help="Pack written by `reidbench pack`.", show_default=False)],
     root: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=DIR", help="Your copy of a data set of the pack. Repeatable."),
+        typer.Option(
+            metavar="NAME=PATH", help="Your copy of a data set of the pack: its folder or CSV file. Repeatable."
+        ),
     ] = None,
     store: Annotated[
         Path | None, typer.Option("--store", help="Store the rows that pass, with the numbers computed here.")

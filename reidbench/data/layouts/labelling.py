@@ -104,7 +104,7 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     if rules.distractors is not None and rules.distractors not in names:
         raise DataError(f"distractors {shown(rules.distractors)!r}: no image has this identity")
     pids = numbered("identity", known, 1) | {name: nobody[name] for name in names - known}
-    camids = numbered("camera", {picture.camera for picture in pictures}, 0) if rules.template else {}
+    camids = _cameras(pictures, rules) if rules.template else {}
     train = chosen(known, rules)
     test = known - train
     heads = walk_heads(pictures)
@@ -124,6 +124,25 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     notes = [*_alone_note(alone, rules), *_left_out_note(len(pictures) - len(rows)), *_camera_notes(pictures, rules),
              *_zero_note(known, pids), *more.notes]  # fmt: skip
     return Labels(tuple(rows), _by_number(pids), _by_number(camids), tuple(notes), more)
+
+
+def _cameras(pictures: Iterable[Picture], rules: Rules) -> dict[str, int]:
+    """Number cameras; -1 stays an unknown camera. Raises DataError if two cameras have one text."""
+    fields = sorted(template_fields(rules.template))
+    values: dict[str, tuple[str, ...]] = {}
+    for picture in pictures:
+        own = tuple(picture.fields[name] for name in fields)
+        if values.setdefault(picture.camera, own) != own:
+            both = (
+                ", ".join(f"{name} {shown(value)}" for name, value in zip(fields, each, strict=True))
+                for each in (values[picture.camera], own)
+            )
+            raise DataError(
+                f"camera {shown(rules.template)}: {shown(picture.camera)!r} is {' and '.join(both)}; separate the "
+                "fields by a character that is in neither"
+            )
+    unknown = {name for name in values if whole_number(name) == UNKNOWN_CAMERA}
+    return numbered("camera", values.keys() - unknown, 0) | dict.fromkeys(unknown, UNKNOWN_CAMERA)
 
 
 def chosen(persons: set[str], rules: Rules) -> set[str]:
@@ -199,13 +218,15 @@ def _left_out_note(count: int) -> list[str]:
     return [f"{count} images of junk or distractors are left out, since nothing is tested"] * (count > 0)
 
 
-def _camera_notes(pictures: Iterable[Picture], rules: Rules) -> list[str]:
-    """Note a pattern without a camera, and a camera for which an unused field has several values."""
+def _camera_notes(pictures: Sequence[Picture], rules: Rules) -> list[str]:
+    """Note a pattern without a camera, unknown cameras, and a camera for which an unused field has several values."""
     if not rules.template:
         return ["the pattern has no {camid}: cameras are unknown, and the camera rule does not apply"]
     used = {PERSON, CLOTHES, TRACKLET, *template_fields(rules.template)}
     unused = [name for name in rules.pattern.names if name not in used]
-    notes = []
+    unknown = sum(whole_number(picture.camera) == UNKNOWN_CAMERA for picture in pictures)
+    told = f"{unknown} images have camera -1, an unknown camera: the camera rule does not apply to them"
+    notes = [told] * (unknown > 0)
     for name in unused:
         values: dict[str, set[str]] = defaultdict(set)
         for picture in pictures:

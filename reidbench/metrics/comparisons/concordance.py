@@ -94,7 +94,7 @@ def tau_over_seeds(
 
 
 def _counts(n: int, samples: int, seed: int | list[int]) -> Doubles:
-    """How often each of n items is drawn [samples, n]."""
+    """Return how often each of n items is drawn [samples, n]."""
     return np.concatenate([counts for _, counts in drawn_counts(n, samples, seed)]).astype(np.float64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -121,12 +122,17 @@ def planned_again(pack: PackContents, roots: Mapping[str, Path], registry: Regis
 def _expanded(pack: PackContents, roots: Mapping[str, Path], registry: Registry, findings: Findings) -> Plan:
     """Expand the plan. Raises ReidbenchError also for a submitter's root: no local folder is read because of a pack."""
     if unknown := sorted(written_roots(pack.text).keys() - roots.keys()):
-        raise ReidbenchError(f"name the folder of {shown(unknown[0])} with --root {shown(unknown[0])}=DIR")
+        raise ReidbenchError(
+            f"name the folder (or the CSV file) of {shown(unknown[0])} with --root {shown(unknown[0])}=PATH"
+        )
     with tempfile.TemporaryDirectory(prefix="reidbench-") as folder:
         file = Path(folder) / f"{UNTITLED}.yaml"
         file.write_text(pack.text, encoding="utf-8")
         given = [f"data.{name}.root={json.dumps(str(root.absolute()))}" for name, root in roots.items()]
-        benchmark = reader.read(file, registry, [*_overrides(pack.board["arguments"]), *given])
+        try:
+            benchmark = reader.read(file, registry, [*_overrides(pack.board["arguments"]), *given])
+        except ReidbenchError as error:
+            raise ReidbenchError(str(error).replace(f"{folder}{os.sep}", "")) from None
     claimed = {one["name"]: one["tuned"] for one in pack.board["methods"] if one.get("tuned")}
     for row in claimed:
         findings.note(f"{row}: a search chose its values; its trials are not in the pack and not checked")

@@ -175,8 +175,10 @@ def _words(
 
 
 def root_given(text: str) -> tuple[str, Path]:
-    """Return name and folder of `NAME=DIR`. Raises ReidbenchError."""
+    """Return name and folder or file of `NAME=PATH`. Raises ReidbenchError."""
     name, equals, place = text.partition("=")
     if not (name and equals and place):
-        raise ReidbenchError(f"--root {shown(text)}: expected NAME=DIR, the name of a data set and its folder")
+        raise ReidbenchError(
+            f"--root {shown(text)}: expected NAME=PATH, the name of a data set and its folder or CSV file"
+        )
     return name, Path(place)

@@ -24,13 +24,15 @@ class Backbone(nn.Module):
 
     The harness sets `spec` (component name, params and image size), from which a saved network is rebuilt. `mean` and
     `std` [3] are the pixel statistics that its weights were trained with. `whole`, if not None, returns the trained
-    embedder that a component read this backbone from, with its neck or branches: `finetune: none` keeps it.
+    embedder that a component read this backbone from, with its neck or branches: `finetune: none` keeps it. `notes` are
+    sentences about what was assumed, which the stage records.
     """
 
     dim: int
     spec: dict[str, Any]
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    notes: tuple[str, ...] = ()
     whole: Callable[[], Embedder] | None = None  # a function, since a module here would become a part of the network
 
     def forward(self, images: torch.Tensor) -> Features:

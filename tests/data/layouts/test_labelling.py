@@ -186,3 +186,23 @@ def test_nobody_to_ask_for() -> None:
         labelled(["a_1_1.jpg", "a_1_2.jpg", "b_2_1.jpg"])
     with pytest.raises(DataError, match="no image shows an identity"):
         labelled(["-1_1_1.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("template", "names", "words"),
+    [
+        ("{store}{camid}", ("1_12", "11_2"), "'112' is camid 12, store 1 and camid 2, store 11"),
+        ("{store}-{camid}", ("a-b_c", "a_b-c"), "'a-b-c' is camid c, store a-b and camid b-c, store a"),
+    ],
+)
+def test_two_cameras_of_one_text_are_refused(template: str, names: tuple[str, str], words: str) -> None:
+    paths = [f"{person}_{name}_0.jpg" for person in "ab" for name in (*names, "5_6")]
+    with pytest.raises(DataError, match=f"{words}; separate the fields by a character that is in neither"):
+        labelled(paths, "{pid}_{store}_{camid}_{}.jpg", camera=template)
+    assert len(labelled(paths, "{pid}_{store}_{camid}_{}.jpg", camera="{store}+{camid}").cameras) == 3
+
+
+def test_camera_minus_1_is_unknown() -> None:
+    labels = labelled([f"{person}_{camera}_{shot}.jpg" for person in "ab" for camera in (-1, 0, 3) for shot in "xy"])
+    assert labels.cameras == {"-1": -1, "0": 0, "3": 3}
+    assert "4 images have camera -1, an unknown camera: the camera rule does not apply to them" in labels.notes

@@ -223,7 +223,7 @@ def test_without_data_nothing_passes(checked: Checked, monkeypatch: pytest.Monke
     monkeypatch.delenv("TINY", raising=False)
     found = checked(roots={})
     assert found.counts == {"self-reported": 3}
-    assert any("--root tiny=DIR" in note for note in found.findings.notes)
+    assert any("--root tiny=PATH" in note for note in found.findings.notes)
 
 
 def test_a_variable_names_the_data(checked: Checked, submitted: Submitted, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,5 +286,5 @@ def test_no_folder_is_read_because_a_pack_names_it(
         forging.edit_board(files, change)
 
     found = checked(names_it, roots={})
-    assert "not planned again: name the folder of tiny with --root tiny=DIR" in found.findings.notes
+    assert "not planned again: name the folder (or the CSV file) of tiny with --root tiny=PATH" in found.findings.notes
     assert set(found.counts) == {"self-reported"}

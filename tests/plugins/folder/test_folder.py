@@ -88,3 +88,20 @@ def test_a_wrong_folder_is_an_error_of_the_matrix_file(
 def test_a_missing_folder_is_named_with_its_place(planned: Callable[..., Plan]) -> None:
     with pytest.raises(ConfigError, match=r"matrix\.yaml:\d+: backbone\.path: no such folder"):
         planned("{use: folder, path: nowhere}")
+
+
+def test_another_image_size_is_noted(network: Path) -> None:
+    from reidbench.data.pictures.size import ImageSize
+    from reidbench.registry import plugins
+    from reidbench.stages.networks import build_backbone
+
+    def notes(*size: int) -> tuple[str, ...]:
+        described = {"use": "folder", "params": {"path": str(network)}, "image_size": ImageSize.given(list(size))}
+        found: tuple[str, ...] = build_backbone(plugins.load(), described, whole=True).notes
+        return found
+
+    trained = json.loads((network / CONFIG).read_text())["preprocess"]["size"]
+    assert notes(*trained) == ()
+    height, width = trained[0] * 2, trained[1] * 2
+    said = f"the network was trained at {trained[0]}x{trained[1]} (height x width) and is used at {height}x{width}"
+    assert notes(height, width) == (said,)
