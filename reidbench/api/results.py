@@ -146,7 +146,7 @@ class Results:
         return snippet.html(self.board)
 
     def __repr__(self) -> str:
-        """Return title and rows by status, without paths, since notebooks are shared with their output."""
+        """Return title and results by status, without paths, since notebooks are shared with their output."""
         counts = Counter(result.status for result in self.board.results)
         said = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return f"<Results of {self.board.title!r}: {len(self.board.results)} rows: {said or 'none'}>"
+        return f"<Results of {self.board.title!r}: {len(self.board.results)} results: {said or 'none'}>"

@@ -52,7 +52,7 @@ def show_plan(
     without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the rows and stages of a matrix file, how many are cached, and the expected time. Runs nothing."""
+    """Show the results and stages of a matrix file, how many are cached, and the expected time. Runs nothing."""
     from reidbench.execution import forecast, preview
     from reidbench.registry import plugins
 
@@ -64,8 +64,8 @@ def show_plan(
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    rows = counted(found["rows"], "row")
-    print(f"{found['title']}: {rows}, {found['not_applicable']} of them not applicable")
+    results = counted(found["rows"], "result")
+    print(f"{found['title']}: {results}, {found['not_applicable']} of them not applicable")
     print(f"{counted(found['stages'], 'stage')}, {found['to_run']} to run")
     for line in found["kinds"]:
         several = f"{line['stages']:>6} {'stage, ' if line['stages'] == 1 else 'stages,'}"

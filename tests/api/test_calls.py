@@ -68,7 +68,7 @@ def test_a_failing_cell_is_a_row_and_raises_nothing(matrix: Callable[..., Path],
     assert (failed.row.method, failed.status) == ("bad", "blocked")
     assert "extract ended with exit code 1" in failed.error
     assert [result.status for result in results.board.results] == ["ok", "ok", "blocked"]
-    assert repr(results) == "<Results of 'Test': 3 rows: 2 ok, 1 blocked>"
+    assert repr(results) == "<Results of 'Test': 3 results: 2 ok, 1 blocked>"
 
 
 def test_load_runs_and_writes_nothing(matrix: Callable[..., Path], tmp_path: Path) -> None:

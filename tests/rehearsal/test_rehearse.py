@@ -84,7 +84,7 @@ def test_a_good_file_is_ready(rehearse: Callable[..., subprocess.CompletedProces
     assert command[1] == f"--set data.mine.root={root}"
     planned = rehearse(*command[1].split(), command="plan", methods=methods)
     assert planned.returncode == 0, planned.stderr
-    assert "4 rows, 0 of them not applicable" in planned.stdout
+    assert "4 results, 0 of them not applicable" in planned.stdout
     again = rehearse("--keep", tmp_path / "kept")
     assert (again.returncode, again.stderr) == (
         2,
