@@ -83,7 +83,7 @@ def of_row(plan: Plan, store: Store, row: Row, data: Mapping[str, Mapping[str, A
             one = summaries[metric]
             value = own[0].metrics.get(metric) if own else None
             declared = board.metric(evaluator, metric)
-            scores.append(Score(metric, declared, value, one.mean, one.n, one.ci95))
+            scores.append(Score(metric, declared, value, one.mean, one.results, one.ci95))
         if scores:
             protocol = (own or results)[0].row.protocol
             found.append(Scores(evaluator, name, str(data[name]["use"]), protocol, tuple(scores)))

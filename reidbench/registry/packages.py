@@ -119,8 +119,10 @@ def _description(place: Path) -> str:
 def _write_info(info: Path, distribution: str, entry: str, target: str, description: str = "") -> None:
     info.mkdir(exist_ok=True)
     body = f"\n{description}\n" if description else ""
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{body}")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{entry} = {target}\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{body}", encoding="utf-8"
+    )
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{entry} = {target}\n", encoding="utf-8")
 
 
 def _forget(target: str) -> None:

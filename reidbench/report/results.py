@@ -14,7 +14,7 @@ from reidbench.components import Metric, Published, fractions
 from reidbench.matrix.families.groups import Derived, derived
 from reidbench.matrix.labels import evaluator_labels
 from reidbench.matrix.stage import Plan, Row
-from reidbench.metrics.comparisons.replicates import Replicate, by_unit, spread
+from reidbench.metrics.comparisons.replicates import Replicate, place, spread
 from reidbench.metrics.statistics import UNBOUNDED
 from reidbench.progressbar import Through, quietly
 from reidbench.registry.metrics import range_fault
@@ -60,8 +60,8 @@ class Summary:
     `mean` and `sd` (sample) are over all `results`, `ci95` is Student's t over seeds, and over pre-trainings if there
     are several, clipped to the metric's range (`replicates.spread`). All are in the evaluator's own values, fractions
     if the unit is "%"; `sd` and `ci95` are None for one result, and `ci95` if some pre-trainings lack seeds that others
-    have. `n` is 1 if the row does not depend on `seeds`; `seedless` is True if it depends on no pre-training seed
-    either.
+    have. `n` is 1 if the row does not depend on `seeds`; `seedless` is True if it has, in
+    addition, at most one pre-training.
     """
 
     method: str
@@ -313,14 +313,13 @@ def summarise(results: Sequence[Result], declared: Declared | None = None) -> li
     """Return mean, standard deviation and 95 % interval for each cell and metric."""
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in results:
-        if result.status == "ok":
-            row = result.row
-            cells.setdefault((row.method, row.task, row.evaluator), []).append(result)
+        row = result.row
+        cells.setdefault((row.method, row.task, row.evaluator), []).append(result)
     summaries = []
     for (method, task, evaluator), members in cells.items():
+        rows = [member.row for member in members if member.status == "ok"]
         for metric in dict.fromkeys(name for member in members for name in member.metrics):
             values = replicates(members, metric)
-            rows = [member.row for member in members]
             pretrainings = len({row.pretrain_seed for row in rows if row.pretrained or row.pretrain_seed is not None})
             known = (declared or {}).get(evaluator, {}).get(metric)
             seeds = len({seed for _, seed in values})
@@ -332,15 +331,20 @@ def summarise(results: Sequence[Result], declared: Declared | None = None) -> li
 
 
 def without_seed(results: Sequence[Result]) -> bool:
-    """Return whether these results of one cell depend on no seed, so that there is one for all seeds."""
-    return bool(results) and all(result.row.seed is None and result.row.pretrain_seed is None for result in results)
+    """Return whether these results of one cell depend on no seed, and at most on one pre-training."""
+    pretrainings = {result.row.pretrain_seed for result in results}
+    return len(pretrainings) == 1 and all(result.row.seed is None for result in results)
 
 
 def replicates(results: Sequence[Result], metric: str) -> dict[Replicate, float]:
-    """Return a metric of one cell by pre-training and seed, in ascending order."""
+    """Return a metric of one cell by pre-training and seed, in ascending order.
+
+    The pre-training is None if the cell has at most one, so that nothing is known of others.
+    """
+    several = len({result.row.pretrain_seed for result in results}) > 1
     values = {
-        (result.row.pretrain_seed, result.row.seed): result.metrics[metric]
+        (result.row.pretrain_seed if several else None, result.row.seed): result.metrics[metric]
         for result in results
         if metric in result.metrics
     }
-    return {key: values[key] for several in by_unit(values).values() for key in several}
+    return {key: values[key] for key in sorted(values, key=place)}

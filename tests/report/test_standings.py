@@ -238,7 +238,8 @@ def test_a_row_that_depends_on_its_pretraining_alone_varies_with_it() -> None:
     close, far = ([one for p, v in enumerate(values) for one in unseeded("a", v, p)] for values in (NEAR, FAR))
     assert ranked((close, HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
     assert ranked((far, HARD), (unseeded("b", 0.5), HARD)) == {"a": TIED, "b": TIED}
-    assert ranked((unseeded("a", 0.6, 0), HARD), (unseeded("b", 0.5), HARD)) == {}  # one pre-training
+    # With one pre-training nothing is known of others: the row is compared like one without a seed.
+    assert ranked((unseeded("a", 0.6, 0), HARD), (unseeded("b", 0.5), HARD)) == {"a": FIRST, "b": SECOND}
 
 
 def test_rows_without_a_seed_do_not_change_how_others_are_compared() -> None:

@@ -61,7 +61,9 @@ class Rules:
         if values is None or not values[PERSON]:
             return None
         camera = fill(self.template, values) if self.template else ""
-        return Picture(path, values[PERSON], camera, values) if camera or not self.template else None
+        if not camera and self.template:
+            return None
+        return Picture(path, values[PERSON], "" if whole_number(camera) == UNKNOWN_CAMERA else camera, values)
 
     def train_persons(self, persons: int) -> int:
         """Number of persons for training, out of `persons`. Raises DataError if the split is invalid."""
@@ -127,12 +129,12 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
 
 
 def _cameras(pictures: Iterable[Picture], rules: Rules) -> dict[str, int]:
-    """Number cameras; -1 stays an unknown camera. Raises DataError if two cameras have one text."""
+    """Number the known cameras. Raises DataError if two cameras have one text."""
     fields = sorted(template_fields(rules.template))
     values: dict[str, tuple[str, ...]] = {}
     for picture in pictures:
         own = tuple(picture.fields[name] for name in fields)
-        if values.setdefault(picture.camera, own) != own:
+        if picture.camera and values.setdefault(picture.camera, own) != own:
             both = (
                 ", ".join(f"{name} {shown(value)}" for name, value in zip(fields, each, strict=True))
                 for each in (values[picture.camera], own)
@@ -141,8 +143,7 @@ def _cameras(pictures: Iterable[Picture], rules: Rules) -> dict[str, int]:
                 f"camera {shown(rules.template)}: {shown(picture.camera)!r} is {' and '.join(both)}; separate the "
                 "fields by a character that is in neither"
             )
-    unknown = {name for name in values if whole_number(name) == UNKNOWN_CAMERA}
-    return numbered("camera", values.keys() - unknown, 0) | dict.fromkeys(unknown, UNKNOWN_CAMERA)
+    return numbered("camera", values, 0)
 
 
 def chosen(persons: set[str], rules: Rules) -> set[str]:
@@ -176,11 +177,11 @@ def divide(pictures: Iterable[Picture], seed: int) -> tuple[dict[str, str], list
 def _queries(by_camera: Mapping[str, list[str]], seed: int) -> list[str]:
     """One image per camera, so that every query keeps a match from another camera.
 
-    If no camera is known: one image, if the person has several. If the person's images would remain in fewer than two
-    cameras, a camera with a single image gives no query.
+    Images of unknown cameras count as one camera. If no camera is known: one image, if the person has several. If the
+    person's images would remain in fewer than two cameras, a camera with a single image gives no query.
     """
     drawn = {camera: min(paths, key=lambda path: draw(seed, "query", path)) for camera, paths in by_camera.items()}
-    if "" in drawn:  # no camera is known
+    if drawn.keys() == {""}:  # no camera is known
         return list(drawn.values()) if len(by_camera[""]) > 1 else []
     if len(drawn) < 2:
         return []
@@ -224,7 +225,7 @@ def _camera_notes(pictures: Sequence[Picture], rules: Rules) -> list[str]:
         return ["the pattern has no {camid}: cameras are unknown, and the camera rule does not apply"]
     used = {PERSON, CLOTHES, TRACKLET, *template_fields(rules.template)}
     unused = [name for name in rules.pattern.names if name not in used]
-    unknown = sum(whole_number(picture.camera) == UNKNOWN_CAMERA for picture in pictures)
+    unknown = sum(not picture.camera for picture in pictures)
     told = f"{unknown} images have camera -1, an unknown camera: the camera rule does not apply to them"
     notes = [told] * (unknown > 0)
     for name in unused:

@@ -87,14 +87,16 @@ def rank_intervals(
 
     `answers` has for each task the results [S, Q] of its methods by seed and query; more is better, and NaN marks
     invalid queries, the same for all methods of a task. `targets` names the query set of each task, `seeds` the seeds
-    of each task's methods; by default each task has separate queries, and seeds are numbered.
+    of each task's methods; by default each task has separate queries, and seeds are numbered. A seed may be a pair
+    (pre-training, seed), with every seed for every pre-training.
 
     Queries are drawn with replacement (percentile bootstrap), with the same draw for all methods of a task and all
     tasks of one target. There are too few seeds for that: with three, two equal methods would differ significantly in
     one of four cases, and the more often, the more tasks one network is tested on. Instead the mean over seeds is drawn
     from Student's t distribution with the deviations of the seeds, with the same draw for the same seeds of all methods
     and tasks. On one task whose queries do not vary, a method is then better if and only if the paired t-test over
-    seeds says so. A single seed does not vary, so the interval covers no other seeds.
+    seeds says so. Means over pre-trainings vary with the seeds and means over seeds with the pre-trainings, as in
+    `effects.effect`: both deviations are drawn. A single seed does not vary, so the interval covers no other seeds.
 
     An interval contains the mean rank itself. `n` of the intervals is the number of tasks, which are not drawn: the
     intervals cover other queries and seeds, not other tasks. Raises MetricError for answers of other shapes.
@@ -168,15 +170,26 @@ class _Draws:
         return found
 
     def weights(self, named: tuple[Hashable, ...]) -> Doubles:
-        """Weights [S, samples] of seeds: weighted sums are their mean plus a deviation by Student's t distribution."""
-        count = len(named)
+        """Weights [S, samples] of results: weighted sums are their mean plus a deviation by Student's t distribution.
+
+        Results by pre-training and seed have a deviation of the means over each.
+        """
+        pairs = [name if isinstance(name, tuple) and len(name) == 2 else (None, name) for name in named]
+        found = np.full((len(named), self.samples), 1 / len(named))
+        for axis in (0, 1):
+            values = tuple(dict.fromkeys(pair[axis] for pair in pairs))
+            if len(values) > 1:
+                places = [values.index(pair[axis]) for pair in pairs]
+                found += self.deviations((axis, *values))[places] * (len(values) / len(named))
+        return found
+
+    def deviations(self, named: tuple[Hashable, ...]) -> Doubles:
+        """Deviations [S, samples] of seeds, or of pre-trainings, with the same draw for the same names."""
         if named not in self.seeds:
-            found = np.full((count, self.samples), 1 / count)
-            if count > 1:
-                normal = self.rng.normal(size=(count, self.samples))
-                spread = np.sqrt(self.rng.chisquare(count - 1, self.samples) / (count - 1))
-                found += (normal - normal.mean(0)) / spread / np.sqrt(count * (count - 1))
-            self.seeds[named] = found
+            count = len(named) - 1
+            normal = self.rng.normal(size=(count, self.samples))
+            spread = np.sqrt(self.rng.chisquare(count - 1, self.samples) / (count - 1))
+            self.seeds[named] = (normal - normal.mean(0)) / spread / np.sqrt(count * (count - 1))
         return self.seeds[named]
 
 

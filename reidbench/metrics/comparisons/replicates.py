@@ -78,16 +78,8 @@ def spread(
     return mean, sd, within(interval.low, interval.high, bounds)
 
 
-def by_unit(values: Mapping[Replicate, float]) -> dict[Replicate, list[Replicate]]:
-    """Return the results of a row grouped into independent ones: by pre-training if there are several, else by seed."""
-    several = len({pretrained for pretrained, _ in values}) > 1
-    found: dict[Replicate, list[Replicate]] = {}
-    for pretrained, seed in sorted(values, key=_place):
-        found.setdefault((pretrained, None) if several or seed is None else (None, seed), []).append((pretrained, seed))
-    return found
-
-
-def _place(key: Replicate) -> tuple[int, int]:
+def place(key: Replicate) -> tuple[int, int]:
+    """Return a sort key: by pre-training, then by seed, None first."""
     pretrained, seed = key
     return -1 if pretrained is None else pretrained, -1 if seed is None else seed
 
@@ -124,7 +116,8 @@ class Common:
 def common(*rows: Mapping[Replicate, float]) -> Common | None:
     """Return the results of rows with the same pre-trainings and seeds; None if there are none.
 
-    If a pre-training lacks some seeds, either it or these seeds are left out for all: the choice that keeps more.
+    If pre-trainings lack some seeds, either they or these seeds are left out for all: the choice that keeps more. If
+    that leaves none, the ones with the most missing results are left out, one after the other.
     """
     sides = grids(*rows)
     values = np.stack([side.values for side in sides])
@@ -134,16 +127,30 @@ def common(*rows: Mapping[Replicate, float]) -> Common | None:
     pretrainings, seeds = np.flatnonzero(there.any(1)), np.flatnonzero(there.any(0))
     inner = there[np.ix_(pretrainings, seeds)]
     whole = np.asarray(inner.all(1)), np.asarray(inner.all(0))
-    if whole[0].sum() * len(seeds) >= whole[1].sum() * len(pretrainings):
+    sizes = int(whole[0].sum()) * len(seeds), int(whole[1].sum()) * len(pretrainings)
+    if max(sizes) == 0:
+        pretrainings, seeds = _without_holes(there, pretrainings, seeds)
+    elif sizes[0] >= sizes[1]:
         pretrainings = pretrainings[whole[0]]
     else:
         seeds = seeds[whole[1]]
     kept = values[:, pretrainings][:, :, seeds]
-    if not kept.size:
-        return None
     results = int(np.count_nonzero(~np.isnan(values).all(0)))
     without = [*_named("pre-training", sides[0].pretrainings, pretrainings), *_named("seed", sides[0].seeds, seeds)]
     return Common(kept, tuple(without), results - len(pretrainings) * len(seeds))
+
+
+def _without_holes(
+    there: Mask, pretrainings: NDArray[np.intp], seeds: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Leave out the pre-training or seed with the largest share of missing results until none is missing."""
+    while not (inner := there[np.ix_(pretrainings, seeds)]).all():
+        shares = np.asarray(inner.mean(1)), np.asarray(inner.mean(0))
+        if shares[0].min() <= shares[1].min():
+            pretrainings = np.delete(pretrainings, int(np.argmin(shares[0])))
+        else:
+            seeds = np.delete(seeds, int(np.argmin(shares[1])))
+    return pretrainings, seeds
 
 
 def _named(word: str, axis: Axis, kept: NDArray[np.intp]) -> list[str]:

@@ -80,9 +80,10 @@ class Judged:
         """Return the tasks whose mean contradicts a claim that is significant over all tasks; empty if it is not."""
         if not self.p_holm <= alpha:
             return []
-        return [(one, on) for one in self.pairs for on in one.tasks if not self._agrees(on.mean)]
+        return [(one, on) for one in self.pairs for on in one.tasks if not self.agrees(on.mean)]
 
-    def _agrees(self, mean: float) -> bool:
+    def agrees(self, mean: float) -> bool:
+        """Return whether the mean of one task agrees with the claim."""
         return abs(mean) < self.margin if self.equal else mean > self.margin
 
 
@@ -205,18 +206,20 @@ def _later(given: Judged, found: Sequence[Effect], level: float) -> Iterator[tup
     """Yield the verdicts that more seeds would give if the observed effects are the true ones.
 
     A difference between the margin and the least effect that counts is refuted by few seeds and reproduced, as a small
-    one, by many. A step of an order between 0 and the margin is neither.
+    one, by many. A step of an order between 0 and the margin is neither. A claim that is not true on each task is never
+    reproduced.
     """
     values = [abs(one.value) if given.equal else one.value for one in found]
     shows = [given.margin - value if given.equal else value - given.margin for value in values]
     least = 0.0 if given.claim.kind == "order" else given.least
     refutes = [value - given.margin if given.equal else least - value for value in values]
     sides = 2 if given.equal else 1  # of the refuting test
-    reproduced = _needed(found, shows, level) if min(shows) > 0 else None
+    agreed = min(shows) > 0 and all(given.agrees(on.mean) for one in given.pairs for on in one.tasks)
+    reproduced = _needed(found, shows, level) if agreed else None
     tests = [(one, gap) for one, gap in zip(found, refutes, strict=True) if gap > 0]
     needed = [effects.seeds_needed(one, gap, level / (sides * len(found))) for one, gap in tests]
     refuted = min(filter(None, needed), default=None)
     if tests and (reproduced is None or (refuted is not None and refuted < reproduced)):
         yield "refuted", refuted
-    if min(shows) > 0 and (reproduced is not None or not tests):
+    if agreed and (reproduced is not None or not tests):
         yield "reproduced", reproduced

@@ -75,7 +75,8 @@ def raw(history: Sequence[Past]) -> list[dict[str, Any]]:
             "made": list(past.made),
             "protocol": past.protocol,
             "summary": {
-                name: {"n": one.n, "mean": one.mean, "sd": one.sd, "ci95": one.ci95, "seedless": one.seedless}
+                name: {"n": one.n, "results": one.results, "mean": one.mean, "sd": one.sd, "ci95": one.ci95}
+                | {"seedless": one.seedless}
                 for name, one in past.summaries.items()
             },
             "rows": [

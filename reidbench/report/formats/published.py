@@ -14,7 +14,7 @@ from reidbench.report.results import Leaderboard
 from reidbench.report.units import NAMES, number
 
 from .latex import escape
-from .sentences import of_seeds, status_word
+from .sentences import counted, of_seeds, status_word
 from .tables import one_line, plain, table, visible
 
 COLUMNS = (
@@ -85,9 +85,9 @@ def measured(board: Leaderboard, one: Held) -> str:
         return "-" if word == "missing" else word
     known = board.metric(one.evaluator, one.number.metric)
     low_high = [number(end, known) for end in one.summary.ci95 or ()]
-    counted = of_seeds(one.summary, one.results) or f"{one.summary.n} seed{'s' if one.summary.n > 1 else ''}"
+    said = of_seeds(one.summary, one.results) or counted(one.summary)
     interval = f" [{', '.join(low_high)}]" if low_high else ""
-    return f"{number(one.summary.mean, known)}{interval} ({counted})"
+    return f"{number(one.summary.mean, known)}{interval} ({said})"
 
 
 def difference(board: Leaderboard, one: Held, reasons: dict[str, int]) -> str:
@@ -127,7 +127,7 @@ def _values(one: Held) -> dict[str, Any]:
     states = {result.status for result in one.results}
     values = (
         one.cell.method, one.cell.task, one.number.metric, one.number.value, one.summary and one.summary.mean,
-        one.summary and one.summary.n, low, high, one.difference, not one.rules, one.evaluator,
+        one.summary and one.summary.results, low, high, one.difference, not one.rules, one.evaluator,
         "ok" if "ok" in states else next(iter(states), "missing"), list(one.rules), one.cell.component,
         one.number.row, one.number.source,
     )  # fmt: skip

@@ -107,12 +107,20 @@ def _names(found: Sequence[Summary]) -> list[str]:
 def of_seeds(summary: Summary, results: Sequence[Result]) -> str:
     """Return "2/3 seeds" if some results lack the metric, "no seed" if it depends on none, or ""."""
     good = sum(summary.metric in result.metrics for result in results)
-    counted = "" if good == len(results) else f"{good}/{len(results)}"
+    missing = "" if good == len(results) else f"{good}/{len(results)}"
     if summary.seedless:
         return "no seed"
-    pretrained = {result.row.pretrain_seed for result in results} - {None}
-    of = "seeds" if not pretrained else "results" if any(r.row.seed is not None for r in results) else "pre-trainings"
-    return counted and f"{counted} {of}"
+    several = len({result.row.pretrain_seed for result in results}) > 1
+    seeded = any(result.row.seed is not None for result in results)
+    return missing and f"{missing} {'seeds' if not several else 'results' if seeded else 'pre-trainings'}"
+
+
+def counted(summary: Summary) -> str:
+    """Return the number of results behind a mean: "3 seeds", "2 pre-trainings", or "15 results" of both."""
+    if summary.results == summary.n:
+        return f"{summary.n} seed{'s' if summary.n > 1 else ''}"
+    of = "pre-trainings" if summary.results == summary.pretrainings else "results"
+    return f"{summary.results} {of}"
 
 
 def ranked_separately(board: Leaderboard) -> Iterator[str]:
@@ -162,10 +170,12 @@ def cut(board: Leaderboard, metric: str) -> Iterator[str]:
 
 def few_seeds(pairs: Sequence[Paired]) -> Iterator[str]:
     """Yield warnings about differences over no seed, one seed or two seeds."""
-    counts = {pair.difference.n for pair in pairs if pair.seedless < 2}
-    if 2 in counts:
+    counts = {(pair.difference.n, pair.pretrainings > 1) for pair in pairs if pair.seedless < 2}
+    if (2, False) in counts:
         yield "Intervals over two seeds are only a hint."
-    if 1 in counts:
+    if (2, True) in counts:
+        yield "Intervals over two pre-trainings are only a hint."
+    if (1, False) in counts:
         yield "Differences over one seed have no interval and may be noise."
     if any(pair.seedless == 1 for pair in pairs):
         yield ONE_FOR_ALL

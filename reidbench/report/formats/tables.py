@@ -27,6 +27,7 @@ from .notes import notes
 from .quoted import TITLE, block
 from .sentences import (
     bold,
+    counted,
     cut,
     never_ranked,
     no_seed,
@@ -163,11 +164,12 @@ def _details(board: Leaderboard) -> str:
     for column, method, evaluator in itertools.product(columns(board), board.methods, board.evaluators):
         found = column.board.summarised(method, column.task, evaluator)
         if found:
+            most = max(summary.results for summary in found.values())
             seeds = max(summary.n for summary in found.values())
             means = [(found.get(name), _mean(column.board, found.get(name), with_unit)) for name in metrics]
-            numbers = [mean + _fewer(summary, seeds) for summary, mean in means]
+            numbers = [mean + _fewer(summary, most) for summary, mean in means]
             first = next(iter(found.values()))
-            fixed = all(result.row.seed is None for result in board.cell(method, column.task, evaluator))
+            fixed = all(result.row.seed is None for result in column.board.cell(method, column.task, evaluator))
             counts = ["no seed" if fixed else seeds, *([first.pretrainings] if pretrained else [])]
             rows.append([column.task, method, evaluator, *numbers, *counts])
     names = [NAMES.get(name, name) for name in metrics]
@@ -182,9 +184,9 @@ def _mean(board: Leaderboard, summary: Summary | None, with_unit: bool) -> str:
     return number(summary.mean, known) + (unit(known) if with_unit else "")
 
 
-def _fewer(summary: Summary | None, seeds: int) -> str:
-    """Return the number of seeds of a metric if other metrics of the line have more."""
-    return "" if summary is None or summary.n == seeds else f" ({summary.n} seed{'s' if summary.n > 1 else ''})"
+def _fewer(summary: Summary | None, most: int) -> str:
+    """Return the number of results of a metric if other metrics of the line have more."""
+    return "" if summary is None or summary.results == most else f" ({counted(summary)})"
 
 
 def table(headers: list[str], rows: list[list[Any]]) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from reidbench.metrics.comparisons.replicates import Replicate, by_unit
+from reidbench.metrics.comparisons.replicates import place
 from reidbench.report.queries import metric_per_query
 from reidbench.report.results import Leaderboard, Result, replicates
 from reidbench.report.standings import kind_of
@@ -63,19 +63,13 @@ def _cell(board: Leaderboard, results: Sequence[Result], metric: str) -> Cell:
         row.method,
         row.task,
         kind_of(board, ", ".join(words)),  # of all results, since one may have seen the test images
-        _by_unit(results, metric),
+        replicates(results, metric),
         not why,
         why,
         queries_of(board, good, metric),
         frozenset(result.row.key for result in good if result.row.key),
         board.targets.get(row.task, ""),
     )
-
-
-def _by_unit(results: Sequence[Result], metric: str) -> dict[Replicate, float]:
-    """Return the means of independent results: by pre-training if there are several, otherwise by seed."""
-    values = replicates(results, metric)
-    return {unit: math.fsum(values[key] for key in several) / len(several) for unit, several in by_unit(values).items()}
 
 
 def why_incomplete(results: Sequence[Result], metric: str) -> str:
@@ -102,21 +96,15 @@ def _reason(result: Result, metric: str) -> str:
 
 
 def queries_of(board: Leaderboard, results: Sequence[Result], metric: str) -> Callable[[], np.ndarray | None]:
-    """Return a reader of [S, Q]: the metric by seed (by pre-training if there are several) and query.
-
-    It returns None if they are not stored.
-    """
+    """Return a reader of [R, Q]: the metric by result, in the order of `Cell.seeds`, and query; None if not stored."""
     return partial(_read, board, tuple(results), metric)
 
 
 def _read(board: Leaderboard, results: Sequence[Result], metric: str) -> np.ndarray | None:
-    found: dict[Replicate, np.ndarray] = {}
-    for result in results:
+    found = []
+    for result in sorted(results, key=lambda one: place((one.row.pretrain_seed, one.row.seed))):
         values = metric_per_query(metric, result.metrics[metric], board.queries(result.row.key or ""))
         if values is None:
             return None
-        found[result.row.pretrain_seed, result.row.seed] = values
-    if len({(values.shape, np.isnan(values).tobytes()) for values in found.values()}) != 1:
-        return None
-    units = by_unit(replicates(results, metric)).values()
-    return np.stack([np.mean([found[key] for key in several], axis=0) for several in units])
+        found.append(values)
+    return np.stack(found) if len({(one.shape, np.isnan(one).tobytes()) for one in found}) == 1 else None

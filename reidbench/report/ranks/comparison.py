@@ -47,11 +47,11 @@ class Cell:
     """A method on a task by one evaluator and metric.
 
     Cells of different `kind` (protocol words, evaluator rules) are never ranked together. `seeds` are the values by
-    pre-training if there are several, otherwise by seed; (None, None) if the cell depends on no seed. A cell is
-    `complete` if it has all results; otherwise `why` is the reason. `queries` reads [S, Q], the metric by seed and
-    query with NaN for invalid queries, or None if not stored. `results` are the keys of its evaluations: two tasks with
-    the same keys for all methods count once. `target` identifies the queries: the bootstrap draws the same queries for
-    tasks of one target.
+    pre-training (None if there is one at most) and seed (None if the cell depends on none). A cell is `complete` if it
+    has all results; otherwise `why` is the reason. `queries` reads [R, Q], the metric by result and query with NaN for
+    invalid queries, or None if not stored. `results` are the keys of its evaluations: two tasks with the same keys for
+    all methods count once. `target` identifies the queries: the bootstrap draws the same queries for tasks of one
+    target.
     """
 
     method: str

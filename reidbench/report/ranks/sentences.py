@@ -19,7 +19,7 @@ MEANING = (
 INTERVALS = (
     "Intervals (95 %) of mean ranks cover other queries and seeds, not other tasks: queries are drawn with "
     "replacement (bootstrap), and means over seeds from Student's t distribution with the standard deviation over "
-    "seeds. Methods and tasks with the same seeds share draws."
+    "seeds, and also over pre-trainings if there are several. Methods and tasks with the same seeds share draws."
 )
 GROUPS = (
     "Methods that share a letter do not differ significantly: neither ranks better in at least 97.5 % of the draws."

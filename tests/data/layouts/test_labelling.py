@@ -203,6 +203,12 @@ def test_two_cameras_of_one_text_are_refused(template: str, names: tuple[str, st
 
 
 def test_camera_minus_1_is_unknown() -> None:
-    labels = labelled([f"{person}_{camera}_{shot}.jpg" for person in "ab" for camera in (-1, 0, 3) for shot in "xy"])
-    assert labels.cameras == {"-1": -1, "0": 0, "3": 3}
-    assert "4 images have camera -1, an unknown camera: the camera rule does not apply to them" in labels.notes
+    """The camera rule keeps all matches of such images: person b, of unknown cameras alone, has a query too."""
+    paths = [f"a_{camera}_{shot}.jpg" for camera in (-1, 0, 3) for shot in "xy"] + [
+        f"b_-1_{shot}.jpg" for shot in "xyz"
+    ]
+    labels = labelled(paths)
+    assert labels.cameras == {"0": 0, "3": 3}
+    assert {(path.split("_")[1], camid) for path, _, camid, _ in labels.rows} == {("-1", -1), ("0", 0), ("3", 3)}
+    assert "5 images have camera -1, an unknown camera: the camera rule does not apply to them" in labels.notes
+    assert sorted(path[:4].rstrip("_xyz") for path in of(labels, "query")) == ["a_-1", "a_0", "a_3", "b_-1"]

@@ -301,3 +301,17 @@ def test_invalid_queries_do_not_count_and_must_agree() -> None:
         rank_intervals([])
     with pytest.raises(MetricError, match="infinity"):
         rank_intervals([[first, np.where(second > 1, np.inf, second)]])
+
+
+@pytest.mark.parametrize("pretrainings", [1, 3])
+@pytest.mark.parametrize("axis", ["seeds", "pre-trainings"])
+def test_a_spread_over_seeds_or_pretrainings_does_not_vanish_over_the_other(axis: str, pretrainings: int) -> None:
+    """Differences .06, -.01 and -.02 on one axis, the same along the other: t = .01 / (.0436 / sqrt(3)), tied."""
+    ahead = np.array([0.06, -0.01, -0.02])
+    shifts = np.tile(ahead, (pretrainings, 1)) if axis == "seeds" else np.repeat(ahead[:, None], pretrainings, axis=1)
+    named = [(p, s) for p in range(shifts.shape[0]) for s in range(shifts.shape[1])]
+    other = np.full((len(named), 20), 0.5)
+    found = rank_intervals([[other + shifts.reshape(-1, 1), other]], seeds=[[named, named]])
+    assert not found.better.any()
+    clear = rank_intervals([[other + 0.2 + shifts.reshape(-1, 1), other]], seeds=[[named, named]])
+    assert clear.better.tolist() == [[False, True], [False, False]]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from reidbench.metrics.comparisons.replicates import Replicate, by_unit, common, grids, spread
+from reidbench.metrics.comparisons.replicates import Replicate, common, grids, spread
 
 Values = dict[Replicate, float]
 
@@ -63,13 +63,6 @@ def test_a_missing_result_of_several_pretrainings_leaves_no_interval() -> None:
     assert (mean, sd, ci95) == (2, 1, None)
 
 
-def test_units_are_pretrainings_if_there_are_several() -> None:
-    assert by_unit(crossed([1, 2], [3, 4])) == {(0, None): [(0, 0), (0, 1)], (1, None): [(1, 0), (1, 1)]}
-    assert by_unit(crossed([1, 2])) == {(None, 0): [(0, 0)], (None, 1): [(0, 1)]}
-    assert by_unit({(0, None): 1.0}) == {(0, None): [(0, None)]}
-    assert by_unit({(None, None): 1.0}) == {(None, None): [(None, None)]}
-
-
 def test_only_common_results_are_paired() -> None:
     found = common(crossed([1, 2], [3, 4]), crossed([0, 1], [math.nan, math.nan]))
     assert found is not None
@@ -84,7 +77,13 @@ def test_only_common_results_are_paired() -> None:
     assert few is not None
     assert (few.values.shape, few.without) == ((2, 1, 2), ("seed 1",))
     assert common(crossed([1, 2]), crossed([1, 2], first=1)) is None
-    assert common(crossed([1, math.nan], [math.nan, 2]), crossed([0, 0], [0, 0])) is None
+    # No pre-training and no seed is whole: 2 x 2 of 3 x 3 results remain.
+    nan = math.nan
+    diagonal = common(crossed([nan, 1, 2], [3, nan, 4], [5, 6, nan]), crossed([0, 0, 0], [0, 0, 0], [0, 0, 0]))
+    assert diagonal is not None
+    assert diagonal.values.size == 2 * 2
+    assert not np.isnan(diagonal.values).any()
+    assert diagonal.unpaired == 9 - 2
 
 
 def test_a_difference_counts_the_spread_over_pretrainings() -> None:

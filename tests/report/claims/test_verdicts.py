@@ -462,3 +462,13 @@ def test_what_sets_rows_apart_is_said() -> None:
 def test_what_the_author_says_comes_last() -> None:
     said = sentence(two(4, 5, 6), claim("better", "a", "b", why="Since hats help."))
     assert said.endswith(". Since hats help.")
+
+
+def test_a_claim_that_a_task_contradicts_would_not_be_reproduced() -> None:
+    """x +4.7, y -1.8 with a large spread: more seeds refute it, and never reproduce it."""
+    values = {name: {**two(9, 0, 5)[name], **two(-6, 3, -2.5, task="y")[name]} for name in ("a", "b")}
+    given = claim("better", "a", "b", on=("x", "y"))
+    one = judge(values, given).judged[0]
+    assert one.verdict == "undecided"
+    assert [word for word, _ in one.later] == ["refuted"]
+    assert "reproduced" not in sentence(values, given)

@@ -216,7 +216,6 @@ def test_a_row_without_a_seed_has_one_value_and_misses_no_seed() -> None:
     assert "they have one result (n = 1) and no interval over seeds" in text
     assert "- broken on t: failed: bang" in text
     assert "Rows with one seed are neither ranked nor bold: one seed does not separate methods." in text  # half
-    assert "One pre-training, so that intervals leave out others: half." in text
     assert "(no seed)" not in report.write(board(*results[:3]), "md")
 
 
@@ -430,3 +429,25 @@ def test_bars_hold_their_intervals() -> None:
     assert scale([], share) is None
     assert Scale(1, 13).part(7) == 0.5
     assert Scale(1, 13).part(0) == 0
+
+
+def crossed(method: str, *pretrainings: list[float | None]) -> list[Result]:
+    return [
+        result(method, seed=seed, pretrain=pretrain, **({"status": "failed", "error": "boom"} if value is None else
+               {"metrics": {"mAP": value}}))  # type: ignore[arg-type]
+        for pretrain, values in enumerate(pretrainings)
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+
+
+def test_one_pretraining_is_named_and_changes_nothing_else() -> None:
+    results = [replace(one, row=replace(one.row, pretrained=True)) for one in crossed("a", [0.3, 0.4, None])]
+    text = report.write(board(*results), "md")
+    assert "| 35.0 ± 7.1 [-28.5, 98.5] (2/3 seeds) |" in text
+    assert "One pre-training, so that intervals leave out others: a." in text
+
+
+def test_a_missing_result_of_several_pretrainings_leaves_no_interval() -> None:
+    text = report.write(board(*crossed("a", [0.3, 0.4], [0.5, None])), "md")
+    assert "| **40.0** (3/4 results) |" in text
+    assert "No interval for a: not all pre-trainings have the same seeds." in text

@@ -537,3 +537,14 @@ def test_no_error_and_no_request(browser: Any) -> None:
     refused = "return fetch('https://example.org/').then(() => 'sent', (error) => String(error))"
     assert "Failed to fetch" in browser.execute_script(refused)
     assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))
+
+
+def test_a_mean_without_an_interval_is_printed_with_neither() -> None:
+    """With several pre-trainings, one of which lacks a seed, there is a deviation and no interval."""
+    pytest.importorskip("jinja2")
+    from reidbench.report.html.assets import template
+    from reidbench.report.results import Summary
+
+    found = Summary("a", "t", "cosine", "mAP", 2, 2, 0.4, 0.1, None, results=3)
+    shown = str(template("parts.html").module.interval(found, lambda value, *_: f"{100 * value:.1f}"))
+    assert shown.strip() == "40.0"

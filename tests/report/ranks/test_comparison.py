@@ -353,17 +353,17 @@ def test_one_result_that_saw_the_test_images_sets_its_cell_apart() -> None:
     assert found.missing == {("c", "x"): "its row is of a different kind (test-images)"}
 
 
-def test_queries_are_read_by_pretraining_and_averaged_over_its_seeds() -> None:
+def test_queries_are_read_by_pretraining_and_seed() -> None:
     """Results of seed 1, pre-training 0 and 1: .2 and .3; of seed 0: .4 and .5."""
     spread = np.array([-0.1, 0.0, 0.1])
     rows = [Row("a", "x", "cosine", seed, pre, f"{seed}{pre}", protocol=PROTOCOL) for seed in (1, 0) for pre in (0, 1)]
     given = [Result(row, "ok", {"mAP": 0.2 + n / 10}) for n, row in enumerate(rows)]
     arrays = {row.key or "": np.append(0.2 + n / 10 + spread, np.nan) for n, row in enumerate(rows)}
     (found,) = cells_of(board(*given, arrays=arrays), "cosine", "mAP")
-    assert found.seeds == pytest.approx({(0, None): 0.3, (1, None): 0.4})
+    assert found.seeds == pytest.approx({(0, 0): 0.4, (0, 1): 0.2, (1, 0): 0.5, (1, 1): 0.3})
     answers = found.queries()
     assert answers is not None
-    assert answers[:, :3] == pytest.approx(np.stack([0.3 + spread, 0.4 + spread]))
+    assert answers[:, :3] == pytest.approx(np.stack([mean + spread for mean in (0.4, 0.2, 0.5, 0.3)]))
     assert np.isnan(answers[:, 3]).all()
     (other,) = cells_of(board(*given, arrays={**arrays, "00": arrays["00"] / 2}), "cosine", "mAP")
     assert other.queries() is None  # they do not give the mAP

@@ -37,6 +37,6 @@ def _named(number: Derived) -> dict[str, Any]:
 
 def _summary(one: Leaderboard, summary: Summary) -> dict[str, Any]:
     known = one.metric(summary.evaluator, summary.metric)
-    names = ("method", "evaluator", "metric", "n", "pretrainings", "mean", "sd", "ci95", "seedless")
+    names = ("method", "evaluator", "metric", "n", "pretrainings", "results", "mean", "sd", "ci95", "seedless")
     meant = {"better": known.better, "unit": known.unit} if known else {"better": None, "unit": None}
     return {name: getattr(summary, name) for name in names} | meant

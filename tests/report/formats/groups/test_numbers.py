@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from reidbench import report
 from reidbench.components import Metric
 from reidbench.matrix.families.groups import FORGETTING, MEAN, SEEN, UNSEEN, Derived
 from reidbench.matrix.stage import Row
@@ -250,3 +251,9 @@ def test_two_seeds_are_judged_by_the_queries_of_all_tasks_each_task_with_the_sam
     assert queries[:30].sum() == pytest.approx(queries.sum() / 3)  # 0.3 of 0.3 + 0.6
     assert leaders(found, "dg: mean", "cosine", "mAP") == {"better"}
     assert leaders(averages(board(results, [mean_of("a", "b")])), "dg: mean", "cosine", "mAP") == set()
+
+
+def test_the_lines_of_all_metrics_count_the_seeds_of_a_mean() -> None:
+    text = report.write(board(results_of("m", {"a": [0.1, 0.2, 0.3], "b": [0.3, 0.4, 0.5]}), [mean_of("a", "b")]), "md")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    assert {line[0]: line[-1] for line in lines if line[1] == "m"} == {"a": "3", "b": "3", "dg: mean": "3"}
