@@ -154,5 +154,5 @@ def _without_holes(
 
 
 def _named(word: str, axis: Axis, kept: NDArray[np.intp]) -> list[str]:
-    """Return the names of the seeds that are left out."""
+    """Return the names of the pre-trainings or seeds that are left out."""
     return [f"{word} {seed}" for place, seed in enumerate(axis) if place not in kept]
