@@ -60,8 +60,7 @@ class Summary:
     `mean` and `sd` (sample) are over all `results`, `ci95` is Student's t over seeds, and over pre-trainings if there
     are several, clipped to the metric's range (`replicates.spread`). All are in the evaluator's own values, fractions
     if the unit is "%"; `sd` and `ci95` are None for one result, and `ci95` if some pre-trainings lack seeds that others
-    have. `n` is 1 if the row does not depend on `seeds`; `seedless` is True if it has, in
-    addition, at most one pre-training.
+    have. `n` is 1 if the row does not depend on `seeds`; `seedless` is True if it has at most one pre-training as well.
     """
 
     method: str
