@@ -86,7 +86,9 @@ def write_pack(
             else:
                 contents.left_out.append(f"{plan.stages[key].label}: its artifact is damaged or cannot be read")
         if not contents.evaluations:
-            raise ReidbenchError(f"{store.root}: none of {len(plan.rows)} rows has a result: run the matrix file first")
+            raise ReidbenchError(
+                f"{store.root} has none of the plan's {len(plan.rows)} results: run the matrix file first"
+            )
         _add_failures(contents, plan, store, redaction)
         if features:
             _add_features(contents, store, Path(folder), without, through)

@@ -158,7 +158,7 @@ def test_failed_and_missing_rows_go_in_with_their_reasons(ran: Ran, tmp_path: Pa
 
 
 def test_an_empty_store_gives_no_pack(ran: Ran, tmp_path: Path) -> None:
-    with pytest.raises(ReidbenchError, match="none of 4 rows has a result"):
+    with pytest.raises(ReidbenchError, match="has none of the plan's 4 results"):
         write_pack(ran.plan, Store(tmp_path), tmp_path / "pack.zip")
 
 

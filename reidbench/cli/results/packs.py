@@ -91,10 +91,10 @@ def _describe(written: Written, out: Path, features: bool) -> None:
     from reidbench.registry.plugins import printable
 
     lines = [f"{out}: {written.size} bytes", f"digest: {written.digest}"]
-    lines.append(f"{written.rows} rows, {len(written.missing)} of them without a result")
+    lines.append(f"{written.rows} results, {len(written.missing)} of them missing")
     for row in written.missing[:MOST_NAMED]:
         seed = "" if row.seed is None else f", seed {row.seed}"
-        lines.append(f"  without a result: {row.method} on {row.task} by {row.evaluator}{seed}")
+        lines.append(f"  missing: {row.method} on {row.task} by {row.evaluator}{seed}")
     if len(written.missing) > MOST_NAMED:
         lines.append(f"  and {len(written.missing) - MOST_NAMED} more")
     if features:

@@ -27,12 +27,12 @@ def verify_pack(
         ),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", help="Store the rows that pass, with the numbers computed here.")
+        Path | None, typer.Option("--store", help="Store the results that pass, with the numbers computed here.")
     ] = None,
     retrain: Annotated[
         int | None,
         typer.Option(
-            metavar="N", parser=whole(1), help="Retrain N randomly drawn rows. Runs code of the pack's methods."
+            metavar="N", parser=whole(1), help="Retrain N randomly drawn results. Runs code of the pack's methods."
         ),
     ] = None,
     draw: Annotated[
@@ -93,6 +93,6 @@ def _print(found: Verified) -> None:
     for mismatch in found.findings.mismatches:
         print(f"mismatch: {mismatch}")
     counts = [f"{count} {word}" for word, count in sorted(found.counts.items())]
-    print(f"rows: {', '.join(counts) or 'none with a result'}; mismatches: {len(found.findings.mismatches)}")
+    print(f"results: {', '.join(counts) or 'none'}; mismatches: {len(found.findings.mismatches)}")
     if found.published:
         print(f"published: {found.published}")

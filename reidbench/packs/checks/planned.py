@@ -172,13 +172,13 @@ def _compare(pack: PackContents, found: Plan, findings: Findings) -> None:
         elif row["reason"] != own[place]["reason"]:
             reworded.append(row)
     if reworded:
-        count = f"{len(reworded)} row{'' if len(reworded) == 1 else 's'} without a result"
+        count = f"{len(reworded)} missing result{'' if len(reworded) == 1 else 's'}"
         findings.note(f"the reasons of {count} are worded differently here, first {_row_words(reworded[0])}")
     if left_out := [row for place, row in own.items() if place not in claimed]:
-        count = f"{len(left_out)} row{'' if len(left_out) == 1 else 's'} that the matrix file plans"
+        count = f"{len(left_out)} result{'' if len(left_out) == 1 else 's'} that the matrix file plans"
         findings.note(f"the pack leaves out {count}, first {_row_words(left_out[0])}")
     if len(claimed) < len(board["rows"]):
-        findings.mismatch("the board has duplicate rows")
+        findings.mismatch("the board has duplicate results")
     for what in FILE_FIELDS:
         theirs, mine = (_said(one, what) for one in (board, again))
         if theirs != mine:
@@ -208,7 +208,7 @@ def _row_words(row: Mapping[str, Any]) -> str:
 def _otherwise(theirs: Mapping[str, Any], mine: Mapping[str, Any] | None) -> str:
     """Return the difference from the row planned here, or ""; profiles depend on the machine and are not compared."""
     if mine is None:
-        return "the matrix file does not plan this row"
+        return "the matrix file does not plan this result"
     names = dict.fromkeys((*mine, "lacks"))  # a row has `lacks` only where it is not the default
     wrong = [name for name in names if mine.get(name) != theirs.get(name) and name not in ("profiles", "reason")]
     if bool(mine["reason"]) != bool(theirs["reason"]):

@@ -132,13 +132,13 @@ def _retrain(
 ) -> dict[str, Evaluated]:
     """Train a sample of rows again. Return the evaluations that pass, by key."""
     if again is None:
-        done.findings.note("no row was retrained: the matrix file could not be planned here")
+        done.findings.note("no result was retrained: the matrix file could not be planned here")
         return {}
     done.draw = secrets.randbits(DRAW_BITS) if asked.draw is None else asked.draw
     rows = [row for row in drawable(again, done.plan) if row.key in done.pack.manifests]
     chosen = drawn(rows, asked.retrain, done.draw)
     if len(chosen) < asked.retrain:
-        done.findings.note(f"only {len(chosen)} of {asked.retrain} requested rows can be retrained")
+        done.findings.note(f"only {len(chosen)} of {asked.retrain} requested results can be retrained")
     if not chosen:
         return {}
     store, passed = retrain(chosen, again, done.pack, folder, registry, display, done.findings)

@@ -76,7 +76,7 @@ def test_another_wording_of_a_reason_is_a_note(planned: Planned) -> None:
     found = planned(lambda row: row.update(reason="in other words"))
     assert not found.mismatches
     (note,) = found.notes
-    assert note.startswith("the reasons of 1 row without a result are worded differently here, first bot on")
+    assert note.startswith("the reasons of 1 missing result are worded differently here, first bot on")
 
 
 def test_no_reason_is_a_mismatch(planned: Planned) -> None:

@@ -173,7 +173,7 @@ FORGERIES = [
     (other_params_in_the_manifest, "the manifest and the board differ in params"),
     (made_up_key, "its key does not match its contents"),
     (hidden_protocol, "planned here with a different protocol"),
-    (another_method, "the matrix file does not plan this row"),
+    (another_method, "the matrix file does not plan this result"),
     (another_text, "planned here with a different key"),
     (lower_is_better, "cosine: metrics on the board differ from the plugin installed here"),
     (other_counts, "the pack's counts do not match its data"),
@@ -264,7 +264,7 @@ def test_the_command(submitted: Submitted, tmp_path: Path) -> None:
 
     good = run(submitted.pack)
     assert good.returncode == 0, good.stdout + good.stderr
-    assert "rows: 3 re-scored; mismatches: 0" in good.stdout
+    assert "results: 3 re-scored; mismatches: 0" in good.stdout
     assert [row["checked"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]] == ["re-scored"] * 3
     assert run(forging.forge(submitted.pack, tmp_path / "forged.zip", higher_claim)).returncode == 1
     (tmp_path / "none.zip").write_bytes(b"none")
