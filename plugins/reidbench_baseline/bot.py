@@ -35,13 +35,17 @@ from .teachers import Teacher, plain_logits, write_classifier
 class _Losses(IdentityLosses):
     """Cross-entropy on the feature after the BNNeck, triplet and centre loss on the one before (Luo et al., fig. 5).
 
-    A head with a margin replaces the linear classifier. The circle loss of pairs is added like the triplet loss. The
-    loss with the memory uses the feature after the neck, which is compared at test.
+    Without a neck both take the same feature, and the linear classifier has a bias and PyTorch's initial weights, as in
+    the official code. A head with a margin replaces the linear classifier. The circle loss of pairs is added like the
+    triplet loss. The loss with the memory uses the feature after the neck, which is compared at test.
     """
 
     def __init__(self, params: BotRecipe, classes: int, dim: int) -> None:
         linear = [dim] if params.head == "linear" else []
-        super().__init__(linear, classes, smoothing=params.label_smoothing, margin=params.margin)
+        super().__init__(linear, classes, smoothing=params.label_smoothing, margin=params.margin, bias=not params.neck)
+        if linear and not params.neck:
+            for classifier in self.classifiers:
+                classifier.reset_parameters()
         if not linear:
             self.classifiers.append(cosine_head(params, dim, classes))
         self.params = params
@@ -108,12 +112,14 @@ class _Step:
 
 
 def finetune(ctx: FinetuneContext[BotParams]) -> BackboneEmbedder:
-    """Train on the labelled source and return an embedder with the feature after the BNNeck: see `train`."""
+    """Train on the labelled source and return an embedder, with the feature after the BNNeck if any: see `train`."""
     return train(ctx, "bot")
 
 
 def train(ctx: FinetuneContext[BotRecipe], name: str, teacher: Teacher | None = None) -> BackboneEmbedder:
-    """Train on the labelled source and return an embedder with the feature after the BNNeck; `name` is for errors.
+    """Train on the labelled source and return an embedder, with the feature after the BNNeck if any.
+
+    `name` is for errors.
 
     With `keep_classifier` the classifier is written to the stage's folder.
 
@@ -127,7 +133,7 @@ def train(ctx: FinetuneContext[BotRecipe], name: str, teacher: Teacher | None = 
     generator = torch.Generator().manual_seed(ctx.seed)
     backbone = ctx.backbone()
     preprocess = Preprocess(ctx.image_size, backbone.mean, backbone.std)
-    embedder = BackboneEmbedder(backbone, preprocess, neck=True, pool=params.pool)
+    embedder = BackboneEmbedder(backbone, preprocess, neck=params.neck, pool=params.pool)
     losses = _Losses(params, source.num_pids, backbone.dim)
     if teacher is not None:
         teacher.check(preprocess, source.num_pids)

@@ -21,6 +21,9 @@ class TinyParams(Params):
     """Parameters of resnet-tiny."""
 
     width: int = Field(16, ge=4, le=256, description="channels of the stem; later stages have 2, 4 and 7 times as many")
+    last_stride: Annotated[Literal[1, 2], AddedLater()] = Field(
+        1, description="stride of the last stage; 2 halves its map in both directions"
+    )
 
 
 class ResNetParams(Params):
@@ -91,6 +94,11 @@ class BotRecipe(Params):
     fast: bool = Field(False, description="decode and augment with the extra `fast`; changes pixels and the key")
     accumulate: shared.Accumulate = 1
     pool: shared.Pool = "backbone"
+    neck: Annotated[bool, AddedLater()] = Field(
+        True,
+        description="BNNeck: the classifier and the test take the feature after batch norm; without it they take the "
+        "pooled one, as before the last step of the paper's ladder",
+    )
     head: Annotated[Literal["linear", "arcface", "cosface", "circle"], AddedLater()] = Field(
         "linear", description="classifier: linear, or of cosines with a margin for the true class"
     )

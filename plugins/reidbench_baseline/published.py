@@ -136,8 +136,7 @@ BDB = (
             "market1501": "cmc1 mAP",
         },
         {_BDB: "79.4 76.7 76.4 73.5 88.9 75.9 95.3 86.2"},
-        "step",
-        _CUT,
+        note=_CUT,
     ),
     *Published.table(
         "paper, as cited by the README of PLIP",

@@ -126,7 +126,7 @@ def _version(keys: Collection[str]) -> str:
 def lines(found: Status) -> Iterator[str]:
     """The state as lines of text."""
     inapplicable = f", {found.not_applicable} not applicable" if found.not_applicable else ""
-    yield f"{found.title}: {found.state}; {found.rows_done} of {found.rows} rows have a result{inapplicable}"
+    yield f"{found.title}: {found.state}; {found.rows_done} of {found.rows} results{inapplicable}"
     counts = {"running": len(found.running), "failed": len(found.failed), "blocked": found.blocked}
     counted = [f"{number} {word}" for word, number in counts.items() if number]
     yield f"stages: {', '.join([f'{found.done} of {found.stages} done', *counted, f'{found.waiting} to run'])}"

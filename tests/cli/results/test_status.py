@@ -21,11 +21,11 @@ def status(*arguments: str) -> str:
 def test_before_and_after_a_run(matrix: Callable[..., Path], tmp_path: Path) -> None:
     file, store = matrix(), tmp_path / "store"
     lines = status(str(file), "--store", str(store)).splitlines()
-    assert lines[0] == "Test: stopped; 0 of 1 rows have a result"
+    assert lines[0] == "Test: stopped; 0 of 1 results"
     assert lines[-1] == "remaining: unknown (4 stages without an estimate), 1 stage at a time"
     run(file, store=store, executor="inline", progress=False)
     lines = status(str(file), "--store", str(store)).splitlines()
-    assert lines[:2] == ["Test: finished; 1 of 1 rows have a result", "stages: 4 of 4 done, 0 to run"]
+    assert lines[:2] == ["Test: finished; 1 of 1 results", "stages: 4 of 4 done, 0 to run"]
     assert lines[2].startswith("best so far: tiny: untrained, mAP ")
     assert len(lines) == 3
     found = json.loads(status(str(file), "--store", str(store), "--json"))

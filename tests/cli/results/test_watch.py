@@ -21,7 +21,7 @@ from tests.support.browser import browsing, in_browser, view, wait
 STATE: dict[str, Any] = {
     "title": "<b>Test",
     "version": "one",
-    "words": ["<b>Test: running; 1 of 4 rows have a result", "stages: 2 of 8 done"],
+    "words": ["<b>Test: running; 1 of 4 results", "stages: 2 of 8 done"],
     "rows": {"done": 1, "total": 4},
     "stages": {"done": 2, "total": 8},
     "running": [{"words": "finetune bot: 3 of 20, loss 0.5", "done": 3.0, "total": 20.0, "remaining": float("nan")}],
@@ -121,7 +121,7 @@ def test_the_browser_shows_progress_and_reloads_the_page(server: Server, run: Ru
             script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText).join(' ')"
             return str(browser.execute_script(script, selector))
 
-        wait(lambda: "1 of 4 rows" in text("#all"))
+        wait(lambda: "1 of 4 results" in text("#all"))
         assert "<b>Test: running" in text("#all")  # shown as text, not obeyed
         assert "about 2 min" in text("#all")
         assert "loss 0.5" in text("#running")

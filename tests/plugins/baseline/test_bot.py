@@ -48,6 +48,27 @@ def test_triplet_reads_before_and_cross_entropy_after_the_neck() -> None:
         assert both(before, after, labels).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
+def test_without_the_neck_all_losses_read_the_pooled_feature() -> None:
+    """As in the official code with `MODEL.NECK no`: a classifier with a bias, and PyTorch's initial weights."""
+    torch.manual_seed(0)
+    network = resnet.resnet_tiny(TinyParams(width=4), (32, 16))
+    network.spec = {}
+    embedder = BackboneEmbedder(network, Preprocess((32, 16)), neck=False)
+    both = bot._Losses(BotParams(neck=False), 751, network.dim)
+    (classifier,) = both.classifiers
+    bound = 1 / math.sqrt(network.dim)
+    assert classifier.bias is not None
+    assert 0.9 * bound < classifier.weight.abs().max().item() <= bound
+    images, labels = torch.randn(4, 3, 32, 16), torch.tensor([0, 0, 1, 1])
+    step = bot._Step(embedder, both, None)
+    with torch.no_grad():
+        (pooled,) = step.vectors(images, labels)
+        expected = both.cross_entropy(classifier(pooled), labels) + both.triplet(pooled, labels)
+        assert step.values([pooled], labels)["loss"].item() == pytest.approx(expected.item(), abs=1e-6)
+        embedder.eval()
+        assert torch.equal(embedder(images), embedder.before_neck(images))
+
+
 def test_one_step_moves_centres_by_their_own_rate_and_never_the_neck_bias() -> None:
     moved = {}
     for weight in (5e-4, 5e-2):
@@ -154,3 +175,5 @@ def test_the_default_pooling_is_no_part_of_the_key() -> None:
     component = plugins.load().get("finetuner", "bot")
     assert "pool" not in Choice("finetuner", component, BotParams()).identity["params"]
     assert Choice("finetuner", component, BotParams(pool="gem")).identity["params"]["pool"] == "gem"
+    assert "neck" not in Choice("finetuner", component, BotParams()).identity["params"]
+    assert Choice("finetuner", component, BotParams(neck=False)).identity["params"]["neck"] is False
