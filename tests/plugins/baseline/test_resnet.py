@@ -25,6 +25,9 @@ def test_tiny_has_a_quarter_of_a_million_parameters() -> None:
     features = network(torch.zeros(2, 3, 64, 32))
     assert features.map.shape == (2, 112, 8, 4)
     assert features.vector.shape == (2, network.dim) == (2, 112)
+    halved = resnet.resnet_tiny(TinyParams(last_stride=2), (64, 32))(torch.zeros(2, 3, 64, 32))
+    assert halved.map.shape == (2, 112, 4, 2)
+    assert halved.vector.shape == (2, 112)
 
 
 @pytest.mark.parametrize(("depth", "dim", "tensors"), [(18, 512, 120), (50, 2048, 318)])
