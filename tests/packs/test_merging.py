@@ -225,7 +225,7 @@ def test_pack_table_and_merge_as_commands(ran: Ran, tmp_path: Path) -> None:
     done = reidbench("pack", file, "--store", store, "--only", "narrow", "--features", "-o", out)
     assert done.returncode == 0, done.stderr
     with Pack(out) as pack:
-        assert f"digest: {pack.digest}\n2 rows, 0 of them without a result\n" in done.stdout
+        assert f"digest: {pack.digest}\n2 results, 0 of them missing\n" in done.stdout
         assert str(out.stat().st_size) in done.stdout
         without_plugins = reidbench("table", out, "--format", "csv", "--without", "baseline")
         assert without_plugins.returncode == 0, without_plugins.stderr
