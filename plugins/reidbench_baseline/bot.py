@@ -44,8 +44,8 @@ class _Losses(IdentityLosses):
         linear = [dim] if params.head == "linear" else []
         super().__init__(linear, classes, smoothing=params.label_smoothing, margin=params.margin, bias=not params.neck)
         if linear and not params.neck:
-            for classifier in self.classifiers:
-                classifier.reset_parameters()
+            classifier: Any = self.classifiers[0]
+            classifier.reset_parameters()
         if not linear:
             self.classifiers.append(cosine_head(params, dim, classes))
         self.params = params
