@@ -44,7 +44,10 @@ def record_run(plan: Plan, store: Store, overrides: Sequence[str] | None) -> str
 
 
 def dated(plan: Plan, store: Store) -> Plan:
-    """Return the plan with the date of the first recorded run of each claim with the current claim and rule."""
+    """Return the plan with the date of the first recorded run of each claim with the current claim and rule.
+
+    A run with more claims does not count: Holm's correction depends on their number, so removing some changes the rule.
+    """
     given = plan.benchmark
     if not given.claims or all(claim.since for claim in given.claims):
         return plan
@@ -52,7 +55,9 @@ def dated(plan: Plan, store: Store) -> Plan:
     found: dict[str, list[str]] = {}
     for one in of_file(store, given.file.name, given.title):
         then = one.board.get("claims")
-        if one.board.get("claim_rule") == now["claim_rule"] and isinstance(then, list):
+        if one.board.get("claim_rule") != now["claim_rule"] or not isinstance(then, list):
+            continue
+        if len(then) <= len(now["claims"]):
             for claim, date in claims.dates(then, one.date, from_pack=bool(one.source)):
                 if claim in map(claims.same, now["claims"]):
                     found.setdefault(claim["say"], []).append(date)

@@ -88,16 +88,22 @@ def interval(found: Effect, alpha: float) -> Interval:
 def above(found: Effect, bound: float) -> float:
     """p-value that the effect is above a bound: one-sided t test of "at most the bound"; NaN if there are no parts.
 
-    Equal values in all seeds decide the test: 0 if they are above the bound, otherwise 1.
+    Equal values in all n seeds have no spread to test with. If they are above the bound, p is that of the sign test,
+    2**-n for the part with the fewest seeds; otherwise it is 1.
     """
     if not found.parts:
         return math.nan
     gap = found.value - bound
     if not found.error:
-        return float(gap <= TINY * max(1.0, abs(bound)))
+        return _sign_test(found) if gap > TINY * max(1.0, abs(bound)) else 1.0
     from scipy.special import stdtr
 
     return float(stdtr(found.freedom, -gap / found.error))
+
+
+def _sign_test(found: Effect) -> float:
+    """p-value if all seeds are on one side of the bound: few seeds with rounded values often agree by chance."""
+    return float(0.5 ** min(n for _, n in found.parts))
 
 
 def below(found: Effect, bound: float) -> float:
@@ -151,7 +157,7 @@ def power(found: Effect, gap: float, alpha: float, seeds: int | None = None) -> 
     if not parts:
         return math.nan
     if not planned.error:
-        return float(gap > 0)
+        return float(gap > 0 and _sign_test(planned) <= alpha)
     from scipy.special import nctdtr
 
     freedom, away = planned.freedom, gap / planned.error

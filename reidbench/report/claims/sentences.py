@@ -43,7 +43,9 @@ NEEDED = (
     "Required seeds are for one-sided paired t tests with the observed spread, with power "
     f"{POWER:g} (noncentral t), at alpha divided by the number of claims, which suffices for any results of the "
     "others. If results vary with pre-trainings too, that number of both is required. For several pairs of rows, the "
-    "power is that of all pairs together (a lower bound)."
+    "power is that of all pairs together (a lower bound). They are for a new run with new seeds: adding seeds to "
+    "existing results until a claim is decided makes wrong verdicts more frequent than alpha. If all seeds have the "
+    "same difference, p is that of the sign test (1/2 to the power of the number of seeds)."
 )
 
 
@@ -54,11 +56,12 @@ def rule(found: Claims) -> Iterator[str]:
     """Yield the parameters of the matrix file's claim rule; `MEANING` explains the rule."""
     count = len(found.judged)
     claims = f"all {count} claims of the file" if count > 1 else "the one claim of the file"
-    counts = {_amount(one.counts, one.metric) for one in found.judged if not one.equal}
-    own = f" (claims may set another one: here {', '.join(sorted(counts))})" if len(counts) > 1 else ""
+    usual = _amount(found.rule.effect / 100, Metric("mAP", unit="%"))
+    counts = {_amount(one.counts, one.metric) for one in found.judged if one.claim.kind == "better"}
+    own = f" (claims may set another one: here {', '.join(sorted(counts))})" if counts - {usual} else ""
     yield (
         f"Rule of the file: alpha is {found.rule.alpha:g} for {claims} (Holm's correction, of p for and of p against), "
-        f"and the least effect that counts is {found.rule.effect:g} points{own}."
+        f"and the least effect that counts is {usual}{own}."
     )
     level = f"{100 * (1 - 2 * found.rule.alpha):g} %"
     yield (
@@ -88,9 +91,9 @@ def _reproduced(found: Claims, one: Judged) -> str:
         return f"All pairs of rows differ by less than {bound}"
     if one.claim.kind == "order":
         return f"Each row is better than the next: the differences are above {bound}"
-    small = _interval(found, one, one.shown)[1] < one.least
+    small = one.against_holm <= found.rule.alpha
     least = _amount(one.least, one.metric)
-    more = f", and its interval below {least}: smaller than the least effect that counts" if small else ""
+    more = f" and below {least}: smaller than the least effect that counts" if small else ""
     return f"The difference is above {bound}{more}"
 
 
@@ -137,8 +140,6 @@ def _seeds(found: Claims, one: Judged) -> Iterator[str]:
         goal = f"to detect {_amount(one.counts, one.metric)}{beyond}"
     least = "at least " if one.equal or len(one.pairs) > 1 else ""
     yield f"The power {goal} is {least}{one.power:.2f}; {POWER:g} requires {_count(one, one.seeds_to_see)}"
-    if one.split(found.rule.alpha):
-        return
     if not one.later:
         yield "At the observed difference no number of seeds decides it"
         return

@@ -24,10 +24,15 @@ def timing(board: Leaderboard, found: Claims, store: Store) -> Iterator[str]:
         return
     late = {one.claim.say: older for one in found.judged if (older := _older(one, begun[one.claim.say]))}
     if not late:
-        newest = max(one.claim.since for one in found.judged if one.claim.since)
+        dates = {one.claim.say: one.claim.since for one in found.judged}
+        newest, own = max((dates[say], min(rows.values())) for say, rows in begun.items() if rows)
+        if newest <= min(first):
+            said, began = "claims and rule predate the results", f"any began at {min(first)}"
+        else:
+            said, began = "each claim, with the rule, predates the results of its rows", f"its rows began at {own}"
         yield (
-            "According to the records, claims and rule predate the results: the newest claim was first run at "
-            f"{newest}, and the first evaluation of any began at {min(first)}."
+            f"According to the records, {said}: the newest claim was first run at {newest}, and the first evaluation "
+            f"of {began}."
         )
         return
     known = [one.claim.say for one in found.judged if one.claim.say in late and _difference_known(one, late)]

@@ -111,9 +111,7 @@ def verdicts(board: Leaderboard, claims: Sequence[Claim], rule: ClaimRule, train
     corrected = zip(effects.holm([one.p for one in tested]), effects.holm([one.against for one in tested]), strict=True)
     judged = [replace(one, p_holm=p, against_holm=q) for one, (p, q) in zip(tested, corrected, strict=True)]
     level = rule.alpha / max(1, len(judged))
-    return Claims(
-        rule, tuple(_with_power(replace(one, verdict=_verdict(one, rule)), level, rule.alpha) for one in judged)
-    )
+    return Claims(rule, tuple(_with_power(replace(one, verdict=_verdict(one, rule)), level) for one in judged))
 
 
 def ends(given: Judged, found: Effect, alpha: float) -> Interval:
@@ -176,11 +174,8 @@ def _doubt(given: Judged, one: Effect) -> tuple[float, float]:
 
 
 # ---------------------------------------------------------------------- power
-def _with_power(given: Judged, level: float, alpha: float) -> Judged:
-    """Add power and required seeds. All pairs must be significant, so the chances that one is not add up (Bonferroni).
-
-    No number of seeds decides a claim that is true on some tasks only.
-    """
+def _with_power(given: Judged, level: float) -> Judged:
+    """Add power and required seeds. All pairs must be significant: the chances that one is not add up (Bonferroni)."""
     found = [one.effect for one in given.pairs if one.effect]
     if given.missing or not found:
         return given
@@ -190,7 +185,7 @@ def _with_power(given: Judged, level: float, alpha: float) -> Judged:
         given,
         power=max(0.0, 1 - sum(1 - chance(one, gap, level) for one in found)),
         seeds_to_see=_needed(found, [gap] * len(found), level, both=given.equal),
-        later=() if given.split(alpha) else tuple(_later(given, found, level)),
+        later=tuple(_later(given, found, level)),
     )
 
 

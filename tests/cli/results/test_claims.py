@@ -161,6 +161,35 @@ def test_the_dates_are_those_of_the_newest_claim_and_the_first_evaluation(ran: P
     rest = [replace(one, claim=replace(one.claim, since="2026-01-01T00:00:00Z")) for one in others]
     (said,) = timing.timing(board, replace(found, judged=(late, *rest)), store)
     assert "the newest claim was first run at 2026-01-02T00:00:00Z, and the first evaluation of any began at 20" in said
+    assert "claims and rule predate the results" in said
+
+
+def test_a_claim_may_be_newer_than_the_results_of_others(
+    ran: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row of the newest claim has no result before it, those of the other claims have."""
+    store = Store(ran / "store")
+    the_plan = dated(plan.expand(reader.read(ran / "m.yaml", registry)), store)
+    found = judge(reidbench.report.collect(the_plan, store), the_plan)
+    first, second, *_ = (
+        replace(one, claim=replace(one.claim, since=since))
+        for one, since in zip(found.judged, ("2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z", ""), strict=True)
+    )
+    begun = {first.claim.say: "2026-01-02T00:00:00Z", second.claim.say: "2026-01-04T00:00:00Z"}
+    monkeypatch.setattr(
+        timing, "_begun", lambda board, one, store: ((side, begun[one.claim.say]) for side in one.claim.sides)
+    )
+    (said,) = timing.timing(reidbench.report.collect(the_plan, store), replace(found, judged=(first, second)), store)
+    assert "each claim, with the rule, predates the results of its rows: the newest claim was first run at" in said
+    assert said.endswith("2026-01-03T00:00:00Z, and the first evaluation of its rows began at 2026-01-04T00:00:00Z.")
+
+
+def test_claims_removed_after_their_results_change_the_rule(ran: Path, tmp_path: Path) -> None:
+    """Fewer claims have a milder correction, so a run with more of them is no run with the current rule."""
+    text = (ran / "m.yaml").read_text()
+    fewer = "".join(line for line in text.splitlines(keepends=True) if "One epoch is nothing" not in line)
+    (tmp_path / "m.yaml").write_text(fewer)
+    assert "For 2 of 2 claims, no recorded run" in printed(tmp_path / "m.yaml", "--store", ran / "store")
 
 
 def test_a_row_of_an_older_file_gives_no_difference_away(

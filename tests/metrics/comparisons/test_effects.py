@@ -101,17 +101,20 @@ def test_what_is_no_difference_is_refused(groups: list[object], weights: list[fl
 
 
 # ---------------------------------------------------------------------- exact cases
-def test_equal_values_decide_by_themselves() -> None:
+def test_equal_values_have_the_p_of_a_sign_test() -> None:
+    """Three seeds on one side of a bound happen by chance in one of eight runs."""
     same = effect([[[0.3, 0.1 + 0.2, 0.3]]], [1.0])
     assert same.error == 0
-    assert (above(same, 0.2), above(same, 0.3), above(same, 0.4)) == (0, 1, 1)
-    assert (below(same, 0.2), below(same, 0.3), below(same, 0.4)) == (1, 1, 0)
-    assert (inside(same, 0.4), inside(same, 0.3), inside(same, 0.2)) == (0, 1, 1)
-    assert (outside(same, 0.2), outside(same, 0.4)) == (0, 1)
+    assert (above(same, 0.2), above(same, 0.3), above(same, 0.4)) == (1 / 8, 1, 1)
+    assert (below(same, 0.2), below(same, 0.3), below(same, 0.4)) == (1, 1, 1 / 8)
+    assert (inside(same, 0.4), inside(same, 0.3), inside(same, 0.2)) == (1 / 8, 1, 1)
+    assert (outside(same, 0.2), outside(same, 0.4)) == (1 / 4, 1)
+    two = effect([[[0.3, 0.3, 0.3]], [[0.5] * 5]], [0.5, 0.5])  # tasks of three and of five seeds: the fewest count
+    assert above(two, 0) == 1 / 8
     found = interval(same, 0.05)
     assert (found.low, found.high) == (found.value, found.value)
-    assert (power(same, 0.1, 0.05), power(same, 0.0, 0.05)) == (1, 0)
-    assert seeds_needed(same, 0.1, 0.05) == 2
+    assert (power(same, 0.1, 0.05), power(same, 0.1, 0.05, 5), power(same, 0.0, 0.05, 5)) == (0, 1, 0)
+    assert seeds_needed(same, 0.1, 0.05) == 5  # 1 / 32
 
 
 def test_nothing_is_known_where_nothing_varies() -> None:

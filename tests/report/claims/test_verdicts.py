@@ -93,7 +93,7 @@ CASES = {
     ),
     "small but there": (
         two(0.8, 0.9, 1.0, 1.1, 1.2), {}, "reproduced",
-        "The difference is above 0, and its interval below 3 points: smaller than the least effect that counts.",
+        "The difference is above 0 and below 3 points: smaller than the least effect that counts.",
     ),
     "not above the margin": (
         two(4, 5, 6, 7, 8), {"margin": 9.0}, "refuted", "A difference of 9 points or more is excluded.",
@@ -200,8 +200,12 @@ def test_each_task_is_shown_and_another_sign_is_named() -> None:
     assert line[9].startswith(
         "The claim is significant for the mean over tasks, but is not true on y (-2.0). The power to detect 3 "
     )
-    assert "At the observed difference" not in line[9]
+    assert "At the observed difference no number of seeds decides it." in line[9]  # the mean is the least that counts
     assert found.judged[0].seeds_to_decide is None
+    split = {name: {**two(2.9, 4.4, 5.9)[name], **two(-1.9, -0.4, 1.1, task="y")[name]} for name in ("a", "b")}
+    assert judge(split, given).judged[0].seeds_to_decide == needed(1.5 / math.sqrt(2), 1, 0.05, freedom=2)
+    assert "is not true on y (-0.4). " in (said := sentence(split, given))
+    assert "At the observed difference it would be refuted with " in said
     few = {name: {**two(-1, 9, 4)[name], **two(-3, 1, -1, task="y")[name]} for name in ("a", "b")}
     assert "neither significantly above 0" in (said := sentence(few, given))
     assert "The sign is opposite on y (-1.0)." in said
@@ -321,23 +325,26 @@ def test_rows_that_are_one_result_are_not_compared() -> None:
         assert "a and b have identical results: there is nothing to compare" in found.judged[0].missing
 
 
-def test_equal_differences_in_all_seeds_decide_by_themselves() -> None:
-    same = {"a": {"x": [25.0, 26, 27]}, "b": {"x": [20.0, 21, 22]}}
-    one = judge(same, claim("better", "a", "b")).judged[0]
-    assert (one.verdict, one.p, one.seeds_to_see) == ("reproduced", 0, 2)
-    assert "All seeds have the same difference, so there is no spread." in sentence(same, one.claim)
-    nothing = {"a": {"x": [20.0, 21, 22]}, "b": {"x": [20.0, 21, 22]}}
-    assert judge(nothing, claim("better", "a", "b")).judged[0].verdict == "refuted"
-    assert judge(nothing, claim("equal", "a", "b", margin=1.0)).judged[0].verdict == "reproduced"
+def test_equal_differences_need_as_many_seeds_as_a_sign_test() -> None:
+    """1/2 to the power of the seeds: 1/8 with three, 1/32 with five, 1/16 after Holm's correction of two claims."""
+    given, level = claim("better", "a", "b"), claim("equal", "a", "b", margin=1.0)
+    few = judge(two(5, 5, 5), given).judged[0]
+    assert (few.verdict, few.p, few.seeds_to_see) == ("undecided", 1 / 8, 5)
+    assert "All seeds have the same difference, so there is no spread." in sentence(two(5, 5, 5), given)
+    assert "it would be reproduced with 5 seeds" in sentence(two(5, 5, 5), given)
+    assert judge(two(5, 5, 5, 5, 5), given).judged[0].verdict == "reproduced"
+    assert [one.verdict for one in judge(two(5, 5, 5, 5, 5), given, given).judged] == ["undecided"] * 2
+    assert judge(two(0, 0, 0, 0, 0), given).judged[0].verdict == "refuted"
+    assert judge(two(0, 0, 0, 0, 0), level).judged[0].verdict == "reproduced"
 
 
 # ---------------------------------------------------------------------- power, the rule
-def needed(spread: float, gap: float, level: float, power: float = 0.8) -> int:
+def needed(spread: float, gap: float, level: float, power: float = 0.8, freedom: int = 1) -> int:
     """The seeds of a one-sided paired t test with this power, by the noncentral t distribution of scipy.stats."""
     from scipy.stats import nct, t
 
     n = 2
-    while nct.sf(t.ppf(1 - level, n - 1), n - 1, gap * math.sqrt(n) / spread) < power:
+    while nct.sf(t.ppf(1 - level, freedom * (n - 1)), freedom * (n - 1), gap * math.sqrt(n) / spread) < power:
         n += 1
     return n
 
@@ -447,6 +454,8 @@ def test_the_rule_is_said_with_its_numbers() -> None:
     assert "the ends of the 95 % intervals correspond to these tests" in said[1]
     own_effects = judge(two(1, 2), claim("better", "a", "b", effect=1.5), claim("better", "b", "a"))
     assert "(claims may set another one: here 1.5 points, 3 points)" in next(rule(own_effects))
+    alone = judge(two(1, 2), claim("better", "a", "b", effect=1), claim("order", "a", "b"))
+    assert "3 points (claims may set another one: here 1 point)." in next(rule(alone))
 
 
 def test_what_sets_rows_apart_is_said() -> None:

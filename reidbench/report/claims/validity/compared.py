@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reidbench.components import Published
-from reidbench.matrix.benchmark import DataRef, Task
+from reidbench.matrix.benchmark import Choice, DataRef, Task
 from reidbench.matrix.labels import judges_of
 from reidbench.matrix.reading.expect import data_set
 from reidbench.matrix.stage import Plan
@@ -26,6 +26,7 @@ from reidbench.report.results import Leaderboard, Result, replicates
 from reidbench.report.standings import NOT_COMPARABLE
 from reidbench.report.units import is_percent
 
+from ..published import words_apart
 from .groups import Group
 
 LEAST = 0.01  # closer published numbers define no order: two runs of the same code differ as much
@@ -78,10 +79,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Found:
-    """The orders of a group in one file, and sentences about missing comparisons."""
+    """The orders of a group in one file, sentences about missing comparisons, and how many of its rows the file has."""
 
     orders: tuple[Order, ...]
     notes: tuple[str, ...]
+    rows: int
 
 
 def compared(group: Group, board: Leaderboard, plan: Plan) -> Found:
@@ -93,10 +95,10 @@ def compared(group: Group, board: Leaderboard, plan: Plan) -> Found:
         reason, found = _unlike(group, task, plan), []
         if not reason:
             found = [order for published in group.tasks for order in _orders(group, board, plan, task, published)]
-            reason = "" if found else "fewer than two rows of the group have comparable results"
+            reason = "" if found else "fewer than two rows of the group have comparable results for a common seed"
         notes += [f"not compared: {board.title}: {task.name}, {reason}"] if reason else []
         orders += found
-    return Found(tuple(orders), tuple(notes))
+    return Found(tuple(orders), tuple(notes), len(group.rows) - len(lacking))
 
 
 def _unlike(group: Group, task: Task, plan: Plan) -> str:
@@ -121,14 +123,26 @@ def _content(plan: Plan, ref: DataRef) -> tuple[str, str]:
 
 
 def _orders(group: Group, board: Leaderboard, plan: Plan, task: Task, published: str) -> Iterator[Order]:
-    judges = [label for _, label in judges_of(plan.benchmark, task)]
+    """Yield the order by each metric, from the evaluator whose ranking rules are nearest to the published ones.
+
+    Of equally near ones, that with most measured rows is used, then the first of the file.
+    """
+    judges = {label: choice for choice, label in judges_of(plan.benchmark, task)}
     for metric in group.metrics:
         giving = [one for one in board.giving(metric) if one in judges and is_percent(board.metric(one, metric))]
-        if giving:
-            numbers = {row: one for row, stand in group.rows.items() if (one := stand.numbers.get((published, metric)))}
-            measured = _Measured(board, task.name, giving[0], metric, [row for row in numbers if row in board.methods])
-            if len(measured.rows) > 1 and measured.common:
-                yield _order(group, board.title, published, numbers, measured, measured.common)
+        numbers = {row: one for row, stand in group.rows.items() if (one := stand.numbers.get((published, metric)))}
+        rows = [row for row in numbers if row in board.methods]
+        every = [_Measured(board, task.name, one, metric, rows) for one in giving]
+        usable = [(one, one.common) for one in every if len(one.rows) > 1 and one.common]
+        if usable:
+            apart = {one: _words_apart([numbers[row] for row in rows], judges[one]) for one in giving}
+            nearest = min(usable, key=lambda one: (apart[one[0].evaluator], -len(one[0].rows)))
+            yield _order(group, board.title, published, numbers, *nearest)
+
+
+def _words_apart(numbers: Sequence[Published], judge: Choice) -> int:
+    """Return how many words of ranking rules the published numbers or the evaluator alone have."""
+    return sum(len(words) for number in numbers for words in words_apart(number, judge))
 
 
 class _Measured:

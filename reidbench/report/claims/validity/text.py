@@ -37,7 +37,7 @@ def markdown(groups: Sequence[Group], found: Sequence[Sequence[Found]]) -> str:
         first = titles.setdefault((*shown, rows), group.title) if orders else group.title
         parts += shown if first == group.title else [_repeated(group, orders, first)]
         parts += _left_out(orders)
-        parts += [f"- {one_line(note)}" for one in of_files for note in one.notes if one.orders]
+        parts += [f"- {one_line(note)}" for one in of_files for note in one.notes if one.orders or one.rows > 1]
     return _joined(parts)
 
 

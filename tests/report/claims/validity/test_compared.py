@@ -23,6 +23,7 @@ from tests.support.sites import publish, read
 Matrix = Callable[..., Path]
 ROWS = (f"{name}: {{finetune: {{use: bot, epochs: {epochs}}}}}" for epochs, name in enumerate("abcd", 1))
 METHODS = f"{{{', '.join(ROWS)}}}"
+TOO_FEW = "fewer than two rows of the group have comparable results for a common seed"
 
 
 def stands(values: Mapping[str, float], task: str = "market1501", **fields: Any) -> dict[str, Stand]:
@@ -130,7 +131,30 @@ def test_a_row_without_results_is_named_and_the_others_compare(compare: Callable
     assert list(order.unmeasured) == ["c"]
     alone = compare(group(stands({"a": 0.5, "e": 0.8})), {"a": 0.3})
     assert alone.orders == ()
-    assert alone.notes[1] == "not compared: Test: tiny, fewer than two rows of the group have comparable results"
+    assert alone.notes[1] == f"not compared: Test: tiny, {TOO_FEW}"
+
+
+def test_plain_numbers_are_compared_with_the_plain_ranking(compare: Callable[..., Found]) -> None:
+    """Re-ranked, a is better; published and by cosine distance, b is. The order of the evaluators does not matter."""
+    rows = stands({"a": 0.5, "b": 0.6})
+    values = {("a", "cosine"): 0.2, ("b", "cosine"): 0.3, ("a", "k-reciprocal"): 0.6, ("b", "k-reciprocal"): 0.5}
+    for judges in ("[k-reciprocal, cosine]", "[cosine, k-reciprocal]"):
+        found = compare(group(rows), lambda row: values.get((row.method, row.evaluator)), evaluate=judges)
+        assert [(order.evaluator, order.tau.value) for order in found.orders] == [("cosine", 1)]
+    reranked = stands({"a": 0.6, "b": 0.5}, rules=("re-ranked (zhong)",))
+    (order,) = compare(group(reranked), lambda row: values.get((row.method, row.evaluator)), evaluate=judges).orders
+    assert (order.evaluator, order.tau.value) == ("k-reciprocal", 1)
+
+
+def test_an_evaluator_without_results_hides_no_order(compare: Callable[..., Found]) -> None:
+    rows = stands({"a": 0.5, "b": 0.6, "c": 0.7})
+
+    def numbers(row: Row) -> Any:
+        lacking = row.evaluator == "cosine" and row.method != "a"
+        return None if lacking else {"a": 0.1, "b": 0.2, "c": 0.3}.get(row.method)
+
+    (order,) = compare(group(rows), numbers, evaluate="[cosine, {use: cosine, ap: trapezoid}]").orders
+    assert (order.rows, order.tau.value) == (("a", "b", "c"), 1)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +214,22 @@ def test_transfer_is_held_against_each_published_direction(compare: Callable[...
         ("across", back, -1),
     ]
     assert found.notes == ("not compared: Test: own, which does not go from one data set to another",)
+
+
+def test_the_page_says_why_a_file_with_the_rows_has_no_order(compare: Callable[..., Found]) -> None:
+    rows = group(stands({"a": 0.5, "b": 0.6}))
+    found = compare(rows, {"a": 0.1, "b": 0.2}, tasks="{x: {source: tiny, target: tiny, adapt_on: test}}")
+    page = text.markdown([rows], [[found]])
+    assert "No results yet." in page
+    assert "- not compared: Test: x, where methods learn from the test images" in page
+    none = group(stands({"a": 0.5, "z": 0.6}))  # a file with one row of the group is not about it
+    assert "not compared" not in text.markdown([none], [[compare(none, {"a": 0.1})]])
+
+
+def test_rows_without_a_common_seed_have_no_order(compare: Callable[..., Found]) -> None:
+    numbers = {("a", 0): 0.3, ("b", 1): 0.3}
+    found = compare(group(stands({"a": 0.5, "b": 0.6})), lambda row: numbers.get((row.method, row.seed)))
+    assert (found.orders, found.notes) == ((), (f"not compared: Test: tiny, {TOO_FEW}",))
 
 
 def test_the_page_says_all_of_it(compare: Callable[..., Found]) -> None:
