@@ -56,7 +56,7 @@ bench-slow: $(READY)
 
 # --prefer-binary and the constraints keep the install to tested wheels; see constraints.txt for why torch is exact.
 $(READY): pyproject.toml constraints.txt
-	@echo "installing into $(VENV), the first time only: a few minutes and 2 GB, mostly torch"
+	@echo "installing into $(VENV), the first time only: a few minutes and 3 GB, mostly torch"
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/.installed-with-*
 	$(BIN)/python -m pip uninstall --quiet --quiet --disable-pip-version-check --yes faiss-cpu faiss-gpu

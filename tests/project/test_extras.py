@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^pip (install .*?) +#", README, re.MULTILINE)
-OWNER = {"install . faiss-cpu": "faiss-cpu", "install '.[gpu]'": "faiss-gpu"}
+OWNER = {"install '.[report]' faiss-cpu": "faiss-cpu", "install '.[report,gpu]'": "faiss-gpu"}
 
 
 def owners(requirements: list[str]) -> list[str]:
