@@ -33,11 +33,12 @@ from reidbench.tuning.resolve import resolve
 
 from .display import display
 from .mappings import mapping_tree
-from .opening import at_home, chosen_rows, store_at, uncollected
+from .opening import at_home, store_at, uncollected
 from .results import Results
 
 Matrix = str | os.PathLike[str] | Mapping[str, Any]
 LIKE = {
+    "only": '["bot*", "*/market"]',
     "set": '["seeds=[0]"]',
     "options": '["time=60"]',
     "track": '["tensorboard"]',
@@ -56,7 +57,7 @@ def run(
     time_limit: float | None = None,
     memory_limit: float | None = None,
     workers: int = 0,
-    only: str | None = None,
+    only: str | Iterable[str] | None = None,
     set: str | Iterable[str] = (),  # noqa: A002 - named like the command's option
     without: str | Iterable[str] = (),
     track: str | Iterable[str] | Mapping[str, Mapping[str, Any]] = (),
@@ -69,8 +70,9 @@ def run(
     `reidbench run`: `jobs` is the number of parallel stages (default: 1, or the capacity of the cluster at `address`)
     if `executor` is "process" or "ray"; "inline" runs them in this process. `options` are those of the executor, a
     mapping or a list of KEY=VALUE strings. `time_limit` in seconds and `memory_limit` in GiB apply to each stage.
-    `only` is a pattern of methods or method/task, `set` a list of KEY=VALUE strings, `without` a list of plugins not to
-    load. `track` are names of trackers, or a mapping of each to its options. With `progress` False nothing is printed.
+    `only` is a pattern of methods or method/task, or a list of patterns, `set` a list of KEY=VALUE strings, `without` a
+    list of plugins not to load. `track` are names of trackers, or a mapping of each to its options. With `progress`
+    False nothing is printed.
 
     A failed cell raises nothing; its row has the reason, and is in `Results.failed`. Raises ConfigError with all
     mistakes of the matrix, each with its line or keys, another ReidbenchError for bad arguments or a store that cannot
@@ -81,6 +83,7 @@ def run(
     _check_counts(jobs, workers)
     _check_limits(time_limit, memory_limit)
     given = options if isinstance(options, Mapping) else _texts("options", options)
+    rows = _texts("only", only or ())
     call = _Call.of(matrix, store, set, without, progress)
     make = functools.partial(executors.make, executor, jobs, address, time_limit, memory_limit, given, call.registry)
     benchmark = call.benchmark()
@@ -94,9 +97,7 @@ def run(
                 return Runner(the_plan, call.store, where, following, call.registry.disabled, workers, held).run()
 
             try:
-                ran = run_benchmark(
-                    benchmark, call.store, make, start, lambda plan: _chosen(plan, only), call.record, only
-                )
+                ran = run_benchmark(benchmark, call.store, make, start, call.record, rows)
             except KeyboardInterrupt:
                 shown.note(INTERRUPTED)
                 raise
@@ -111,7 +112,7 @@ def load(
     matrix: Matrix,
     *,
     store: str | os.PathLike[str] | None = None,
-    only: str | None = None,
+    only: str | Iterable[str] | None = None,
     set: str | Iterable[str] = (),  # noqa: A002
     without: str | Iterable[str] = (),
     progress: bool = True,
@@ -122,7 +123,7 @@ def load(
     component that is not installed, and the store has a recorded board of the same file, that board is returned.
     """
     call = _Call.of(matrix, store, set, without, progress)
-    return call.results(_chosen(call.lasting_plan(), only))
+    return call.results(call.lasting_plan().matching(_texts("only", only or ())))
 
 
 @dataclass
@@ -201,14 +202,6 @@ class _Call:
             self.warn(warning)
         given = [("--set", text) for text in self.settings] + [("--without", name) for name in self.left_out]
         return Results(board, the_plan, self.store, tuple(itertools.chain(*given)), tuple(self.warnings))
-
-
-def _chosen(whole: Plan, only: Any) -> Plan:
-    if only is None:
-        return whole
-    if not isinstance(only, str):
-        raise ReidbenchError(f"only must be a pattern such as 'bot*' or '*/market', not {type(only).__name__}")
-    return chosen_rows(whole, only)
 
 
 # ---------------------------------------------------------------------- arguments

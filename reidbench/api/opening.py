@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from reidbench.errors import ReidbenchError
 
 if TYPE_CHECKING:
-    from reidbench.matrix.stage import Plan
     from reidbench.store.artifacts import Store
 
 
@@ -58,14 +57,3 @@ def at_home(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise ReidbenchError(f"{path}: no home folder for `~`; set HOME, or give an absolute path") from None
-
-
-def chosen_rows(plan: Plan, only: str) -> Plan:
-    """Return the plan of rows whose method or "method/task" matches a pattern. Raises ReidbenchError if none does."""
-    from reidbench.matrix.stage import matches
-
-    rows = [row for row in plan.rows if matches(only, row.method, row.task)]
-    if not rows:
-        known = ", ".join(dict.fromkeys(row.method for row in plan.rows))
-        raise ReidbenchError(f"--only {only!r} matches no method and no method/task (methods: {known})")
-    return plan.only(rows)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reidbench import __version__
-from reidbench.api.opening import chosen_rows
 from reidbench.errors import ReidbenchError
 
 from . import data, end, streams
@@ -184,9 +183,8 @@ def run(
                         workers,
                         held,
                     ).run(),
-                    lambda plan: chosen_rows(plan, only) if only else plan,
                     lambda plan: lasting.record_run(plan, the_store, overrides),
-                    only,
+                    only or (),
                 )
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignore a second Ctrl-C

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -48,7 +48,8 @@ WithoutOption = Annotated[
     list[str] | None, typer.Option("--without", metavar="NAME", help="Do not load this plugin. Repeatable.")
 ]
 OnlyOption = Annotated[
-    str | None, typer.Option(metavar="GLOB", help="Select rows by method or method/task, for example `bot*`.")
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Select rows by method or method/task, for example `bot*`. Repeatable."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -184,7 +185,7 @@ def plan_or_board(file: Path, registry: Registry, overrides: list[str] | None, s
     return lasting.dated(plan, store)
 
 
-def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: str | None, beside: bool) -> None:
+def refuse_breakdown(kind: str | None, form: str, worst: int | None, only: Sequence[str] | None, beside: bool) -> None:
     """Raise ReidbenchError for options of `table` that conflict with --breakdown (`beside`) or that require it."""
     if kind is None and (worst is not None or only is not None):
         raise ReidbenchError("--worst and --only require --breakdown; add it or remove them")

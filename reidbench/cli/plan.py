@@ -159,7 +159,7 @@ def rehearse_file(
         benchmark = reader.read(file, registry, overrides or (), must_exist=real)
         folder.mkdir(parents=True, exist_ok=True)
         with progress.make(Console(stderr=True)) as shown:
-            found = rehearse.rehearse(benchmark, registry, folder, Processes(1), shown, only, real)
+            found = rehearse.rehearse(benchmark, registry, folder, Processes(1), shown, only or (), real)
     if keep is not None and not real:
         _print_roots(file, found)
     if found.lines:

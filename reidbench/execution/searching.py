@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reidbench.matrix.benchmark import Benchmark
@@ -33,13 +33,13 @@ def run_benchmark(
     store: Store,
     make: Callable[[], Executor],
     run: Callable[[Plan, Executor], Outcome],
-    choose: Callable[[Plan], Plan],
     record: Callable[[Plan], str],
-    only: str | None = None,
+    only: Sequence[str] = (),
 ) -> Ran:
     """Run the missing stages of a benchmark. Each plan is `run` by a new executor; the first is created at once.
 
-    `choose` selects the rows of `only` from the whole plan, which `record` keeps. Raises what these raise.
+    `only` are patterns of methods or method/task; `record` keeps the whole plan. Raises what these functions raise, and
+    ReidbenchError for a pattern that matches nothing.
     """
     ready = [make()]
 
@@ -47,10 +47,10 @@ def run_benchmark(
         return run(plan, ready.pop() if ready else make())
 
     resolved = resolve(benchmark, store)
-    choose(resolved.plan)  # a pattern without a match is an error before anything runs
+    resolved.plan.matching(only)  # a pattern without a match is an error before anything runs
     unrecorded = record(resolved.plan)
     if resolved.searches:
         resolved = settle(benchmark, store, start, only)
         unrecorded = record(resolved.plan)
-    plan = choose(resolved.plan)
+    plan = resolved.plan.matching(only)
     return Ran(plan, start(plan), unrecorded)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from reidbench.data.pictures.size import ImageSize
+from reidbench.errors import ReidbenchError
 
 from .benchmark import Benchmark
 from .kinds import EMBEDDERS
@@ -111,9 +112,18 @@ class Row:
         return tuple(filter(None, (self.key, *self.profiles)))
 
 
-def matches(pattern: str, method: str, task: str) -> bool:
+def matches(patterns: Iterable[str], method: str, task: str) -> bool:
     """Return whether a pattern like `bot*` or `*/market` matches a method, or one of its cells as "method/task"."""
-    return any(fnmatch.fnmatchcase(name, pattern) for name in (method, f"{method}/{task}"))
+    names = (method, f"{method}/{task}")
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def refuse_unmatched(patterns: Iterable[str], cells: Sequence[tuple[str, str]]) -> None:
+    """Raise ReidbenchError for a pattern that matches none of the cells (method, task)."""
+    for pattern in patterns:
+        if not any(matches([pattern], *cell) for cell in cells):
+            known = ", ".join(dict.fromkeys(method for method, _ in cells))
+            raise ReidbenchError(f"--only {pattern!r} matches no method and no method/task (methods: {known})")
 
 
 @dataclass
@@ -129,6 +139,15 @@ class Plan:
         wanted = self.behind(keep)
         stages = {key: stage for key, stage in self.stages.items() if key in wanted}
         return Plan(self.benchmark, stages | self._profiles(keep), list(keep))
+
+    def matching(self, patterns: Sequence[str]) -> Plan:
+        """Return the part of the plan for rows that match a pattern; all of it if there are no patterns.
+
+        Raises ReidbenchError for a pattern that matches nothing.
+        """
+        refuse_unmatched(patterns, [(row.method, row.task) for row in self.rows])
+        rows = [row for row in self.rows if matches(patterns, row.method, row.task)]
+        return self.only(rows) if patterns else self
 
     def behind(self, rows: Sequence[Row]) -> set[str]:
         """Return the keys of the results of these rows and of all stages that they depend on."""

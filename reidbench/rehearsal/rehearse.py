@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reidbench import report
-from reidbench.errors import ReidbenchError
 from reidbench.execution.executor import Executor
 from reidbench.execution.runner import Display, Runner
 from reidbench.matrix.benchmark import Benchmark
 from reidbench.matrix.plan import expand
-from reidbench.matrix.stage import Plan, matches
+from reidbench.matrix.stage import Plan, matches, refuse_unmatched
 from reidbench.registry.plugins import Registry
 from reidbench.store.artifacts import Store
 
@@ -46,10 +46,10 @@ def rehearse(
     folder: Path,
     executor: Executor,
     display: Display,
-    only: str | None = None,
+    only: Sequence[str] = (),
     real: bool = False,
 ) -> Rehearsal:
-    """Run a benchmark, or its cells that match `only`, scaled down below an empty `folder`.
+    """Run a benchmark, or its cells that match a pattern of `only`, scaled down below an empty `folder`.
 
     With `real`, use a few images of the file's data sets, and its files; otherwise use stand-ins.
 
@@ -81,12 +81,10 @@ def rehearse(
     return found
 
 
-def _restricted(benchmark: Benchmark, only: str) -> Benchmark:
+def _restricted(benchmark: Benchmark, only: Sequence[str]) -> Benchmark:
     """Return the benchmark with the methods and tasks of matching cells, and with members of matching ensembles."""
+    refuse_unmatched(only, [(one.name, task.name) for one in benchmark.methods for task in benchmark.tasks])
     cells = [(one, task) for one in benchmark.methods for task in benchmark.tasks if matches(only, one.name, task.name)]
-    if not cells:
-        known = ", ".join(dict.fromkeys(one.name for one in benchmark.methods))
-        raise ReidbenchError(f"--only {only!r} matches no method and no method/task (methods: {known})")
     methods = {name for recipe, _ in cells for name in (recipe.name, *recipe.ensemble)}
     tasks = {task.name for _, task in cells}
     return replace(
@@ -116,9 +114,8 @@ def _leave_out(cast: Cast, names: set[str]) -> list[str]:
     return sorted(left)
 
 
-def _planned(benchmark: Benchmark, only: str | None) -> Plan:
-    plan = expand(benchmark)
-    return plan.only([row for row in plan.rows if only is None or matches(only, row.method, row.task)])
+def _planned(benchmark: Benchmark, only: Sequence[str]) -> Plan:
+    return expand(benchmark).matching(only)
 
 
 def own_data(whole: Benchmark, cast: Cast) -> set[str]:

@@ -66,13 +66,13 @@ class Resolved:
                 found[one.place.task.name] = Tuned(recipe)
         return found
 
-    def to_run(self, only: str | None = None) -> list[Row]:
+    def to_run(self, only: Sequence[str] = ()) -> list[Row]:
         """Return the unfinished rows of trials, of searches that match `only` or that a matching ensemble requires."""
-        wanted = [one for one in self.searches if only is None or self._meant(one, only)]
+        wanted = [one for one in self.searches if not only or self._meant(one, only)]
         found = (row for one in wanted for trial in one.trials if trial.status != "done" for row in trial.rows)
         return list(dict.fromkeys(found))
 
-    def _meant(self, one: Searched, only: str) -> bool:
+    def _meant(self, one: Searched, only: Sequence[str]) -> bool:
         row, task = one.place.row.name, one.place.task.name
         names = [each.name for each in self.benchmark.methods if row in (each.name, *each.ensemble)]
         return any(matches(only, name, task) for name in names)
@@ -96,7 +96,7 @@ def resolve(benchmark: Benchmark, store: Store) -> Resolved:
     return Resolved(replace(benchmark, methods=methods), tuple(searches), plan)
 
 
-def settle(benchmark: Benchmark, store: Store, run: Callable[[Plan], object], only: str | None = None) -> Resolved:
+def settle(benchmark: Benchmark, store: Store, run: Callable[[Plan], object], only: Sequence[str] = ()) -> Resolved:
     """Run trials, each once, until no search needs another. `run` receives the plan of the trials to run."""
     tried: set[str | None] = set()
     while True:

@@ -85,6 +85,8 @@ def test_only_set_and_without_are_those_of_the_command(matrix: Callable[..., Pat
     assert [(one.row.method, one.row.seed) for one in results.board.results] == [("bot", 0), ("bot", 1), ("bad", None)]
     assert results.arguments == ("--set", "seeds=[0, 1]", "--set", "title=Other")
     assert reidbench.load(file, store=tmp_path, set="seeds=[3]", only="bot").board.results[0].row.seed == 3
+    several = reidbench.load(file, store=tmp_path, only=["unt*", "b*/tiny"]).board.results
+    assert {one.row.method for one in several} == {"untrained", "bot", "bad"}
     with pytest.raises(ConfigError, match="unknown finetuner 'bot'"):
         reidbench.load(file, store=tmp_path, without="reidbench_baseline")
 
@@ -143,7 +145,8 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
         ({"executor": "inline", "time_limit": 1}, "limits of a stage need a separate process"),
         ({"address": "auto"}, "--address is the address of a Ray cluster"),
         ({"only": "nothing*"}, "'nothing\\*' matches no method and no method/task \\(methods: untrained\\)"),
-        ({"only": ["bot"]}, "only must be a pattern such as .*, not list"),
+        ({"only": ["untrained", "bot"]}, "'bot' matches no method and no method/task \\(methods: untrained\\)"),
+        ({"only": [1]}, "only must be a list of strings, for example .*, not list"),
         ({"set": ["seeds"]}, "--set 'seeds': expected KEY=VALUE"),
         ({"set": {"seeds": [0]}}, "set must be a list of strings, for example .*, not dict"),
         ({"set": [1]}, "set must be a list of strings"),

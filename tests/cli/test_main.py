@@ -171,7 +171,13 @@ def test_only_and_set(matrix: Callable[..., Path], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "untrained" not in done.stdout
-    wrong = reidbench("run", file, "--only", "nothing")
+    both = reidbench(
+        "table", file, "--store", tmp_path / "s", "--breakdown", "camera", "--only", "unt*", "--only", "col*"
+    )
+    assert both.returncode == 0, both.stderr
+    assert "untrained" in both.stdout
+    assert "colours" in both.stdout
+    wrong = reidbench("run", file, "--only", "untrained", "--only", "nothing")
     assert wrong.returncode == 2
     assert "--only 'nothing' matches no method and no method/task (methods: untrained, colours)\n" in wrong.stderr
 

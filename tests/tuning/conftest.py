@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Lab:
         self.ran.append(plan)
         return Runner(plan, self.store, executors.make("inline"), self.display, self.registry.disabled).run()
 
-    def settle(self, benchmark: Benchmark, only: str | None = None) -> Resolved:
+    def settle(self, benchmark: Benchmark, only: Sequence[str] = ()) -> Resolved:
         return settle(benchmark, self.store, self.execute, only)
 
     def resolve(self, benchmark: Benchmark) -> Resolved:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reidbench.api.opening import chosen_rows
 from reidbench.cli.options import (
     FileArgument,
     OnlyOption,
@@ -63,9 +62,7 @@ def write(
 
     _check_out(out)
     the_store = store_at(store)
-    plan = plan_or_board(file, load_plugins(without), overrides, the_store)
-    if only:
-        plan = chosen_rows(plan, only)
+    plan = plan_or_board(file, load_plugins(without), overrides, the_store).matching(only or ())
     with going_through(Console(stderr=True)) as through:
         written = writing.write_pack(
             plan,

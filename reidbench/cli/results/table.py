@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reidbench.api.opening import chosen_rows
 from reidbench.cli.options import (
     BreakdownOption,
     FileArgument,
@@ -87,7 +86,8 @@ def table(
     breakdown: BreakdownOption = None,
     worst: WorstOption = None,
     only: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="With --breakdown: select rows by method or method/task.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="With --breakdown: select rows by method or method/task. Repeatable."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write to this file instead of standard output.")
@@ -131,7 +131,7 @@ def table(
     else:
         registry, the_store = load_plugins(without), store_at(store)
         the_plan = plan_or_board(file, registry, overrides, the_store)
-    the_plan = chosen_rows(the_plan, only) if only else the_plan
+    the_plan = the_plan.matching(only or ())
     given = [*lasting.set_words(overrides), *(word for name in without or () for word in ("--without", name))]
     with going_through(Console(stderr=True)) as through:
         board = report.collect(the_plan, the_store, score=metric == report.SCORE, through=through)
