@@ -1,9 +1,10 @@
 """Resources for each file of benchmarks/papers, from counted operations: hours of an H200 and disk.
 
-`python -m benchmarks.papers_needs` prints the table of papers/README.md, under the assumptions of `scale.py`, and writes
-the line `# Needs` of each file. Steps and images follow from the files' own parameters on the published counts; the
-operations per image are those of the stage's network at its size, times the passes of its method. Embedding, clustering
-and heads are not counted, nor are the images that preparers write (camera styles: one image per image and camera).
+`python -m benchmarks.papers_needs` prints the table of papers/README.md, under the assumptions of `scale.py`, and
+writes the line `# Needs` of each file. Steps and images follow from the files' own parameters on the published
+counts; the operations per image are those of the stage's network at its size, times the passes of its method.
+Embedding, clustering and heads are not counted, nor are the images that preparers write (camera styles: one image per
+image and camera).
 """
 
 from __future__ import annotations

@@ -152,10 +152,19 @@ class Split(Images):
         return Split.of_columns(root, files, self.pids[chosen], camids, domains, times, more=more)
 
     def few_identities(self, identities: int | float, seed: int = 0) -> Split:
-        """All images of some identities: a number, or a fraction (at least two identities), drawn by `seed`."""
+        """All images of some identities: a number, or a fraction (at least two identities), drawn by `seed`.
+
+        Raises DataError for a number that the split does not have.
+        """
         pids = np.unique(self.pids[self.pids > 0])
-        count = round(identities * len(pids)) if isinstance(identities, float) else identities
-        count = min(max(count, 2), len(pids))
+        if isinstance(identities, float):
+            count = min(max(round(identities * len(pids)), 2), len(pids))
+        elif identities <= len(pids):
+            count = max(identities, 2)
+        else:
+            raise DataError(
+                f"`identities: {identities}` exceeds the {len(pids)} identities of the train part; lower it"
+            )
         chosen = np.random.Generator(np.random.PCG64(seed)).permutation(pids)[:count]
         return self.subset(np.flatnonzero(np.isin(self.pids, chosen)))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import canonical
 from reidbench.matrix.search import Search, Space, Values
 
@@ -29,19 +30,33 @@ def grid(search: Search) -> list[Values]:
 def random(search: Search) -> list[Values]:
     """Return distinct random draws, one for each trial of the search.
 
-    Adding trials does not change the values of earlier ones. Parameters are drawn independently.
+    Adding trials does not change the values of earlier ones. Parameters are drawn independently. Raises ReidbenchError
+    if a range is so narrow that rounding leaves fewer values than trials.
     """
     found: dict[str, Values] = {}
-    enough = DRAWS * int(search.size) if search.size <= MANY else None
-    for values in (_drawn(search, number) for number in itertools.islice(itertools.count(), enough)):
+    finite = search.size <= MANY
+    enough = DRAWS * (int(search.size) if finite else search.trials)
+    for values in (_drawn(search, number) for number in range(enough)):
         found.setdefault(canonical(values), values)
         if len(found) == search.trials:
             return list(found.values())
-    return _filled_up(search, found)
+    if finite:
+        return _filled_up(search, found)
+    raise ReidbenchError(
+        f"random: {enough} draws give {len(found)} different values for {search.trials} trials; widen the ranges, or "
+        "lower `trials:`"
+    )
 
 
 def _drawn(search: Search, number: int) -> Values:
     return {name: value_at(space, _share(search.seed, number, name)) for name, space in search.spaces.items()}
+
+
+def untried(search: Search, tried: Iterable[Values]) -> Values | None:
+    """Return the first combination of a finite search that was not tried; None if there is none, or too many."""
+    known = {canonical(values) for values in tried}
+    every = _combinations(search) if search.size <= MANY else ()
+    return next((values for values in every if canonical(values) not in known), None)
 
 
 def _filled_up(search: Search, found: dict[str, Values]) -> list[Values]:

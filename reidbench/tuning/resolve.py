@@ -12,6 +12,7 @@ from reidbench.matrix.plan import expand
 from reidbench.matrix.search import CHOSEN, ON_SHIPPED, Search, Tuned, Values
 from reidbench.matrix.stage import Plan, Row, matches
 from reidbench.matrix.validation import validation_of
+from reidbench.metrics.statistics import TINY
 from reidbench.store.artifacts import Store
 from reidbench.words import ON_TEST_LABELS
 
@@ -189,6 +190,8 @@ def _note(place: Place, how: str, found: Sequence[Trial], winner: Trial, metric:
     values = ", ".join(f"{name}={value}" for name, value in winner.values.items())
     seeds = f" over {len(winner.scores)} seeds" if len(winner.scores) > 1 else ""
     best = f"{values} (trial {winner.number} of {len(found)}, {metric} {winner.score:.4f}{seeds})"
+    equal = sum(one.status == "done" and abs(one.score - winner.score) <= TINY for one in found)
+    best += f"; {equal} trials have this value, and the first of them was taken" if equal > 1 else ""
     cost = f"the trials took {sum(one.seconds for one in found):.0f} s"
     return f"{place.row.name} on {place.task.name}: {how}: {best}; {cost}{_failures(found)}"
 

@@ -10,6 +10,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import canonical
 from reidbench.matrix.search import Search, Space, Values
 
+from . import draws
 from .draws import rounded
 
 ROUND = 4  # trials proposed at once, regardless of the number of parallel stages
@@ -18,8 +19,8 @@ ROUND = 4  # trials proposed at once, regardless of the number of parallel stage
 def proposed(search: Search, told: Sequence[tuple[Values, float | None]]) -> list[Values]:
     """Return the trials of the next round. `told` are the earlier trials in order, with their values, None if failed.
 
-    Higher is better. The first round is random. The result depends only on the seed and `told`. Raises ReidbenchError
-    if Optuna is not installed.
+    Higher is better. The first round is random. A repeated combination is replaced by the first one that was not tried.
+    The result depends only on the seed and `told`. Raises ReidbenchError if Optuna is not installed.
     """
     try:
         import optuna
@@ -35,8 +36,13 @@ def proposed(search: Search, told: Sequence[tuple[Values, float | None]]) -> lis
         params = {name: _told(search.spaces[name], one) for name, one in values.items()}
         state = states.FAIL if value is None else states.COMPLETE
         study.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=value, state=state))
-    count = min(ROUND, search.trials - len(told))
-    return [_values(search.spaces, study.ask(spaces).params) for _ in range(count)]
+    found: list[Values] = []
+    for _ in range(min(ROUND, search.trials - len(told))):
+        tried = [*(values for values, _ in told), *found]
+        asked = _values(search.spaces, study.ask(spaces).params)
+        repeated = canonical(asked) in map(canonical, tried)
+        found.append((draws.untried(search, tried) or asked) if repeated else asked)
+    return found
 
 
 def _distribution(space: Space) -> Any:

@@ -90,7 +90,8 @@ def test_few_identities_are_whole_and_seeded(train: Split) -> None:
     assert train.few_identities(0.5, seed=3).paths == train.few_identities(0.5, seed=3).paths
     assert train.few_identities(3).num_pids == 3
     assert train.few_identities(0.01).num_pids == 2  # one identity cannot be trained on
-    assert train.few_identities(99).num_pids == 4
+    with pytest.raises(DataError, match="`identities: 99` exceeds the 4 identities of the train part; lower it"):
+        train.few_identities(99)
 
 
 def test_saved_and_loaded(train: Split, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reidbench.errors import ReidbenchError
 from reidbench.matrix.search import Search, Space
 from reidbench.tuning import draws
 
@@ -47,6 +48,19 @@ def test_a_space_of_very_many_whole_numbers() -> None:
     wide = {f"n{number}": Space("int", (0, 2**62)) for number in range(30)}
     assert math.isinf(search(2, **wide).size)
     assert len(draws.random(search(2, **wide))) == 2
+
+
+@pytest.mark.parametrize("ends", [(1e16, 1e16 + 4), (0.1, 0.1 + 1e-16)])
+def test_a_range_with_fewer_values_than_trials_is_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(ReidbenchError, match=r"random: 400 draws give \d+ different values for 20 trials; widen the"):
+        draws.random(search(20, x=Space("uniform", ends)))
+
+
+def test_what_was_not_tried() -> None:
+    two = search(2, x=Space("choices", (1, True)), n=Space("int", (1, 2)))
+    assert draws.untried(two, [{"x": 1, "n": 1}, {"x": 1, "n": 2}]) == {"x": True, "n": 1}
+    assert draws.untried(two, draws.grid(search(4, x=two.spaces["x"], n=Space("choices", (1, 2))))) is None
+    assert draws.untried(search(2, x=Space("uniform", (0.0, 1.0))), []) is None
 
 
 def test_shares_are_spread_evenly() -> None:

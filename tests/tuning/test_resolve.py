@@ -59,9 +59,12 @@ def test_the_winner_has_the_best_value_and_its_row_is_the_one_written_by_hand(la
 
 def test_of_equal_trials_the_earlier_wins(lab: Any) -> None:
     """The toy ignores words that it does not know, so that all trials are the same training."""
-    found = only_search(lab.settle(lab.read("{m: {finetune: {use: toy, search: {fail: [z, y, x]}, select: oracle}}}")))
+    resolved = lab.settle(lab.read("{m: {finetune: {use: toy, search: {fail: [z, y, x]}, select: oracle}}}"))
+    found = only_search(resolved)
     assert len({trial.score for trial in found.trials}) == 1
     assert found.winner is found.trials[0]
+    (row,) = rows(resolved.plan, "m (tuned)")
+    assert "; 3 trials have this value, and the first of them was taken; the trials took" in row.notes[0]
 
 
 def test_where_less_is_better_the_least_value_wins(lab: Any) -> None:

@@ -37,6 +37,14 @@ def test_a_round_depends_on_seed_and_values_alone() -> None:
     assert tpe.proposed(search(8), told) == tpe.proposed(search(8), told)
 
 
+def test_no_combination_is_tried_twice() -> None:
+    spaces = {"n": Space("int", (1, 4)), "c": Space("choices", ("a", "b"))}
+    told: list[tuple[Values, float | None]] = []
+    while len(told) < 8:
+        told += [(values, float(values["n"])) for values in tpe.proposed(search(8, spaces), told)]
+    assert len({(values["n"], values["c"]) for values, _ in told}) == 8
+
+
 def test_values_are_in_their_spaces() -> None:
     told: list[tuple[Values, float | None]] = []
     while len(told) < 24:

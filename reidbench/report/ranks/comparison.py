@@ -29,6 +29,7 @@ from reidbench.metrics.comparisons.overtasks import (
 from reidbench.metrics.comparisons.replicates import Replicate
 from reidbench.metrics.statistics import Interval
 from reidbench.report.standings import NOT_COMPARABLE
+from reidbench.words import ON_TEST_LABELS
 
 Kind = tuple[str, ...]
 Place = tuple[str, str]  # method, task
@@ -188,7 +189,7 @@ def without_comparison(cells: Sequence[Cell]) -> list[Refused]:
     """Return the kinds without a comparison."""
     kinds = _kinds(cells)
     return [
-        Refused(_without_shared(kind, kinds), tuple(pool.methods), pool.too_few)
+        Refused(_without_shared(kind, kinds), tuple(pool.methods), pool.refusal)
         for kind, pool in kinds.items()
         if not pool.chosen()[0]
     ]
@@ -230,7 +231,9 @@ class _Pool:
         return [task for task in self.tasks if (method, task) in self.complete]
 
     def chosen(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the methods and tasks to compare; none without two of each."""
+        """Return the methods and tasks to compare; none without two of each, and none that test labels chose."""
+        if ON_TEST_LABELS in self.kind:
+            return (), ()
         ordered = sorted(self.methods, key=lambda method: -len(self.tasks_of(method)))
         seen: dict[str, int] = dict.fromkeys(self.tasks, 0)  # tasks with the same number have the same results
         numbers: dict[tuple[int, frozenset[str]], int] = {}
@@ -249,8 +252,10 @@ class _Pool:
         return tuple(method for method in self.methods if method in methods), compared
 
     @property
-    def too_few(self) -> str:
+    def refusal(self) -> str:
         """The reason why nothing can be compared."""
+        if ON_TEST_LABELS in self.kind:
+            return "rows chosen on test labels are never ranked, not even with each other"
         counts = {method: len(self.tasks_of(method)) for method in self.methods}
         if len([method for method, count in counts.items() if count > 1]) < 2:
             return "fewer than two methods are complete on two or more tasks"

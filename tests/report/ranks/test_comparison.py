@@ -21,6 +21,7 @@ from reidbench.report.ranks.comparison import (
     without_comparison,
 )
 from reidbench.report.results import Declared, summarise
+from reidbench.words import ON_TEST_LABELS
 
 PROTOCOL = "source labels, AP step"
 Values = dict[str, dict[str, float | None]]  # method -> task -> value; None: failed
@@ -130,6 +131,16 @@ def test_kinds_are_never_mixed() -> None:
     apart = [cell(m, t, 0.1, (one,)) for m, one in (("a", rule), ("b", other)) for t in ("x", "y")]
     assert comparisons(apart, "e", "mAP", "higher") == []
     assert [(one.kind, one.methods) for one in without_comparison(apart)] == [((rule,), ("a",)), ((other,), ("b",))]
+
+
+def test_rows_that_test_labels_chose_are_never_ranked() -> None:
+    given = [cell(m, t, 0.1, (ON_TEST_LABELS,)) for m in ("a", "b") for t in ("x", "y")]
+    assert comparisons(given, "e", "mAP", "higher") == []
+    (refused,) = without_comparison(given)
+    assert (refused.methods, refused.why) == (
+        ("a", "b"),
+        "rows chosen on test labels are never ranked, not even with each other",
+    )
 
 
 def test_a_row_that_failed_is_missing_among_its_methods_other_rows() -> None:
