@@ -89,7 +89,7 @@ def test_a_row_that_was_not_made_gives_the_command_that_makes_it(planned: Callab
         == f"bot [a] on tiny, seed 1, is not in the store {tmp_path / 'none'} (finetune bot [tiny, seed 1] is missing)"
     )
     assert command == "reidbench run m.yaml --only 'bot [[]a]/tiny' --set 'seeds=[0, 1]'"
-    assert matches("bot [[]a]/tiny", "bot [a]", "tiny")
+    assert matches(["bot [[]a]/tiny"], "bot [a]", "tiny")
 
 
 def test_an_ensemble_has_the_networks_of_its_members(planned: Callable[..., Plan], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from reidbench import report
 from reidbench.errors import ReidbenchError
-from reidbench.matrix.stage import Plan, matches
+from reidbench.matrix.stage import Plan
 from reidbench.packs.merging import Merged, merge, open_source
 from reidbench.packs.reading import Pack
 from reidbench.packs.writing import write_pack
@@ -30,7 +30,7 @@ def tables(the_plan: Plan, store: Store) -> list[str]:
 
 
 def half(the_plan: Plan, only: str) -> Plan:
-    return the_plan.only([row for row in the_plan.rows if matches(only, row.method, row.task)])
+    return the_plan.matching([only])
 
 
 def joined(target: Path, *sources: Path, trusted: bool = False) -> tuple[Store, Merged]:
