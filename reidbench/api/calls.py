@@ -83,7 +83,7 @@ def run(
     _check_counts(jobs, workers)
     _check_limits(time_limit, memory_limit)
     given = options if isinstance(options, Mapping) else _texts("options", options)
-    rows = _texts("only", only or ())
+    rows = _texts("only", () if only is None else only)
     call = _Call.of(matrix, store, set, without, progress)
     make = functools.partial(executors.make, executor, jobs, address, time_limit, memory_limit, given, call.registry)
     benchmark = call.benchmark()
@@ -123,7 +123,7 @@ def load(
     component that is not installed, and the store has a recorded board of the same file, that board is returned.
     """
     call = _Call.of(matrix, store, set, without, progress)
-    return call.results(call.lasting_plan().matching(_texts("only", only or ())))
+    return call.results(call.lasting_plan().matching(_texts("only", () if only is None else only)))
 
 
 @dataclass

@@ -10,8 +10,7 @@ from reidbench.errors import ReidbenchError
 from reidbench.matrix.benchmark import canonical
 from reidbench.matrix.search import Search, Space, Values
 
-from . import draws
-from .draws import rounded
+from .draws import rounded, untried
 
 ROUND = 4  # trials proposed at once, regardless of the number of parallel stages
 
@@ -41,7 +40,7 @@ def proposed(search: Search, told: Sequence[tuple[Values, float | None]]) -> lis
         tried = [*(values for values, _ in told), *found]
         asked = _values(search.spaces, study.ask(spaces).params)
         repeated = canonical(asked) in map(canonical, tried)
-        found.append((draws.untried(search, tried) or asked) if repeated else asked)
+        found.append((untried(search, tried) or asked) if repeated else asked)
     return found
 
 

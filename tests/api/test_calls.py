@@ -146,6 +146,7 @@ def test_a_recorded_board_shows_what_an_uninstalled_plugin_made(
         ({"address": "auto"}, "--address is the address of a Ray cluster"),
         ({"only": "nothing*"}, "'nothing\\*' matches no method and no method/task \\(methods: untrained\\)"),
         ({"only": ["untrained", "bot"]}, "'bot' matches no method and no method/task \\(methods: untrained\\)"),
+        ({"only": ""}, "'' matches no method and no method/task"),
         ({"only": [1]}, "only must be a list of strings, for example .*, not list"),
         ({"set": ["seeds"]}, "--set 'seeds': expected KEY=VALUE"),
         ({"set": {"seeds": [0]}}, "set must be a list of strings, for example .*, not dict"),
