@@ -115,7 +115,9 @@ def _leave_out(cast: Cast, names: set[str]) -> list[str]:
 
 
 def _planned(benchmark: Benchmark, only: Sequence[str]) -> Plan:
-    return expand(benchmark).matching(only)
+    """Return the plan of matching rows; none if all of them are left out of the rehearsal."""
+    plan = expand(benchmark)
+    return plan.only([row for row in plan.rows if not only or matches(only, row.method, row.task)])
 
 
 def own_data(whole: Benchmark, cast: Cast) -> set[str]:
