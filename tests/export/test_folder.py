@@ -139,7 +139,7 @@ def test_a_fine_tuning_starts_from_the_weights_and_needs_the_folder_no_more(plac
     ((_, key),) = store.manifest(embed).need("stage", "parents")
     artifact = store.read(key)
     described = json.loads((artifact.path / "embedder.json").read_text())["spec"]["backbone"]["backbone"]
-    assert described == {"use": "resnet-tiny", "params": {"width": 4}, "image_size": [32, 16]}
+    assert described == {"use": "resnet-tiny", "params": {"width": 4, "last_stride": 1}, "image_size": [32, 16]}
     run("export", *place.row("bot", 0), "-o", tmp_path / "other")
     name = "backbone.stem.0.weight"
     tuned, own, other = (

@@ -266,7 +266,7 @@ def test_a_pull_request_with_a_pack_is_verified_and_shown(tmp_path: Path, pack: 
     board.put("packs/tiny-1.0.zip", pack.read_bytes())
     board.merged()
     said = as_github_does(board, "verify")
-    assert "rows: 1 re-scored; mismatches: 0\n" in said
+    assert "results: 1 re-scored; mismatches: 0\n" in said
     assert "packs verified: 1; to review: 0\n" in said
     assert board.called() == [
         ["verify", "--store", board.checked, "packs/tiny-1.0.zip"],
@@ -448,7 +448,7 @@ def test_the_guide_leads_to_a_pull_request(tmp_path: Path, pack: Path) -> None:
             own.write_text(own.read_text().replace("untrained", "mine"))
     assert "| mine " in said
     assert "== packs/my-method.zip\n" in said
-    assert "rows: 1 re-scored; mismatches: 0\n" in said
+    assert "results: 1 re-scored; mismatches: 0\n" in said
     assert "packs verified: 1; to review: 0\n" in said
     assert board.git("diff", "--name-only", "origin/main", "origin/my-method") == "packs/my-method.zip\n"
     assert board.git("status", "--short") == ""  # the matrix file and the store stay with the submitter

@@ -185,7 +185,7 @@ def test_a_claim_may_be_newer_than_the_results_of_others(
 
 
 def test_claims_removed_after_their_results_change_the_rule(ran: Path, tmp_path: Path) -> None:
-    """Fewer claims have a milder correction, so a run with more of them is no run with the current rule."""
+    """Fewer claims have a milder correction, so a run with more of them was judged by another rule."""
     text = (ran / "m.yaml").read_text()
     fewer = "".join(line for line in text.splitlines(keepends=True) if "One epoch is nothing" not in line)
     (tmp_path / "m.yaml").write_text(fewer)
