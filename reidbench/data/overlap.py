@@ -20,6 +20,8 @@ from .split import Split
 QUERY_IN_GALLERY = "query images in gallery"
 TEST_IN_TRAIN = "test images in train"
 PERSONS_IN_TRAIN = "test persons in train"
+TEST_IN_VALIDATION = "test images in validation"
+IMAGES = "images.npz"  # file of `image_numbers`, in the folder of a data stage
 UNKNOWN = 0  # number of an unreadable image; matches no other image
 EMPTY = int(np.frombuffer(hashlib.sha256().digest()[:8], dtype="<i8")[0])  # number of an empty file
 NO_PICTURE = np.array([UNKNOWN, EMPTY])
@@ -49,6 +51,15 @@ def image_numbers(dataset: Dataset, cache: Path | None = None) -> dict[str, np.n
     if dataset.truth is not None or (is_lmdb(dataset.root) and "query" not in parts):
         return {}
     return {part: part_numbers(split, cache) for part, split in parts.items()}
+
+
+def read_numbers(folder: Path) -> dict[str, np.ndarray]:
+    """Image numbers in the folder of a data stage, by split; {} if there are none (rendered sets)."""
+    file = folder / IMAGES
+    if not file.is_file():
+        return {}
+    with np.load(file) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def part_numbers(split: Split, cache: Path | None = None) -> np.ndarray:

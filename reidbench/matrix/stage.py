@@ -10,6 +10,7 @@ from typing import Any
 
 from reidbench.data.pictures.size import ImageSize
 from reidbench.errors import ReidbenchError
+from reidbench.words import VALIDATION
 
 from .benchmark import Benchmark
 from .kinds import EMBEDDERS
@@ -176,7 +177,7 @@ class Plan:
         return tuple(one[0] if one else ("", "") for one in trained)
 
     def trained_on(self, key: str) -> list[DataInput]:
-        """Return the training data of the stages behind one, including pools and images of preparers."""
+        """Return the training data of the stages behind one, including pools, images of preparers and validation."""
         found: dict[DataInput, None] = {}
         waiting = [parent for _, parent in self.stages[key].parents]
         looked = set()
@@ -185,7 +186,9 @@ class Plan:
             if earlier not in looked:
                 looked.add(earlier)
                 waiting += [parent for _, parent in self.stages[earlier].parents]
-                found |= dict.fromkeys(given for given in self.stages[earlier].data if given.part != "test")
+                found |= dict.fromkeys(
+                    given for given in self.stages[earlier].data if given.part != "test" or given.role == VALIDATION
+                )
         return list(found)
 
     def reads(self, key: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN
+from reidbench.data.overlap import PERSONS_IN_TRAIN, TEST_IN_TRAIN, TEST_IN_VALIDATION
 from reidbench.data.standin import STAND_IN
 from reidbench.metrics.comparisons.replicates import Replicate, common
 from reidbench.metrics.statistics import TINY, student, tied_with_best, welch
@@ -25,6 +25,7 @@ NOT_COMPARABLE = (
     UNDECLARED,  # may be any of these
     TEST_IN_TRAIN,
     PERSONS_IN_TRAIN,
+    TEST_IN_VALIDATION,
     STAND_IN,
     ON_TEST_LABELS,
 )  # protocols that are never ranked with others

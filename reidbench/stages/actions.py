@@ -11,7 +11,7 @@ import numpy as np
 
 from reidbench.data import Dataset, Split, hold_out
 from reidbench.data.hidden import hidden_order
-from reidbench.data.overlap import find_overlaps, image_numbers, part_numbers
+from reidbench.data.overlap import IMAGES, find_overlaps, image_numbers, part_numbers
 from reidbench.data.standin import NOTE, STAND_IN, told_as_stand_in
 from reidbench.errors import DataError
 from reidbench.files.names import shown
@@ -19,7 +19,7 @@ from reidbench.matrix.devices import machine
 from reidbench.registry.plugins import Registry
 from reidbench.scoring.placing import place_features
 
-from .checks.trained import IMAGES, look_back
+from .checks.trained import look_back
 from .few import few_of
 from .inputs import images_place
 from .networks import StageError, network_hash, saved_backbone, saved_embedder

@@ -10,7 +10,7 @@ from reidbench.matrix.benchmark import Benchmark, Recipe, Task
 from reidbench.matrix.labels import told_apart
 from reidbench.matrix.plan import expand
 from reidbench.matrix.search import CHOSEN, ON_SHIPPED, Search, Tuned, Values
-from reidbench.matrix.stage import Plan, Row, matches
+from reidbench.matrix.stage import Plan, Row, Stage, matches
 from reidbench.matrix.validation import validation_of
 from reidbench.metrics.statistics import TINY
 from reidbench.store.artifacts import Store
@@ -26,7 +26,8 @@ MOST_NAMED = 3  # failed trials listed in a note
 class Searched:
     """A search on one task: its trials so far, and the winner once all have run.
 
-    `metric` is the name of the metric or criterion that ranks the trials.
+    `metric` is the name of the metric or criterion that ranks the trials. `compared` are the stages of the data sets
+    that judge them and of the target, which must not share test images.
     """
 
     place: Place
@@ -34,6 +35,7 @@ class Searched:
     trials: tuple[Trial, ...]
     winner: Trial | None
     tuned: Tuned
+    compared: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,18 @@ class Resolved:
 
     def to_run(self, only: Sequence[str] = ()) -> list[Row]:
         """Return the unfinished rows of trials, of searches that match `only` or that a matching ensemble requires."""
-        wanted = [one for one in self.searches if not only or self._meant(one, only)]
-        found = (row for one in wanted for trial in one.trials if trial.status != "done" for row in trial.rows)
-        return list(dict.fromkeys(found))
+        trials = (trial for one in self._wanted(only) for trial in one.trials if trial.status != "done")
+        return list(dict.fromkeys(row for trial in trials for row in trial.rows))
+
+    def to_compare(self, only: Sequence[str] = ()) -> Plan:
+        """Return the plan of the data sets whose test images must be compared before these trials are judged."""
+        unfinished = [one for one in self._wanted(only) if any(trial.rows for trial in one.trials)]
+        stages = {stage.key: (one.place, stage) for one in unfinished for stage in one.compared}
+        rows = [Row(on.row.name, on.task.name, "data", None, None, key) for key, (on, _) in stages.items()]
+        return Plan(self.benchmark, {key: stage for key, (_, stage) in stages.items()}, rows)
+
+    def _wanted(self, only: Sequence[str]) -> list[Searched]:
+        return [one for one in self.searches if not only or self._meant(one, only)]
 
     def _meant(self, one: Searched, only: Sequence[str]) -> bool:
         row, task = one.place.row.name, one.place.task.name
@@ -98,8 +109,14 @@ def resolve(benchmark: Benchmark, store: Store) -> Resolved:
 
 
 def settle(benchmark: Benchmark, store: Store, run: Callable[[Plan], object], only: Sequence[str] = ()) -> Resolved:
-    """Run trials, each once, until no search needs another. `run` receives the plan of the trials to run."""
+    """Run trials, each once, until no search needs another. `run` receives the plan of the trials to run.
+
+    Before them, it receives the plan of the data sets that judge trials and of their targets, to compare test images.
+    """
     tried: set[str | None] = set()
+    data = resolve(benchmark, store).to_compare(only)
+    if any(not store.has(key) for key in data.stages):
+        run(data)
     while True:
         resolved = resolve(benchmark, store)
         rows = [row for row in resolved.to_run(only) if row.key not in tried]
@@ -123,7 +140,8 @@ def _searched(trials: Trials, place: Place) -> Searched:
         found += [trials.planned(place, number, values, counted) for number, values in several]
     winner = _winner(trials, place.search, found) if _is_finished(place.search, found) else None
     tuned = _tuned(trials, place, found, winner)
-    return Searched(place, trials.metric(place.search), tuple(found), winner, tuned)
+    compared = trials.compared(place.search, place.task)
+    return Searched(place, trials.metric(place.search), tuple(found), winner, tuned, compared)
 
 
 def _asked(trials: Trials, place: Place, found: Sequence[Trial]) -> Iterator[list[tuple[int, Values]]]:

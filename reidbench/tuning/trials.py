@@ -17,11 +17,12 @@ from reidbench.matrix.labels import evaluator_labels, judges_of
 from reidbench.matrix.needs import Needs, NotApplicable
 from reidbench.matrix.plan import Expansion
 from reidbench.matrix.search import Search, Values
-from reidbench.matrix.stage import Row
-from reidbench.matrix.validation import for_epochs, trial_tasks
+from reidbench.matrix.stage import Row, Stage
+from reidbench.matrix.validation import HELD_OUT_DOMAIN, SOURCE_VAL, for_epochs, said, trial_tasks, validation_of
 from reidbench.store.artifact import BadArtifact
 from reidbench.store.artifacts import Store
 
+from .apart import shared_images
 from .missing import why_missing
 
 Status = Literal["done", "failed", "missing", "not-applicable"]
@@ -115,6 +116,7 @@ class Trials:
         )
         self.expansion = Expansion(plain)
         self._seconds: dict[str, float] = {}
+        self._shared: dict[tuple[str, str], str] = {}  # why data must not judge, by `select` and task
 
     def _judge_on(self, select: str, number: int, task: Task) -> None:
         """Record the tasks that judge the trials on a task, each with a unique name."""
@@ -136,6 +138,31 @@ class Trials:
         named = (replace(one, name=f"{select} {number}.{at}: {one.name}") for at, one in enumerate(found[1]))
         self.judged[select, task.name] = tuple(named)
 
+    def compared(self, search: Search, task: Task) -> tuple[Stage, ...]:
+        """Return the stages of the data sets that judge the trials on a task, and last of its target.
+
+        Empty if their images are not compared: held-out identities, on which the row trains so that its embed stage
+        compares them, and rendered images.
+        """
+        validation = validation_of(self.benchmark, task)
+        if search.select not in (SOURCE_VAL, HELD_OUT_DOMAIN) or not validation or validation.kind == "identities":
+            return ()
+        judges = [one.tested.name for one in self.judged.get((search.select, task.name), ())]
+        keys = [self.expansion.data_key(name) for name in (*judges, task.target.name)]
+        stages = tuple(self.expansion.result.stages[key] for key in keys)
+        return stages if judges and all(one.root for one in stages) else ()
+
+    def _judges_on_test_images(self, search: Search, task: Task) -> str:
+        """Return why the trials of a search on a task must not be judged, or ""."""
+        place = search.select, task.name
+        if place not in self._shared:
+            stages, validation = self.compared(search, task), validation_of(self.benchmark, task)
+            found = [(one.label, shared_images(self.store, one.key, stages[-1].key)) for one in stages[:-1]]
+            words = "; ".join(f"{label} contains {many} of {task.target.name}" for label, many in found if many)
+            told = f"`{said(validation)}`: {words} (identical files); validate on" if validation else ""
+            self._shared[place] = f"{told} data without them" if words else ""
+        return self._shared[place]
+
     def planned(self, place: Place, number: int, values: Values, counted: set[str]) -> Trial:
         """Add a trial's stages to the plan, and return the trial with its results so far.
 
@@ -143,7 +170,7 @@ class Trials:
         """
         row, search, task = place.row, place.search, place.task
         trial = Trial(row.name, task.name, number, values, "missing")
-        if reason := self.reasons.get((search.select, task.name)):
+        if reason := self.reasons.get((search.select, task.name)) or self._judges_on_test_images(search, task):
             return replace(trial, status="not-applicable", error=reason)
         try:
             recipe = replace(search.row(values), name=f"{row.name} #{number}", search=None)

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reidbench.cli.main import app
-from reidbench.data import Dataset, Sample, Split
+from reidbench.data import Dataset, Sample, Split, hold_out, read_manifest
 from reidbench.data.overlap import find_overlaps, image_numbers
 from reidbench.report import Leaderboard
 from reidbench.testing import run_matrix
@@ -178,9 +178,40 @@ methods: {{bot: {{finetune: {{use: bot, epochs: 1, identities: 2, images: 2}}}}}
     }
 
 
-def _train(file: Path) -> Split:
-    from reidbench.data import read_manifest
+@pytest.mark.slow
+def test_test_images_among_those_that_choose_an_epoch(tmp_path: Path) -> None:
+    """Person 5 of `near`, one of whose pictures is a test picture of `m`, is held out by some seeds."""
+    m = manifest(tmp_path, [])
+    shutil.copy(tmp_path / "m5.png", tmp_path / "stolen.png")
+    more: list[Row] = [("stolen.png", 5, "train")]
+    more += [(picture(tmp_path / f"{name}.png", n), n // 10, "train") for name, n in (("a", 50), ("b", 60), ("c", 61))]
+    near = manifest(tmp_path, more, "near")
+    bot = "use: bot, epochs: 1, identities: 2, images: 2"
+    data = ", ".join(f"{file.stem}: {{use: csv-manifest, root: {file}}}" for file in (m, near))
+    tasks = ", ".join(
+        f"by {seed}: {{source: near, target: m, validate: {{identities: 2, seed: {seed}}}}}" for seed in range(3)
+    )
+    board = run_matrix(
+        f"{HEAD}data: {{{data}}}\ntasks: {{{tasks}}}\n"
+        f"methods: {{plain: {{finetune: {{{bot}}}}}, best: {{finetune: {{{bot}, choose_epoch: best}}}}}}\n",
+        tmp_path,
+    )
+    assert {result.status for result in board.results} == {"ok"}
+    seen: dict[str, set[bool]] = {"plain": set(), "best": set()}
+    for result in board.results:
+        seed = int(result.row.task.removeprefix("by "))
+        held_out = hold_out(read_manifest(near), {"identities": 2, "seed": seed}).query
+        validated = result.row.method == "best" and 5 in held_out.pids
+        words = {word for word in ("test images in train", "test images in validation") if word in result.row.protocol}
+        assert words == {"test images in validation" if validated else "test images in train"}, result.row
+        (note,) = (note for note in result.notes if "identical files" in note)
+        assert note.endswith(", which contains 1 of 2 gallery images of m (identical files), first m5.png")
+        assert ("epoch chosen on near (" in note) == validated
+        seen[result.row.method].add(validated)
+    assert seen == {"plain": {False}, "best": {False, True}}
 
+
+def _train(file: Path) -> Split:
     return read_manifest(file).train
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from reidbench.matrix.stage import Plan, Row
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder
 from reidbench.tuning.resolve import Resolved, Searched, settle
+from tests.support.pictures import blurred
 
 EPOCHS = "{m: {finetune: {use: toy, search: {epochs: [1, 2, 3]}, select: %s}}}"
 
@@ -231,6 +233,27 @@ def test_a_third_data_set_judges(lab: Any, market: Path, tmp_path: Path) -> None
     tested = {one.data for stage in resolved.trials.stages.values() for one in stage.data if one.part == "test"}
     assert tested == {"third"}
     assert len(resolved.to_run()) == 3
+
+
+def test_data_with_test_images_of_the_target_do_not_judge(lab: Any, market: Path, tmp_path: Path) -> None:
+    """`copy` lacks one image of `other`, so the two have different contents; no trial is run, and the row says why."""
+    other = blurred(write_market_folder(tmp_path / "other", identities=5))
+    shutil.copytree(other, tmp_path / "copy")
+    next((tmp_path / "copy" / "query").iterdir()).unlink()
+    names = {"tiny": market, "other": other, "copy": tmp_path / "copy"}
+    data = ", ".join(f"{name}: {{use: market-folder, root: {root}}}" for name, root in names.items())
+    parts = {"data": f"{{{data}}}", "tasks": "{t: {source: tiny, target: other}}", "validate": "{data: copy}"}
+    benchmark = lab.read(EPOCHS % "held-out-domain", **parts)
+    assert len(lab.resolve(benchmark).to_run()) == 3  # before any image was read
+    resolved = lab.settle(benchmark)
+    assert [{stage.kind for stage in plan.stages.values()} for plan in lab.ran] == [{"data"}]
+    (row,) = rows(resolved.plan, "m (tuned)")
+    queries, gallery = (len(list((other / part).iterdir())) for part in ("query", "bounding_box_test"))
+    assert (row.key, row.lacks) == (None, "not-applicable")
+    assert row.reason == (
+        f"`validate: {{data: copy}}`: data copy contains {queries - 1} of {queries} query images and {gallery} of "
+        f"{gallery} gallery images of other (identical files); validate on data without them"
+    )
 
 
 def test_a_sequence_is_not_searched(lab: Any, market: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Check which test images or test persons of a target a method was trained on, to note it in the row."""
+"""Check which test images or persons of a target a method was trained or validated on, to note it in the row."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ import numpy as np
 
 from reidbench.data import Split
 from reidbench.data.dataset import PARTS
-from reidbench.data.overlap import PERSONS_IN_TRAIN, QUERY_IN_GALLERY, TEST_IN_TRAIN, persons_in_train, shared
+from reidbench.data.overlap import (
+    PERSONS_IN_TRAIN,
+    QUERY_IN_GALLERY,
+    TEST_IN_TRAIN,
+    TEST_IN_VALIDATION,
+    persons_in_train,
+    read_numbers,
+    shared,
+)
 from reidbench.files.names import shown
 from reidbench.matrix.benchmark import ALL_IMAGES
 from reidbench.matrix.stage import DataInput
 from reidbench.store.artifact import Artifact
+from reidbench.words import VALIDATION
 
 from ..inputs import Inputs, every_image
-
-IMAGES = "images.npz"  # of a data stage: a number for each image's content, by split
 
 
 @dataclass
@@ -32,19 +39,13 @@ class Seen:
     notes: list[str] = field(default_factory=list)
 
 
-def picture_numbers(artifact: Artifact) -> dict[str, np.ndarray]:
-    """Return the image numbers of a data stage, by split; {} if there are none (rendered sets)."""
-    file = artifact.path / IMAGES
-    if not file.is_file():
-        return {}
-    with np.load(file) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
 def look_back(inputs: Inputs, target: DataInput, parts: Mapping[str, Split]) -> Seen:
-    """Compare query and gallery of the target with each other, and with all training data of earlier stages."""
+    """Compare query and gallery of the target with each other, and with all training data of earlier stages.
+
+    Training data include the held-out images on which a training chose its epoch.
+    """
     seen = Seen()
-    numbers = picture_numbers(inputs.artifact(target.key))
+    numbers = read_numbers(inputs.artifact(target.key).path)
     own = [given.data for given in inputs.spec.trained_on if (given.key, given.part) == (target.key, ALL_IMAGES)]
     if own:  # whether or not its images can be compared
         seen.words[TEST_IN_TRAIN] = None
@@ -71,9 +72,14 @@ def _compare(
     given: DataInput,
     seen: Seen,
 ) -> None:
-    found = picture_numbers(inputs.artifact(given.key))
+    found = read_numbers(inputs.artifact(given.key).path)
     if not found:
         return
+    if given.role == VALIDATION:
+        validated = np.concatenate([found["query"], found["gallery"]])
+        return _name_shared(
+            target, parts, numbers, validated, f"epoch chosen on {given.data}", TEST_IN_VALIDATION, seen
+        )
     artifact, root = inputs.artifact(given.key), parts["query"].root
     if given.part == ALL_IMAGES:
         train, places, _ = every_image(artifact, root)
@@ -84,17 +90,30 @@ def _compare(
         chosen = train.few_identities(given.identities, given.subset_seed).pids
         rows = np.isin(train.pids, chosen)
         trained, train = trained[rows], train.subset(np.flatnonzero(rows))
-    for part, split in parts.items():
-        both = shared(numbers[part], trained)
-        if len(both):
-            seen.words[TEST_IN_TRAIN] = None
-            first = shown(split.paths[int(both[0])])
-            where = f"{len(both)} of {len(split)} {part} images of {target.data}"
-            seen.notes.append(f"trained on {given.data}, which contains {where} (identical files), first {first}")
+    _name_shared(target, parts, numbers, trained, f"trained on {given.data}", TEST_IN_TRAIN, seen)
     persons = persons_in_train(train.pids, parts["query"].pids, parts["gallery"].pids)
     one = given.key == target.key or _of_one_set(artifact, inputs.artifact(target.key))
     if one and len(persons) and inputs.artifact(target.key).need("one_numbering"):
         seen.words[PERSONS_IN_TRAIN] = None
+
+
+def _name_shared(
+    target: DataInput,
+    parts: Mapping[str, Split],
+    numbers: Mapping[str, np.ndarray],
+    others: np.ndarray,
+    use: str,
+    word: str,
+    seen: Seen,
+) -> None:
+    """Add the word and a note if `others`, the numbers of images with this use, are among the test images."""
+    for part, split in parts.items():
+        both = shared(numbers[part], others)
+        if len(both):
+            seen.words[word] = None
+            first = shown(split.paths[int(both[0])])
+            where = f"{len(both)} of {len(split)} {part} images of {target.data}"
+            seen.notes.append(f"{use}, which contains {where} (identical files), first {first}")
 
 
 def _of_one_set(part: Artifact, whole: Artifact) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from reidbench.data import Split
-from reidbench.data.overlap import part_numbers
+from reidbench.data.overlap import part_numbers, read_numbers
 from reidbench.errors import DataError
 from reidbench.files.names import shown
 from reidbench.matrix.keys import content_of, features_content, short
@@ -18,7 +18,6 @@ from reidbench.store.artifact import Artifact
 
 from ..inputs import Inputs, images_root
 from ..spec import PlannedData
-from .trained import picture_numbers
 
 PARTS = ("train", "query", "gallery")
 
@@ -66,7 +65,7 @@ def _differs(inputs: Inputs, planned: Stage | PlannedData) -> bool:
 
 def _changed_pictures(inputs: Inputs, artifact: Artifact, root: str | None) -> list[Path]:
     """Return the images that differ from those listed, which a component's own fingerprint may not cover."""
-    listed = picture_numbers(artifact)
+    listed = read_numbers(artifact.path)
     changed = []
     for part, split in _splits(artifact, root):
         if part in listed:
