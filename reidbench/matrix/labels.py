@@ -139,7 +139,9 @@ def with_params(stage: Stage) -> str:
     """
     begin = f"{stage.kind} {stage.use}" if stage.kind != "data" else stage.label.partition(" [")[0]
     rest = stage.label.removeprefix(begin)
-    if rest.startswith("("):
+    if not stage.label.startswith(begin) or rest.startswith(
+        "("
+    ):  # the label of a criterion or profile has its own words
         return stage.label
     said = rest.rpartition("[")[2].removesuffix("]").split(", ")
     words = [stage.use] if stage.kind == "data" and begin != f"data {stage.use}" else []

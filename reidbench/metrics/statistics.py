@@ -79,9 +79,9 @@ def over_seeds(values: Any, level: float = 0.95, bounds: tuple[float, float] = U
     `bounds` are the smallest and largest possible means. Clipping removes only impossible values, so the coverage does
     not change. Raises MetricError for values that are not finite.
     """
-    values = _vector("values", values)
-    if not len(values) or not np.isfinite(values).all():
-        raise MetricError(f"a mean over seeds requires one finite value per seed, not {values.tolist()}")
+    values = _finite_vector("values", values)
+    if not len(values):
+        raise MetricError("a mean over seeds requires one value per seed, and there is none")
     half = _half_width(values, _checked(level))
     mean = float(values.mean())
     return Interval(mean, *within(mean - half, mean + half, bounds), len(values), level)
@@ -139,7 +139,7 @@ def beyond_noise(rows: Any, level: float = 0.95, samples: int = SAMPLES, seed: i
         raise MetricError("a paired comparison requires the same valid queries in all rows")
     valid = rows[:, ~invalid[0]]
     found = np.zeros((len(rows), len(rows)), dtype=bool)
-    if len(_finite(valid[0])) < 2:
+    if len(_finite(valid.sum(0))) < 2:
         return found  # one query says nothing about others
     means = _means_of_all(valid, samples, seed)
     for i, own in enumerate(means):
@@ -167,9 +167,10 @@ def tied_with_best(rows: Sequence[Any], level: float = 0.95) -> list[bool]:
     """For each row of a table (values over the same seeds [S]): whether the best row is not better beyond noise.
 
     The best row is tied with itself. Rows of one seed cannot be distinguished, and rows with a different number of
-    seeds than the best are compared by Welch's t-interval. Rows without a value are not tied.
+    seeds than the best are compared by Welch's t-interval. Rows without a value are not tied. Raises MetricError for
+    values that are not finite.
     """
-    values = [_vector("values", row) for row in rows]
+    values = [_finite_vector("a row", row) for row in rows]
     means = [float(row.mean()) if len(row) else -np.inf for row in values]
     if not values or max(means) == -np.inf:
         return [False] * len(values)
@@ -184,8 +185,13 @@ def _within_noise(best: Doubles, row: Doubles, level: float) -> bool:
 
 
 def welch(first: Any, second: Any, level: float = 0.95) -> Difference:
-    """Welch's t-interval of the difference of two means over unpaired seeds [S], [T]; no `share`."""
-    first, second = _vector("first", first), _vector("second", second)
+    """Welch's t-interval of the difference of two means over unpaired seeds [S], [T]; no `share`.
+
+    Raises MetricError for no values, and for values that are not finite.
+    """
+    first, second = _finite_vector("first", first), _finite_vector("second", second)
+    if not len(first) or not len(second):
+        raise MetricError("a difference of two means requires values on both sides")
     difference = float(first.mean() - second.mean())
     if min(len(first), len(second)) < 2:
         return Difference(difference, float("nan"), float("nan"), min(len(first), len(second)), level)
@@ -239,6 +245,13 @@ def _vector(name: str, given: Any) -> Doubles:
     values: Doubles = np.asarray(given, np.float64)
     if values.ndim != 1:
         raise MetricError(f"{name} must have one dimension, not shape {values.shape}")
+    return values
+
+
+def _finite_vector(name: str, given: Any) -> Doubles:
+    values = _vector(name, given)
+    if not np.isfinite(values).all():
+        raise MetricError(f"{name} must have one finite value per seed, not {values.tolist()}")
     return values
 
 

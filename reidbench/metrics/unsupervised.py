@@ -15,6 +15,7 @@ Values = dict[str, float]
 
 TEMPERATURE = 0.05  # of Saito et al.
 BLOCK_ROWS = 512
+COLLAPSED = 1e-6  # nats below the highest soft neighbourhood density
 
 
 def silhouette(features: NDArray[Any], labels: NDArray[Any]) -> float:
@@ -107,7 +108,11 @@ def _of_clusters(features: NDArray[Any]) -> Values:
 
 
 def _density(features: NDArray[Any]) -> Values:
-    return {"snd": soft_neighbourhood_density(features)}
+    """Soft neighbourhood density; an error for its highest value, which a network that separates no images has."""
+    value = soft_neighbourhood_density(features)
+    if np.log(len(features) - 1) - value < COLLAPSED:
+        raise MetricError(f"the features of all {len(features)} images point in one direction")
+    return {"snd": value}
 
 
 # Names for `select: {unsupervised: NAME}`, each with a function of features [N, D]. More is better.

@@ -29,6 +29,7 @@ NOT_COMPARABLE = (
     STAND_IN,
     ON_TEST_LABELS,
 )  # protocols that are never ranked with others
+ENOUGH = 3  # seeds in common for a paired comparison of rows that also have other seeds
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ def _groups(
         fixed = (None, None) in values
         alone = len(values) == 1 and not fixed
         queries = per_query(cells[method], metric, board.queries) if few and not alone else None
-        kind = kind_of(board, next(result.row.protocol for result in cells[method] if metric in result.metrics))
+        protocols = ", ".join(result.row.protocol for result in cells[method] if metric in result.metrics)
+        kind = kind_of(board, ", ".join(dict.fromkeys(protocols.split(", "))))  # what one result saw limits the row
         if len(values) > 2 or queries is not None:
             entry = _Entry(
                 {key: sign * value for key, value in values.items()}, None if queries is None else sign * queries
@@ -176,9 +178,12 @@ def _better(rows: list[_Entry]) -> np.ndarray:
     found[np.ix_(paired, paired)] = better_by_seeds([rows[i].values for i in paired])
     compared = seeds[0] is not None and len(set(seeds)) == 1
     for i, j in () if compared else itertools.combinations(range(len(rows)), 2):
-        if seeds[i] is None or seeds[j] is None or (not counts[i]) != (not counts[j]):
+        own, other = seeds[i], seeds[j]
+        if own is not None and own == other:
+            continue  # compared above, or both without seeds
+        if not own or not other or len({*own} & {*other}) >= ENOUGH:
             found[i, j], found[j, i] = _ahead(rows[i], rows[j])
-        elif counts[i] == counts[j] and seeds[i] != seeds[j]:  # not paired
+        else:  # not paired
             found[i, j] = welch(rows[i].values, rows[j].values).low > TINY
             found[j, i] = welch(rows[j].values, rows[i].values).low > TINY
     if (counts == 2).any() or (counts == 0).any():

@@ -106,3 +106,13 @@ def test_the_criteria_find_clusters_themselves() -> None:
     worse = unsupervised.silhouette(points, np.random.default_rng(6).permutation(truth))
     assert worse < 0
     assert set(unsupervised.CRITERIA["snd"](points)) == {"snd"}
+
+
+def test_features_that_separate_nothing_have_no_density_as_a_criterion() -> None:
+    """All in one direction is the highest density, log(N - 1), of a network that is of no use."""
+    points = np.outer(np.arange(1.0, 9.0), [1.0, 2.0, 3.0])
+    assert unsupervised.soft_neighbourhood_density(points) == pytest.approx(math.log(7), abs=1e-12)
+    with pytest.raises(MetricError, match="the features of all 8 images point in one direction"):
+        unsupervised.CRITERIA["snd"](points)
+    points[0] = [3.0, 2.0, 1.0]
+    assert unsupervised.CRITERIA["snd"](points)["snd"] < math.log(7) - 1e-3

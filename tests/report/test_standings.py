@@ -159,6 +159,24 @@ def test_equally_many_but_other_seeds_are_not_paired() -> None:
     assert leaders(same, "t", "cosine", "mAP") == {"a"}
 
 
+def test_a_row_without_one_seed_is_paired_over_the_others() -> None:
+    """b is .02 better in each common seed, and lacks the best one of a: as samples they overlap by far."""
+    a, b = [0.40, 0.50, 0.60, 0.80], [0.421, 0.52, 0.62]
+    found = board(*rows_of("a", a), *rows_of("b", b))
+    assert leaders(found, "t", "cosine", "mAP") == {"b"}
+    assert places(found, "t", "cosine", "mAP") == {"b": FIRST, "a": SECOND}
+    moved = board(*rows_of("a", a), *rows_of("b", [0.521, 0.62, 0.82], first=1))
+    assert leaders(moved, "t", "cosine", "mAP") == {"b"}
+
+
+def test_what_one_result_saw_limits_the_row() -> None:
+    seen = f"{PROTOCOL}, test images in train"
+    mixed = [*rows_of("m", [0.9, 0.9]), *rows_of("m", [0.9], protocol=seen, first=2)]
+    found = board(*rows_of("a", [0.5, 0.52, 0.51]), *mixed)
+    assert places(found, "t", "cosine", "mAP")["m"] == Place(1, 1, 0, 1, ("test images in train",))
+    assert places(found, "t", "cosine", "mAP")["a"] == Place(1, 1, 0, 1)
+
+
 def test_lower_is_better_and_undeclared_is_nothing() -> None:
     results = [*rows_of("a", [9.0, 9.1, 9.2], "rank"), *rows_of("b", [2.0, 2.1, 2.2], "rank")]
     lower = {"cosine": {"rank": Metric("rank", better="lower")}}

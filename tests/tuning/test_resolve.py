@@ -221,7 +221,9 @@ def test_a_criterion_that_has_no_value_is_a_failed_trial(lab: Any) -> None:
     methods = "{m: {finetune: {use: toy, search: {epochs: [1, 2]}, select: unsupervised}}}"
     found = only_search(lab.settle(lab.read(methods)))
     assert [trial.status for trial in found.trials] == ["failed", "failed"]
-    assert "the silhouette requires two clusters, but there is" in found.trials[0].error
+    assert found.trials[0].error.startswith(
+        "criterion silhouette of m (tuned) #1 -> tiny [seed 0]: the silhouette requires two clusters, but there is"
+    )
 
 
 def test_a_third_data_set_judges(lab: Any, market: Path, tmp_path: Path) -> None:

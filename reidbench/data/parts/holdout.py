@@ -49,7 +49,9 @@ def hold_out(dataset: Dataset, how: Mapping[str, Any]) -> Dataset:
     counts = f"{len(chosen)} of {few.num_pids} identities, {len(apart)} of {len(few)} images"
     notes = [f"held out for validation: {counts}; {len(query)} are queries and {len(gallery)} gallery"]
     if alone := len(chosen) - query.num_pids:
-        notes.append(f"{alone} of the {len(chosen)} held-out identities have no query, since only one camera sees them")
+        notes.append(
+            f"{alone} of the {len(chosen)} held-out identities have no query: they have one camera or one image"
+        )
     return _derived(dataset, train, query, gallery, notes, one_numbering=True)
 
 

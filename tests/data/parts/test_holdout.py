@@ -139,7 +139,7 @@ def test_all_counts_are_noted() -> None:
     assert found.notes == (
         "a note",
         "held out for validation: 4 of 6 identities, 11 of 19 images; 4 are queries and 7 gallery",
-        "2 of the 4 held-out identities have no query, since only one camera sees them",
+        "2 of the 4 held-out identities have no query: they have one camera or one image",
     )
 
 
