@@ -14,9 +14,11 @@ from reidbench.data import UNKNOWN_CAMERA, Dataset, Split, look_through
 from reidbench.data.layouts.labelling import Rules, chosen, divide, draw
 from reidbench.data.layouts.naming import Picture, numbered
 from reidbench.data.layouts.patterns import PathPattern
+from reidbench.data.split import JUNK
 from reidbench.data.walk import first_names, stray_notes
 from reidbench.errors import DataError
 from reidbench.files.names import shown
+from reidbench.files.numbers import whole_number
 
 from .common import fingerprint_parts, need_picture, place
 from .params import IdentityFoldersParams
@@ -30,7 +32,10 @@ LEAST = 3  # images, or cameras, of an identity that is both trained and tested 
 
 
 def open_folders(params: IdentityFoldersParams, root: Path, cache: Path) -> Dataset:
-    """Read the folders and split them. Raises DataError if no image is in a folder, or a part would be empty."""
+    """Read the folders and split them.
+
+    Raises DataError if no image is in a folder, one is of junk, or a part would be empty.
+    """
     root = place(root, cache)
     tree = look_through(root)
     found = {path: _picture(path, params) for path in tree.images}
@@ -38,6 +43,12 @@ def open_folders(params: IdentityFoldersParams, root: Path, cache: Path) -> Data
     strays = [path for path, picture in found.items() if picture is None]
     if not pictures:
         raise DataError(f"{shown(root)}: no image like {_example(params)} among {len(tree.images)} images")
+    junk = next((picture.person for picture in pictures if whole_number(picture.person) == JUNK), None)
+    if junk is not None:
+        raise DataError(
+            f"{shown(root / junk)}: {JUNK} is the pid of junk, not an identity; move the folder away, or make a "
+            "manifest, which may have junk: reidbench data manifest"
+        )
     trained = _open_set(params, pictures) if params.split == "open" else _closed_set(params, pictures)
     parts, alone = divide([picture for picture in pictures if picture.path not in trained], params.draw)
     if "query" not in parts.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,21 @@ from .params import ManifestParams
 
 
 def _images(params: ManifestParams, file: Path) -> Path:
-    return (file.parent / params.images).resolve()
+    """Return the base folder of the images; as in `reidbench data manifest`, links are not resolved before `..`.
+
+    Raises DataError if the folder is missing.
+    """
+    folder = Path(os.path.abspath(file.parent / _at_home(params.images)))  # noqa: PTH100 - Path.resolve follows links
+    if not folder.is_dir():
+        raise DataError(f"{shown(file)}: images: {shown(folder)}: no such folder")
+    return folder
+
+
+def _at_home(images: str) -> Path:
+    try:
+        return Path(images).expanduser()
+    except RuntimeError:
+        raise DataError(f"images: {shown(images)}: no home folder for `~`; give an absolute path") from None
 
 
 def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
@@ -27,7 +42,8 @@ def open_manifest(params: ManifestParams, root: Path, cache: Path) -> Dataset:
     if missing:
         cure = "; write paths with /, not \\" if any("\\" in path for path in missing) else ""
         first = ", ".join(map(shown, missing[:3]))
-        raise DataError(f"{shown(root)}: {len(missing)} of {len(paths)} images are missing, first {first}{cure}")
+        count = f"{len(missing)} of {len(paths)} images are missing in {shown(dataset.root)}"
+        raise DataError(f"{shown(root)}: {count}, first {first}{cure}")
     return dataset
 
 

@@ -123,7 +123,7 @@ def _print_names(report: Report, cache: Path, against: Path | None) -> bool:
     certain = {part for part, counts in (dataset.published.parts if dataset.published else {}).items()
                if counts.images is not None and "images" not in counts.unverified}  # fmt: skip
     if against is not None:
-        names: list[str] | None = _names_of(against, set(map(_top, image_names(dataset))))
+        names: list[str] | None = _names_of(_same_level(against, dataset), set(map(_top, image_names(dataset))))
     else:
         if report.whole and certain >= set(dataset.parts()):
             remember_names(cache, _variant(dataset), image_names(dataset))
@@ -147,6 +147,12 @@ def _variant(dataset: Dataset) -> str:
 def _top(path: str) -> str:
     """Return the first folder of a relative path, "" for a file in the root itself."""
     return path.partition("/")[0] if "/" in path else ""
+
+
+def _same_level(given: Path, dataset: Dataset) -> Path:
+    """Return the folder of a given copy that corresponds to the data set's, which may be inside the checked folder."""
+    inside = given / dataset.root.name
+    return inside if inside.is_dir() and not given.samefile(dataset.root) else given
 
 
 def _names_of(given: Path, folders: Collection[str]) -> list[str]:

@@ -192,7 +192,11 @@ def _print_checked(out: Path, root: Path) -> bool:
     parts = dataset.parts()
     numbers = image_numbers(dataset, cache_folder())
     overlap = find_overlaps(dataset, numbers)
-    problems = [*dataset.faults, *overlap.problems, *several_persons(parts, numbers, ("train",), "train")]
+    several = [*several_persons(parts, numbers, ("train",), "train")]
+    test = [part for part in ("query", "gallery") if part in parts]
+    if not several and not any(several_persons(parts, numbers, test)):  # else its sentence is one of the overlap's
+        several = [*several_persons(parts, numbers, tuple(parts), "train and test")]
+    problems = [*dataset.faults, *overlap.problems, *several]
     for part, split in parts.items():
         print(f"{part}: {len(split)} images, {split.num_pids} identities, {split.num_cameras} cameras{_more(split)}")
     for problem in problems:

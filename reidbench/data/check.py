@@ -211,12 +211,16 @@ class Contents:
 
 
 def read_contents(dataset: Dataset, progress: Progress = lambda done, total: None) -> Contents:
-    """Read and decode every image once. An image in several splits is read once."""
+    """Read and decode every image once, also those of the validation part, which are not in the fingerprint.
+
+    An image in several splits is read once.
+    """
     from hashlib import sha256
 
     rows: dict[str, str] = {}
     unreadable = []
-    splits = list(dataset.parts().values())
+    parts = list(dataset.parts().values())
+    splits = [*parts, *([] if dataset.validation is None else [dataset.validation])]
     total, done = sum(map(len, splits)), 0
     for split in splits:
         for index, path in enumerate(split.paths):
@@ -233,7 +237,8 @@ def read_contents(dataset: Dataset, progress: Progress = lambda done, total: Non
             if done % 100 == 0:
                 progress(done, total)
     progress(total, total)
-    return Contents(fingerprint_files(rows.items()), tuple(unreadable))
+    identifying = {path: rows[path] for split in parts for path in split.paths}
+    return Contents(fingerprint_files(identifying.items()), tuple(unreadable))
 
 
 def image_names(dataset: Dataset) -> set[str]:

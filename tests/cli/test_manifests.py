@@ -160,6 +160,18 @@ def test_equal_pictures_of_two_persons_end_with_1(shop: Path, capsys: pytest.Cap
         )
 
 
+def test_equal_pictures_of_a_train_and_a_test_person_end_with_1(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anna and Bob are on different sides of the split with some seeds, and every seed is refused."""
+    (shop / "storeA_cam1_personbob_2.jpg").write_bytes((shop / "storeA_cam1_personanna_0.jpg").read_bytes())
+    found = set()
+    for seed in range(6):
+        command = ["--pattern", SHOP, "-o", shop.parent / "m.csv", "--split", "50% identities", "--seed", seed]
+        assert manifest(shop, *command) == 1
+        (said,) = (line for line in capsys.readouterr().out.splitlines() if "have several pids" in line)
+        found.add(said.partition(" images")[0])
+    assert "problem: 1 train and test" in found
+
+
 def test_a_folder_for_each_person_and_a_regular_expression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for person in ("0002", "0007", "0011", "0020"):
         for camera in (1, 2):

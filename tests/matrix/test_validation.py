@@ -19,10 +19,7 @@ from reidbench.matrix.validation import same_data, trial_tasks, validation_of
 from reidbench.registry.plugins import Registry
 from reidbench.testing import write_market_folder
 
-THREE = (
-    "{a: {use: synthetic, seed: 1}, b: {use: synthetic, seed: 2}, c: {use: synthetic, seed: 3}, "
-    "again: {use: synthetic, seed: 1}}"
-)
+THREE = "{a: {use: synthetic, seed: 1}, b: {use: synthetic, seed: 2}, c: {use: synthetic, seed: 3}}"
 BOT = "{bot: {finetune: {use: bot, epochs: 1}}}"
 HELD = "a (20 % of identities held out)"
 Write = Callable[..., Path]
@@ -156,10 +153,6 @@ NO_TRIALS: Mapping[str, tuple[str, str, str, str]] = {
         "{identities: 0.2}", "{source: a, target: b, auxiliary: {use: a, images: all}}", "source-val",
         "a is a source and has another role with different `images:`",
     ),
-    "one set twice": (
-        "{identities: 0.2}", "{source: [{use: a, identities: 0.7}, {use: again, identities: 0.7}], target: b}",
-        "source-val", "a and again are the same data set",
-    ),
     "another kind": ("{data: c}", "{source: a, target: b}", "source-val", "the task's is `validate: {data: c}`"),
     "a part": ("{identities: 0.2}", "{source: a, target: b}", "held-out-domain", "needs `validate: {data: NAME}`"),
     "the target": ("{data: b}", "{source: a, target: b}", "held-out-domain", "b is the target of this task"),
@@ -192,6 +185,17 @@ def test_the_target_under_another_name_or_in_another_place_is_refused(
         one = replace(benchmark, validate=Validation("data", data=name))
         with pytest.raises(NotApplicable, match=f"tiny \\(the same as {name}\\) is the target of this task"):
             trial_tasks(one, one.tasks[0], "held-out-domain")
+
+
+def test_a_copy_beside_a_source_would_train_on_what_is_held_out(
+    matrix: Write, registry: Registry, market: Path, tmp_path: Path
+) -> None:
+    roots = {"tiny": market, "copy": write_market_folder(tmp_path / "copy")}
+    data = ", ".join(f"{name}: {{use: market-folder, root: {root}}}" for name, root in roots.items())
+    parts = {"data": f"{{{data}, world: {{use: synthetic}}}}", "validate": "{identities: 0.5}"}
+    benchmark = read(matrix, registry, tasks="{t: {source: [tiny, copy], target: world}}", **parts)
+    with pytest.raises(NotApplicable, match="tiny and copy are the same data set, and one would contain"):
+        trial_tasks(benchmark, benchmark.tasks[0], "source-val")
 
 
 def test_a_data_set_of_the_file_keeps_its_name(matrix: Write, registry: Registry) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
+import json
 import lzma
+import shutil
 import stat
 import struct
 import tarfile
@@ -18,7 +21,7 @@ from typing import Any
 
 from reidbench.data.fingerprints.fingerprint import fingerprint_file
 from reidbench.errors import DataError
-from reidbench.files.atomic import whole_folder
+from reidbench.files.atomic import whole_folder, write_whole
 from reidbench.files.names import shown
 from reidbench.files.placeholders import refuse_placeholder
 
@@ -45,23 +48,36 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, cache: Path, *, limit: int = LIMIT) -> Path:
     """Return the folder with the archive's files, extracting it if needed.
 
+    An extracted folder is used again if it still has the files that it was extracted with, by names and sizes;
+    otherwise, for example after a clean-up of old files, it is extracted again.
     Raises DataError if the archive is damaged or empty, extracts to more than `limit` bytes or `RATIO` times its own
     size, or contains a path outside the target or anything but files and folders. The folder is renamed into place once
     it is complete.
     """
     refuse_placeholder(archive)
     target = cache / "unpacked" / f"{_stem(archive)}-{fingerprint_file(archive, cache)[:16]}"
-    if target.is_dir():
+    listed = target.with_name(f"{target.name}.files")
+    if target.is_dir() and listed.is_file() and listed.read_bytes() == _listing(target):
         return target
     limit = min(limit, RATIO * archive.stat().st_size + SLACK)
     try:
+        if target.exists():
+            shutil.rmtree(target)
         with whole_folder(target, mode=0o700) as work, _members(archive) as members:
             # As private as the archive may be.
             _write(archive, work, members, limit)
+            write_whole(listed, _listing(work))  # before the folder is in place, which is not used without it
     except DAMAGED as error:
         why = shown(str(error) or type(error).__name__)
         raise DataError(f"{shown(archive)}: cannot be extracted: {why}") from error
     return target
+
+
+def _listing(folder: Path) -> bytes:
+    """Hash of the paths and sizes of all files under a folder, as text."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    sizes = sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in files)
+    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest().encode()
 
 
 def inner_folder(folder: Path) -> Path:

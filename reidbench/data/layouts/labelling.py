@@ -63,7 +63,9 @@ class Rules:
         camera = fill(self.template, values) if self.template else ""
         if not camera and self.template:
             return None
-        return Picture(path, values[PERSON], "" if whole_number(camera) == UNKNOWN_CAMERA else camera, values)
+        own = values.get(CAMERA, "") if f"{{{CAMERA}}}" in self.template else ""
+        unknown = UNKNOWN_CAMERA in (whole_number(camera), whole_number(own))
+        return Picture(path, values[PERSON], "" if unknown else camera, values)
 
     def train_persons(self, persons: int) -> int:
         """Number of persons for training, out of `persons`. Raises DataError if the split is invalid."""
@@ -100,8 +102,9 @@ def label(pictures: Sequence[Picture], rules: Rules) -> Labels:
     distractors' name, a split leaves no person for training or for the test, no test person has a query, or a modality
     is not a word.
     """
-    nobody = {str(JUNK): JUNK} | ({} if rules.distractors is None else {rules.distractors: DISTRACTOR})
     names = {picture.person for picture in pictures}
+    nobody = {name: JUNK for name in names if whole_number(name) == JUNK}
+    nobody |= {} if rules.distractors is None else {rules.distractors: DISTRACTOR}
     known = names - nobody.keys()
     if rules.distractors is not None and rules.distractors not in names:
         raise DataError(f"distractors {shown(rules.distractors)!r}: no image has this identity")
@@ -231,7 +234,8 @@ def _camera_notes(pictures: Sequence[Picture], rules: Rules) -> list[str]:
     for name in unused:
         values: dict[str, set[str]] = defaultdict(set)
         for picture in pictures:
-            values[picture.camera].add(picture.fields[name])
+            if picture.camera:
+                values[picture.camera].add(picture.fields[name])
         several = sorted(camera for camera, found in values.items() if len(found) > 1)
         if several:
             told = " and ".join(shown(value) or "empty" for value in sorted(values[several[0]])[:2])

@@ -76,10 +76,10 @@ def _together(reader: TaskReader, given: Mapping[str, Any], path: Path_) -> list
     """
     sources, targets = (_sets(reader, given, key, path, 1) for key in ("sources", "targets"))
     reader.check_whole(targets, (*path, "targets"))
-    names = {ref.name for ref in sources}
-    seen = [ref.name for ref in targets if ref.name in names]
+    known = {reader.first[ref.name] for ref in sources}
+    seen = [ref.name for ref in targets if reader.first[ref.name] in known]
     if seen and len(seen) < len(targets):
-        unseen = next(ref.name for ref in targets if ref.name not in names)
+        unseen = next(ref.name for ref in targets if reader.first[ref.name] not in known)
         said = f"{shown(seen[0])} is a source and {shown(unseen)} is not: a mean over seen and unseen is meaningless"
         reader.check.wrong((*path, "targets"), f"{said}; make them two families")
     return [(sources, target) for target in targets]
@@ -90,8 +90,9 @@ def _sequence(reader: TaskReader, given: Mapping[str, Any], path: Path_) -> list
     steps = _sets(reader, given, "sequence", path, 2)
     unseen = _sets(reader, given, "unseen", path, 1) if "unseen" in given else ()
     reader.check_whole(unseen, (*path, "unseen"))
+    seen = {reader.first[step.name] for step in steps}
     for ref in unseen:
-        if ref.name in {step.name for step in steps}:
+        if reader.first[ref.name] in seen:
             reader.check.wrong((*path, "unseen"), f"{shown(ref.name)} is in the sequence and therefore seen")
     tests = [(steps[:count], _tested(one)) for count in range(1, len(steps) + 1) for one in steps[:count]]
     return [*tests, *((steps, one) for one in unseen)]
@@ -134,7 +135,7 @@ def _own_sets(
             reader.check.wrong((*at, role), "must be the name of a data set: the protocol determines the images")
         if isinstance(own[role], list) and len(own[role]) != 1 and role in protocol.sources:
             reader.check.wrong((*at, role), "must be one data set")
-    names = [ref.name for refs in found.values() for ref in refs]
+    names = [reader.first[ref.name] for refs in found.values() for ref in refs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         reader.check.wrong(at, f"{shown(twice)} is used for two data sets of the protocol")

@@ -98,7 +98,7 @@ class MatrixReader:
         given = self.check.map(top.get("data", {}), ("data",))
         data = {name: self.data_source(name, value) for name, value in given.items()}
         judges = EvaluateReader(self.check, self.choices)
-        tasks = TaskReader(self.check, list(data), judges).read(top.get("tasks", {}))
+        tasks = TaskReader(self.check, data, judges).read(top.get("tasks", {}))
         validate = (
             read_validation(self.check, top["validate"], ("validate",), list(data)) if "validate" in top else None
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reidbench.matrix.benchmark import ALL_IMAGES, DataRef, Task
+from reidbench.matrix.benchmark import ALL_IMAGES, DataRef, DataSource, Task, canonical
 from reidbench.matrix.families.groups import derived
+from reidbench.matrix.protocol import said_content
 
 from .checker import Checker, entries, guess
 from .evaluate import EvaluateReader
@@ -21,12 +23,20 @@ LABELLED = ("source", "auxiliary")  # roles of images with labels
 
 
 class TaskReader:
-    """Read the tasks of a file; `known` are the names of its data sets, `judges` collects the tasks' evaluators."""
+    """Read the tasks of a file; `known` are the names of its data sets, `judges` collects the tasks' evaluators.
 
-    def __init__(self, checker: Checker, known: list[str], judges: EvaluateReader) -> None:
+    `first` maps each name to the first name of the same data set: two entries may read the same files in the same way.
+    """
+
+    def __init__(self, checker: Checker, data: Mapping[str, DataSource | None], judges: EvaluateReader) -> None:
         self.check = checker
-        self.known = known
+        self.known = list(data)
         self.judges = judges
+        contents: dict[str, str] = {}
+        self.first = {
+            name: contents.setdefault(canonical([*map(str, said_content(source))]), name) if source else name
+            for name, source in data.items()
+        }
 
     def read(self, value: Any) -> list[Task]:
         """Return all tasks in the order of the file, with families expanded."""
@@ -61,6 +71,9 @@ class TaskReader:
         names = [ref.name for ref in refs if ref]
         if len(set(names)) < len(names):
             self.check.wrong(path, "a data set appears twice")
+        for one, other in itertools.combinations(dict.fromkeys(names), 2):
+            if self.first[one] == self.first[other]:
+                self.check.wrong(path, f"{shown(one)} and {shown(other)} are the same data set: name it once")
         return tuple(ref for ref in refs if ref)
 
     def data_ref(self, value: Any, path: Path_) -> DataRef | None:

@@ -145,6 +145,14 @@ def test_junk_and_distractors_are_in_the_gallery_and_never_trained_on() -> None:
         labelled(paths, distractors="nobody")
 
 
+def test_junk_in_any_spelling_of_minus_1() -> None:
+    labels = labelled(
+        [f"{person}_{camera}_{n}.jpg" for person in ("-001", "0001") for camera in (1, 2) for n in (1, 2)]
+    )
+    assert labels.persons == {"-001": -1, "0001": 1}
+    assert {part for _, pid, _, part in labels.rows if pid == -1} == {"gallery"}
+
+
 def test_cameras_of_several_fields_and_a_note_where_one_could_be_several() -> None:
     paths = [f"{store}_{camera}_a_{number}.jpg" for store in "AB" for camera in (1, 2) for number in (1, 2)]
     pattern = "{store}_{camid}_{pid}_{}.jpg"
@@ -212,3 +220,9 @@ def test_camera_minus_1_is_unknown() -> None:
     assert {(path.split("_")[1], camid) for path, _, camid, _ in labels.rows} == {("-1", -1), ("0", 0), ("3", 3)}
     assert "5 images have camera -1, an unknown camera: the camera rule does not apply to them" in labels.notes
     assert sorted(path[:4].rstrip("_xyz") for path in of(labels, "query")) == ["a_-1", "a_0", "a_3", "b_-1"]
+    shops = [f"{shop}_a_{camera}_{shot}.jpg" for shop in (1, 2) for camera in (-1, 0) for shot in "xy"]
+    pattern = "{shop}_{pid}_{camid}_{}.jpg"
+    merged, apart = labelled(shops, pattern), labelled(shops, pattern, camera="{shop}-{camid}")
+    assert [note[:8] for note in merged.notes] == ["4 images", "camera 0"]  # no camera is -1, so none is two cameras
+    assert apart.cameras == {"1-0": 0, "2-0": 1}
+    assert {camid for path, _, camid, _ in apart.rows if "_-1_" in path} == {-1}

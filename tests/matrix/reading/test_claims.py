@@ -18,7 +18,7 @@ from reidbench.testing import make_plugin
 METHODS = "{colours: {finetune: colour-histogram}, bot: {finetune: bot}, untrained: {finetune: none}}"
 TASKS = (
     "{tiny: {target: tiny, source: tiny}, again: {target: tiny}, reranked: {target: tiny, evaluate: k-reciprocal}, "
-    "all but one: {leave-one-out: [tiny, twin]}}"
+    "all but one: {leave-one-out: [tiny, other]}}"
 )
 RANKS = """
 from reidbench import Component, Metric, Metrics, hookimpl
@@ -36,7 +36,7 @@ def evaluate(ctx):
 @pytest.fixture
 def claiming(matrix: Callable[..., Path], market: Path, registry: Registry) -> Callable[..., Benchmark]:
     """Claims read from a file with this YAML."""
-    data = f"{{tiny: {{use: market-folder, root: {market}}}, twin: {{use: market-folder, root: {market}}}}}"
+    data = f"{{tiny: {{use: market-folder, root: {market}}}, other: {{use: synthetic}}}}"
 
     def read(claims: str, rule: str = "", tasks: str = TASKS, **parts: str) -> Benchmark:
         claims = f"[{claims}]" if not claims.startswith("=") else claims[1:]
@@ -77,7 +77,7 @@ def test_the_rule_is_that_of_the_file(claiming: Callable[..., Benchmark]) -> Non
 
 
 def test_tasks_are_all_of_the_file_or_a_family(claiming: Callable[..., Benchmark]) -> None:
-    tasks = "{tiny: {target: tiny}, all but one: {leave-one-out: [tiny, twin]}}"
+    tasks = "{tiny: {target: tiny}, all but one: {leave-one-out: [tiny, other]}}"
     found = claiming(
         "{say: A, better: bot, than: colours}, {say: B, better: bot, than: colours, on: [all but one]}", tasks=tasks
     )

@@ -38,10 +38,8 @@ def test_a_task_with_all_evaluators_of_the_file_says_nothing_of_its_own(matrix: 
     assert [choice.name for choice in found.evaluate] == ["cosine"]
 
 
-def test_all_tasks_of_a_family_have_the_evaluators_of_its_entry(
-    market: Path, matrix: Write, registry: Registry
-) -> None:
-    data = ", ".join(f"{name}: {{use: market-folder, root: {market}, strict: {name == 'a'}}}" for name in "abc")
+def test_all_tasks_of_a_family_have_the_evaluators_of_its_entry(matrix: Write, registry: Registry) -> None:
+    data = ", ".join(f"{name}: {{use: synthetic, seed: {seed}}}" for seed, name in enumerate("abc"))
     tasks = "{g: {leave-one-out: [a, b, c], evaluate: euclidean}, plain: {target: a}}"
     found = cells(matrix(data=f"{{{data}}}", tasks=tasks), registry)
     assert {evaluator for task, evaluator in found if task != "plain"} == {"euclidean"}

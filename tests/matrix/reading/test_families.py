@@ -122,6 +122,28 @@ def test_protocol_1_takes_a_list_of_splits(
 
 
 @pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        ("{leave-one-out: [a, b, again]}", ".leave-one-out: 'a' and 'again' are the same data set: name it once"),
+        ("{all-pairs: [a, again]}", ".all-pairs: 'a' and 'again' are the same data set: name it once"),
+        ("{source: [a, again], target: b}", ".source: 'a' and 'again' are the same data set: name it once"),
+        ("{sequence: [a, b], unseen: [again]}", ".unseen: 'again' is in the sequence and therefore seen"),
+        ("{sources: [a], targets: [again, b]}", ".targets: 'again' is a source and 'b' is not: a mean over seen"),
+    ],
+)
+def test_two_names_of_one_data_set_are_one(task: str, sentence: str, problems: Callable[..., list[str]]) -> None:
+    """Entries that read the same files in the same way; parameters with their default value change nothing."""
+    data = "{a: {use: synthetic}, b: {use: synthetic, seed: 1}, again: {use: synthetic, seed: 0}}"
+    (found,) = problems(f"{{t: {task}}}", data)
+    assert f"tasks.t{sentence}" in found
+
+
+def test_two_names_of_one_data_set_may_be_source_and_target(read: Callable[..., tuple[Task, ...]]) -> None:
+    (task,) = read("{t: {source: a, target: again}}", "{a: {use: synthetic}, again: {use: synthetic}}")
+    assert (task.source[0].name, task.target.name) == ("a", "again")
+
+
+@pytest.mark.parametrize(
     ("tasks", "sentence"),
     [
         ("{t: {leave-one-out: [a]}}", "tasks.t.leave-one-out: needs at least 2 data sets, not 1"),

@@ -125,6 +125,7 @@ def test_images_of_one_occasion_stay_in_one_part_and_never_match(read: Open, tmp
         (["a/1.png", "b/1.png"], {}, "split open: no test identity has 2 images, so there are no queries"),
         (["a/1.png", "a/2.png"], {"split": "closed"}, "split closed: no test identity has 3 images"),
         (["1/1.png", "1/2.png", "01/1.png", "01/2.png"], {}, "are the same in two spellings"),
+        (["-1/1.png", "1/1.png", "1/2.png", "2/1.png"], {}, "-1: -1 is the pid of junk, not an identity; move"),
     ],
 )  # fmt: skip
 def test_folders_that_cannot_be_split(

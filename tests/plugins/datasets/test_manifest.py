@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reidbench.errors import DataError
 from reidbench.registry.plugins import Registry
 from reidbench.words import MORE_LABELS
 from tests.support.copies import Open, rows, touch
@@ -81,6 +82,10 @@ def test_a_table_of_animals_becomes_a_manifest_by_the_code_of_the_page(
     monkeypatch.chdir(tmp_path)
     exec(compile(code, str(page), "exec"), {})  # noqa: S102
     dataset = read("csv-manifest", tmp_path / "manifest.csv", images="animals")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read("csv-manifest", tmp_path / "manifest.csv", images="~/animals").root == dataset.root
+    with pytest.raises(DataError, match=r"manifest\.csv: images: /.*/plants: no such folder"):
+        read("csv-manifest", tmp_path / "manifest.csv", images="plants")
     assert rows(dataset.train) == [(1, -1), (1, -1)]
     assert rows(dataset.query) == rows(dataset.gallery) == [(2, -1)]
     assert dataset.faults == ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from reidbench.cli import data
 from reidbench.errors import DataError
 from tests.support.copies import Open, rows, touch
 
@@ -42,6 +44,21 @@ def test_msmt17(name: str, folders: tuple[str, str], read: Open, tmp_path: Path)
     assert rows(both.train) == [(1, 11), (1, 14), (2, 0)]
     assert both.name == f"{name}:trainval"
     assert both.validation is None
+
+
+def test_the_check_reads_the_validation_part_and_compares_folders_of_one_level(tmp_path: Path) -> None:
+    """The given copy, too, may be the folder above that of the images."""
+    for copy in ("mine", "theirs"):
+        msmt(tmp_path / copy / "MSMT17_V1", "train", "test")
+    (tmp_path / "mine/MSMT17_V1/train/0000/0000_046_15_0303morning_0007_2.jpg").write_bytes(b"no picture")
+    (tmp_path / "theirs/MSMT17_V1/test/0000/0000_000_03_0303morning_0001_0.jpg").unlink()
+    command = ["check", "msmt17-v1", str(tmp_path / "mine"), "--set", "check=off", "--full", "--against"]
+    for given in (tmp_path / "theirs", tmp_path / "theirs/MSMT17_V1"):
+        done = CliRunner().invoke(data.app, [*command, str(given)])
+        assert done.exit_code == 1
+        assert "images that cannot be decoded: 1\n" in done.output
+        assert "1 files unexpected, compared with the given copy: test/0000/0000_000_03" in done.output
+        assert "missing, compared" not in done.output
 
 
 def test_msmt17_versions_are_never_mistaken(read: Open, tmp_path: Path) -> None:
