@@ -38,6 +38,10 @@ class Results:
     arguments: tuple[str, ...] = ()  # options of the command that reproduces a row
     warnings: tuple[str, ...] = ()
 
+    def _board(self, metric: str | None) -> report.Leaderboard:
+        """Return the board, with the competitions' score if that is the metric."""
+        return report.collect(self.plan, self.store, score=True) if metric == report.SCORE else self.board
+
     @property
     def failed(self) -> tuple[report.Result, ...]:
         """Rows that failed, or that depend on a failed stage, each with the reason as `error`."""
@@ -77,7 +81,7 @@ class Results:
         `apart` lists protocol words of only one of the two methods, which may also explain the difference. See
         `report.Paired`. Raises ReidbenchError for an unknown method.
         """
-        return frames.differences(self.board, method, metric)
+        return frames.differences(self._board(metric), method, metric)
 
     @uncollected()
     def ranks(self, metric: str | None = None) -> pd.DataFrame:
@@ -89,7 +93,7 @@ class Results:
         intervals, or with fewer than five tasks). A method that is not compared has NaN, and the reason in `left_out`.
         See `report.ranks_of` for the ranks on each task, and for missing results.
         """
-        return frames.ranks(self.board, metric)
+        return frames.ranks(self._board(metric), metric)
 
     @uncollected()
     def claims(self) -> pd.DataFrame:
@@ -110,15 +114,14 @@ class Results:
         A cell has mean ± sd over seeds [95 % interval]; `**` marks the best of a column and those that do not differ
         from it significantly. The index is the method, and the evaluator if there are several.
         """
-        return frames.wide(self.board, metric)
+        return frames.wide(self._board(metric), metric)
 
     @uncollected()
     def markdown(self, metric: str | None = None, against: str | Sequence[str] = (), *, ranks: bool = False) -> str:
         """Return the leaderboard as `reidbench table` prints it, with differences to `against`, and with `ranks`."""
         names = [against] if isinstance(against, str) else against
-        board = (
-            replace(self.board, ranks=report.ranks_of(self.board, chosen(self.board, metric))) if ranks else self.board
-        )
+        board = self._board(metric)
+        board = replace(board, ranks=report.ranks_of(board, chosen(board, metric))) if ranks else board
         return report.write(board, "md", metric, names)
 
     @uncollected()
@@ -138,7 +141,7 @@ class Results:
         if type(ranked) is not int or ranked < 0:
             raise ReidbenchError(f"ranked must be a whole number from 0, not {ranked!r}")
         options = report.Options(metric, ranked, pictures, self.arguments)
-        return report.write_board(self.board, self.plan, self.store, "html", options)
+        return report.write_board(self._board(metric), self.plan, self.store, "html", options)
 
     @uncollected()
     def _repr_html_(self) -> str:

@@ -148,11 +148,11 @@ def stages(board: Mapping[str, Any]) -> set[str]:
     return {key for key in keys if isinstance(key, str)}
 
 
-def history(plan: Plan, store: Store, note: Note) -> list[Past]:
+def history(plan: Plan, store: Store, note: Note, score: bool = False) -> list[Past]:
     """Return the cells of earlier versions of a plan's file with results in the store that the plan no longer has.
 
     If the results of one cell include those of another (when seeds were added), only the larger is returned. `note` is
-    called for boards that cannot be read.
+    called for boards that cannot be read; `score` is that of `report.collect`.
     """
     present = {row.key for row in plan.rows}
     found: dict[tuple[str, str, str], dict[frozenset[str], Past]] = {}
@@ -164,7 +164,7 @@ def history(plan: Plan, store: Store, note: Note) -> list[Past]:
         except ReidbenchError as error:
             note(f"board {one.digest} in {joined(store)} is skipped in the history: {error}")
             continue
-        for past in _past(before, plan, store, present):
+        for past in _past(before, plan, store, present, score):
             keys = frozenset(result.row.key or "" for result in past.results)
             found.setdefault((past.method, past.task, past.evaluator), {})[keys] = past
     return [past for several in found.values() for past in _largest(several)]
@@ -176,9 +176,9 @@ def _largest(several: Mapping[frozenset[str], Past]) -> Iterator[Past]:
     yield from sorted(kept, key=lambda past: past.made)
 
 
-def _past(before: Plan, plan: Plan, store: Store, present: set[str | None]) -> Iterator[Past]:
+def _past(before: Plan, plan: Plan, store: Store, present: set[str | None], score: bool) -> Iterator[Past]:
     gone = [row for row in before.rows if row.key and row.key not in present]
-    board = collect(before.only(gone), store)
+    board = collect(before.only(gone), store, score=score)
     cells: dict[tuple[str, str, str], list[Result]] = {}
     for result in board.results:
         if result.status == "ok":

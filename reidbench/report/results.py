@@ -183,10 +183,11 @@ class Leaderboard:
 
 
 def collect(plan: Plan, store: Store, *, score: bool = False, through: Through = quietly) -> Leaderboard:
-    """Read the results of a plan from the store; `score` adds the mean of rank 1 and mAP.
+    """Read the results of a plan from the store; `score` adds the mean of rank 1 and mAP, as does a claim about it.
 
     `through` shows progress.
     """
+    score = score or any(claim.metric == SCORE for claim in plan.benchmark.claims)
     choices = plan.benchmark.evaluate
     evaluators = dict(zip(evaluator_labels(choices), choices, strict=True))
     declared = {label: choice.component.declared for label, choice in evaluators.items()}

@@ -104,6 +104,17 @@ def test_differences_are_those_of_the_table(results: reidbench.Results) -> None:
         results.against("untrained", "map")
 
 
+def test_the_score_is_computed_where_it_is_the_metric(results: reidbench.Results) -> None:
+    """The mean of rank 1 and mAP, which no board has unless it is asked for."""
+    pytest.importorskip("pandas")
+    assert "score" not in results.frame().columns
+    difference = results.against("untrained", "score").set_index("method").difference["bot"]
+    parts = [results.against("untrained", one).set_index("method").difference["bot"] for one in ("mAP", "cmc1")]
+    assert difference == pytest.approx(sum(parts) / 2, abs=1e-12)
+    assert "not measured" not in results.markdown("score")
+    assert results.leaderboard("score").loc["bot", "tiny"] in results.markdown("score").replace("  ", " ")
+
+
 def test_differences_by_hand() -> None:
     """0.5 - 0.3 and 0.7 - 0.4: mean 0.25, sd 0.1/sqrt(2), t(0.975, 1) = 12.706, so 0.25 +- 12.706 * 0.05."""
     pd = pytest.importorskip("pandas")

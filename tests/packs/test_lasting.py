@@ -174,6 +174,8 @@ def test_results_of_an_older_version_are_history(desk: Desk) -> None:
     rows = [row for row in before["rows"] if row["method"] == "mine"]
     assert [one["key"] for one in old["rows"]] == [one["key"] for one in rows]
     assert old["changed"] == ["finetuner mine version 1 (now 2)"]
+    scores = desk.run("table", "matrix.yaml", "--history", "--metric", "score").stdout
+    assert re.search(r"^\| mine .*\d\.\d ±.*finetuner mine version 1 \(now 2\)", scores, re.MULTILINE)
     values = [one["metrics"]["mAP"] for one in rows]
     assert old["summary"]["mAP"]["n"] == 2
     assert old["summary"]["mAP"]["mean"] == pytest.approx(sum(values) / 2, abs=1e-12)

@@ -138,7 +138,8 @@ def table(
     if not packed:
         warn_of_changes(board, registry)
     if history:
-        board = dataclasses.replace(board, history=tuple(lasting.history(the_plan, the_store, note)))
+        past = lasting.history(the_plan, the_store, note, score=metric == report.SCORE)
+        board = dataclasses.replace(board, history=tuple(past))
     in_parts = breakdown, worst or report.Options.worst
     load = loader(the_store, load_plugins(without) if packed else registry) if look else None
     options = report.Options(metric, ranked, pictures, given, strict, published, costs, *in_parts, ranks, load)

@@ -238,21 +238,28 @@ def nemenyi(ranks: Any, level: float = 0.95) -> NDArray[np.bool_]:
 
 
 def cliques(means: Any, apart: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """Longest runs of methods, by mean rank, without a significant difference: the bars of a diagram."""
+    """Largest sets of two or more methods without a significant difference, each and all in order of mean rank [M].
+
+    These are the maximal cliques of the graph `~apart` (Bron and Kerbosch 1973, with a pivot), so that exactly the
+    methods that are not `apart` [M, M] share a set. If a difference of mean ranks decides, as in Nemenyi's test, they
+    are runs of methods.
+    """
     order = np.argsort(np.asarray(means), kind="stable")
-    count = len(order)
-    found: list[tuple[int, ...]] = []
-    ends, end = [], count  # end of each run: before the first method that differs from one of its members
-    for place in range(count - 1, -1, -1):
-        later = apart[order[place], order[place + 1 : end]]
-        end = place + 1 + int(np.argmax(later)) if later.any() else end
-        ends.append(end)
-    reached = 0
-    for place, end in enumerate(reversed(ends)):
-        if end > max(reached, place + 1):
-            found.append(tuple(order[place:end].tolist()))
-            reached = end
-    return found
+    alike = ~apart[np.ix_(order, order)]
+    near = [{other for other in np.flatnonzero(row).tolist() if other != place} for place, row in enumerate(alike)]
+    found: list[list[int]] = []
+    waiting: list[tuple[list[int], set[int], set[int]]] = [([], set(range(len(order))), set())]
+    while waiting:
+        chosen, left, done = waiting.pop()
+        if not left and not done and len(chosen) > 1:
+            found.append(sorted(chosen))
+        if not left:
+            continue
+        pivot = max(left | done, key=lambda one: len(near[one] & left))
+        for place in sorted(left - near[pivot]):
+            waiting.append(([*chosen, place], left & near[place], done & near[place]))
+            left, done = left - {place}, done | {place}
+    return [tuple(order[places].tolist()) for places in sorted(found)]
 
 
 def _enough(table: Any) -> Doubles:

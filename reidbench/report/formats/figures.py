@@ -193,7 +193,9 @@ def _ranks(shown: Diagram) -> Figure:
     past = shown.last + 0.04 * (shown.last - 1)
     for bar in shown.bars:
         x = past + 0.025 * (shown.last - 1) * bar.lane
-        axes.plot([x, x], [bar.first - 0.3, bar.last + 0.3], color="black", linewidth=3, clip_on=False)
+        axes.plot([x, x], [bar.first, bar.last], color="black", linewidth=1, clip_on=False)
+        for first, last in bar.runs:
+            axes.plot([x, x], [first - 0.3, last + 0.3], color="black", linewidth=3, clip_on=False)
     if shown.difference is not None:
         axes.errorbar([1 + shown.difference / 2], [-1], xerr=shown.difference / 2, color="black", capsize=4)
     axes.set_xticks(shown.ticks)

@@ -41,11 +41,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar that joins tied rows, from the first to the last, in a separate lane."""
+    """A bar that joins tied rows, in a separate lane: `runs` of adjacent rows, each from the first to the last."""
 
-    first: int
-    last: int
+    runs: tuple[tuple[int, int], ...]
     lane: int
+
+    @property
+    def first(self) -> int:
+        """The first row of all."""
+        return self.runs[0][0]
+
+    @property
+    def last(self) -> int:
+        """The last row of all."""
+        return self.runs[-1][1]
 
 
 @dataclass(frozen=True)
@@ -152,9 +161,16 @@ def _meaning(found: Comparison) -> Iterator[str]:
             f"difference {found.test.difference:.2f})."
         )
     elif found.groups:
-        yield "Bars at the right join methods that do not differ significantly over queries and seeds."
+        thin = "; thin lines pass methods that do" if any(_has_gaps(found, group) for group in found.groups) else ""
+        yield f"Bars at the right join methods that do not differ significantly over queries and seeds{thin}."
     elif found.groups is not None:
         yield "All methods differ significantly over queries and seeds."
+
+
+def _has_gaps(found: Comparison, group: Sequence[str]) -> bool:
+    """Return whether a method between those of a group, in order of ranks, is not in it."""
+    places = [place for place, at in enumerate(found.order) if found.methods[at] in group]
+    return places[-1] - places[0] >= len(places)
 
 
 def _bars(groups: Groups, places: dict[str, int]) -> Iterator[Bar]:
@@ -166,4 +182,6 @@ def _bars(groups: Groups, places: dict[str, int]) -> Iterator[Bar]:
             continue
         lane = next((number for number, row in enumerate(free) if row <= rows[0]), len(free))
         free[lane : lane + 1] = [rows[-1] + 1]
-        yield Bar(rows[0], rows[-1], lane)
+        starts = [row for row in rows if row - 1 not in rows]
+        ends = [row for row in rows if row + 1 not in rows]
+        yield Bar(tuple(zip(starts, ends, strict=True)), lane)

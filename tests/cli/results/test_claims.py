@@ -386,3 +386,16 @@ def test_before_anything_ran_all_is_undecided(ran: Path, tmp_path: Path) -> None
     text = printed(ran / "m.yaml", "--store", tmp_path / "empty")
     assert "3 claims: 0 reproduced, 0 refuted, 3 undecided." in text
     assert "predate the results" not in text
+
+
+def test_a_claim_may_be_about_the_score(ran: Path, tmp_path: Path) -> None:
+    """The mean of rank 1 and mAP: the effect is the mean of the two effects."""
+    pytest.importorskip("pandas")
+    effects = {}
+    for metric in ("mAP", "cmc1", "score"):
+        text = (ran / "m.yaml").read_text().partition("claims:")[0]
+        claim = f"{{say: Colours, better: colours, than: untrained, on: tiny, metric: {metric}}}"
+        (tmp_path / "m.yaml").write_text(f"{text}claims: [{claim}]\n")
+        found = reidbench.load(tmp_path / "m.yaml", store=ran / "store").claims()
+        effects[metric] = float(found.effect[0])
+    assert effects["score"] == pytest.approx((effects["mAP"] + effects["cmc1"]) / 2, abs=1e-9)

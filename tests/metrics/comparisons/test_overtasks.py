@@ -106,7 +106,7 @@ def test_no_test_under_five_tasks(test: object) -> None:
         test(np.arange(12.0).reshape(3, 4))  # type: ignore[operator]
 
 
-def test_cliques_are_the_longest_runs() -> None:
+def test_cliques_by_hand() -> None:
     apart = np.zeros((4, 4), bool)
     apart[0, 2] = apart[2, 0] = apart[0, 3] = apart[3, 0] = True
     assert cliques([1.0, 1.5, 2.5, 3.0], apart) == [(0, 1), (1, 2, 3)]
@@ -114,15 +114,27 @@ def test_cliques_are_the_longest_runs() -> None:
     assert cliques([1.0, 2.0], ~np.eye(2, dtype=bool)) == []
 
 
-def test_cliques_by_trying_all_runs() -> None:
+def test_cliques_by_trying_all_sets() -> None:
+    """Methods share a clique if and only if they are not apart, also if a method between them is."""
     rng = np.random.default_rng(4)
-    for share in (0.02, 0.1, 0.4):
-        for _ in range(30):
-            apart = np.triu(rng.random((9, 9)) < share, 1)
+    for share in (0.02, 0.1, 0.4, 0.8):
+        for _ in range(15):
+            apart = np.triu(rng.random((7, 7)) < share, 1)
             apart |= apart.T
-            runs = [range(a, b) for a in range(9) for b in range(a + 2, 10) if not apart[a:b, a:b].any()]
-            longest = [tuple(run) for run in runs if not any(set(run) < set(other) for other in runs)]
-            assert cliques(np.arange(9.0), apart) == longest
+            sets = [one for size in range(2, 8) for one in itertools.combinations(range(7), size)]
+            alike = [one for one in sets if not apart[np.ix_(one, one)].any()]
+            largest = [one for one in alike if not any(set(one) < set(other) for other in alike)]
+            found = cliques(np.arange(7.0), apart)
+            assert found == sorted(largest)
+            together = {pair for one in found for pair in itertools.combinations(one, 2)}
+            assert together == {pair for pair in itertools.combinations(range(7), 2) if not apart[pair]}
+
+
+def test_cliques_of_a_difference_of_ranks_are_runs() -> None:
+    means = np.sort(np.random.default_rng(1).uniform(1, 40, 40))
+    apart = np.abs(means[:, None] - means) >= 7
+    for clique in cliques(means, apart):
+        assert clique == tuple(range(clique[0], clique[-1] + 1))
 
 
 def test_ties_are_equal_to_rounding_only() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,16 +47,24 @@ def test_rows_are_in_order_and_places_on_the_axis_by_hand() -> None:
 def test_bars_are_the_groups_of_the_test_where_there_is_one() -> None:
     values = {"a": [0.5] * 5, "b": [0.4] * 5, "c": [0.3] * 5}
     tested, untested = diagram(compared(values)), diagram(compared({m: row[:4] for m, row in values.items()}))
-    assert tested.bars == (Bar(0, 1, 0), Bar(1, 2, 1))  # they share b, so each has a separate lane
+    assert tested.bars == (Bar(((0, 1),), 0), Bar(((1, 2),), 1))  # they share b, so each has a separate lane
     assert tested.difference == pytest.approx(1.48, abs=5e-3)
     assert "critical difference 1.48" in tested.description
     assert untested.bars == ()
     assert tested.width - untested.width == tested.LANE
 
 
+def test_a_bar_passes_a_method_that_differs() -> None:
+    """As with a noisy method: a and c are not apart, and b, which ranks between them, differs from both."""
+    clear = compared({"a": [0.5] * 2, "b": [0.4] * 2, "c": [0.3] * 2})
+    found = diagram(replace(clear, groups=(("a", "c"),)))
+    assert found.bars == (Bar(((0, 0), (2, 2)), 0),)
+    assert "do not differ significantly over queries and seeds; thin lines pass methods that do." in found.description
+
+
 def test_ties_are_one_bar_and_bars_that_do_not_overlap_share_a_lane() -> None:
     found = diagram(compared({"a": [0.5] * 2, "b": [0.5] * 2, "c": [0.1] * 2, "d": [0.1] * 2}))
-    assert found.bars == (Bar(0, 1, 0), Bar(2, 3, 0))
+    assert found.bars == (Bar(((0, 1),), 0), Bar(((2, 3),), 0))
     assert [row.rank for row in found.rows] == [1.5, 1.5, 3.5, 3.5]
 
 
