@@ -51,7 +51,9 @@ def k_reciprocal(ctx: EvaluateContext[ReciprocalParams]) -> Metrics:
     def compare(query: Labelled, gallery: Labelled) -> Iterable[np.ndarray]:
         return rerank_blocks(query.features, gallery.features, how, "cosine")
 
-    return _answer(ctx, rank_labelled(*_sides(ctx), _rules(params, "cosine"), compare, junk=False))
+    sides, rules = _sides(ctx), _rules(params, "cosine")
+    flat = rank_labelled(*sides, rules).flat  # re-ranking spreads cosines that differ only by rounding
+    return _answer(ctx, replace(rank_labelled(*sides, rules, compare, junk=False), flat=flat))
 
 
 def query_expansion(ctx: EvaluateContext[ExpansionParams]) -> Metrics:

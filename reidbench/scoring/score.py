@@ -32,6 +32,7 @@ from reidbench.metrics import (
 )
 from reidbench.metrics.products import refuse_zero
 from reidbench.metrics.ranking.meeting import Meeting
+from reidbench.metrics.ranking.rules import Distance
 
 from .doubts import camera_number_doubts, copy_doubts, distance_doubts, marks_of, query_doubts, repeat_doubts
 from .featurefile import FeatureFile, Use, read_features
@@ -199,18 +200,21 @@ def _rank_labelled(features: FeatureFile, rules: Rules, how: Reranking | None) -
         refuse_zero("query_features", np.logical_not(sides[0].features.any(1)), how.variant != "zhong")
         kept = features.gallery_pids != JUNK
         refuse_zero("gallery_features", np.logical_not(sides[1].features.any(1)) & kept, how.variant != "zhong")
+    # Also names rows that cannot be compared by their numbers in the file.
+    plain = rank_labelled(*sides, replace(rules, distance=_compared(rules, how)))
     found = rank_labelled(
         *sides,
         rules,
         lambda mine, theirs: rerank_blocks(mine.features, theirs.features, how, rules.distance),
         junk=False,
     )
-    return _reranked(found, rules, how)
+    # Re-ranking spreads cosines that differ only by rounding, so that they look like a ranking.
+    return replace(found, rules=replace(rules, distance=_compared(rules, how)), flat=plain.flat)
 
 
-def _reranked(found: Ranking, rules: Rules, how: Reranking) -> Ranking:
-    """Return the ranking with the distance that was re-ranked instead of "given"."""
-    return replace(found, rules=replace(rules, distance="cosine" if how.variant == "zhong" else rules.distance))
+def _compared(rules: Rules, how: Reranking) -> Distance:
+    """Return the distance that is re-ranked."""
+    return "cosine" if how.variant == "zhong" else rules.distance
 
 
 def run(

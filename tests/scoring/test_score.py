@@ -119,6 +119,29 @@ def test_zero_vectors_are_named_by_their_rows_in_the_file_though_junk_is_left_ou
         score.run([path], rerank="zhong")
 
 
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+def test_other_bad_rows_are_named_by_their_rows_too(value: float, tmp_path: Path) -> None:
+    found = arrays()
+    found["gallery_pids"][:2] = -1, 1
+    found["gallery_features"][7] = value
+    path = save(tmp_path / "a.npz", found)
+    for rerank_by in (None, "zhong", "torchreid"):
+        with pytest.raises(DataError, match=r"gallery_features row 7 (contains NaN|has length)"):
+            score.run([path], rerank=rerank_by)
+
+
+@pytest.mark.parametrize("variant", [None, "zhong", "torchreid", "fastreid"])
+def test_reranking_does_not_hide_that_cosines_differ_only_by_rounding(variant: str | None, tmp_path: Path) -> None:
+    """As of a network that maps all images to one point; re-ranking makes an order of its rounding."""
+    found = arrays()
+    rng = np.random.default_rng(3)
+    for name in ("query_features", "gallery_features"):
+        found[name] = np.ones_like(found[name]) * (1 + 1e-6 * rng.random(found[name].shape))
+    warnings = run_json(save(tmp_path / "a.npz", found), rerank=variant)["warnings"]
+    assert any("the cosines of all gallery rows agree to the precision of float32" in one for one in warnings)
+    assert not any("agree to the precision" in one for one in run_json(save(tmp_path / "b.npz", arrays()))["warnings"])
+
+
 def test_distances_instead_of_features(tmp_path: Path) -> None:
     found = arrays()
     distances = np.random.default_rng(0).random((40, 300))
