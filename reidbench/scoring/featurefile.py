@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -162,14 +162,16 @@ def _of_keys(source: Source, keys: Keys, camera: bool, use: Use | None, needs: N
 def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return image numbers of both sides, or nothing, and a warning if the arrays cannot be used.
 
-    Other programs save pixels under these names. Raises DataError for a wrong length and for invalid numbers.
+    Other programs save pixels under these names. Raises DataError for a wrong length, for invalid numbers, and for one
+    number of images with different pids.
     """
     roles = [f"{side}_images" for side in SIDES]
-    if not set(roles) <= keys.by_role.keys():
-        return {}, ()
-    found = {role: array_of(source.path, keys.first(role), value_of(source, keys, role)) for role in roles}
+    there = [role for role in roles if role in keys.by_role]
+    found = {role: array_of(source.path, keys.first(role), value_of(source, keys, role)) for role in there}
     if any(values.ndim > 2 or (values.ndim == 2 and 1 not in values.shape) for values in found.values()):
         return {}, ()  # pixels
+    if len(there) < len(roles):
+        return {}, tuple(f"{shown(keys.first(role))} is ignored without that of the other side" for role in there)
     if other := [role for role, values in found.items() if values.dtype.kind not in "iuf"]:
         name, kind = shown(keys.first(other[0])), found[other[0]].dtype
         return {}, (f"{name} is ignored: it has {kind} instead of whole numbers, equal for the same image",)
@@ -177,7 +179,25 @@ def _images(source: Source, keys: Keys, labels: dict[str, Any]) -> tuple[dict[st
     for role in roles:
         pids = f"{role.split('_')[0]}_pids"
         check_length(source.path, keys, role, numbers[keys.first(role)], pids, labels[pids])
+    _check_images(source.path, [(keys.first(role), numbers[keys.first(role)]) for role in roles], labels)
     return {role: numbers[keys.first(role)] for role in roles}, ()
+
+
+def _check_images(path: Path, sides: Sequence[tuple[str, np.ndarray]], labels: Mapping[str, Any]) -> None:
+    """Raise DataError if a query and an identity of the gallery have one image number and different pids."""
+    (query_name, query), (gallery_name, gallery) = sides
+    known = labels["gallery_pids"] > 0  # a query's own image may be junk
+    order = np.argsort(gallery[known], kind="stable")
+    rows, ordered = np.flatnonzero(known)[order], gallery[known][order]
+    for at in np.flatnonzero(np.isin(query, ordered)).tolist():
+        low, high = (int(np.searchsorted(ordered, query[at], side)) for side in ("left", "right"))
+        wrong = rows[low:high][labels["gallery_pids"][rows[low:high]] != labels["query_pids"][at]]
+        if len(wrong):
+            raise DataError(
+                f"{shown(path)}: {shown(query_name)}[{at}] and {shown(gallery_name)}[{int(wrong[0])}] are both "
+                f"{query[at]}, but their pids differ; equal numbers mean the same image, which is not compared with "
+                "itself: remove the arrays if they are something else, such as row numbers"
+            )
 
 
 def _what(path: Path, keys: Keys, use: Use | None) -> tuple[str, ...]:

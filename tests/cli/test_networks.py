@@ -283,6 +283,9 @@ def test_the_page_escapes_names_and_asks_for_nothing(place: Place, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "note: 1 of 10 images cannot be read and are skipped: " in done.stderr
     assert f"{gallery}/broken.jpg: cannot be decoded" in done.stderr
+    asked = program("search", *place.row("bot"), gallery, gallery / "broken.jpg", query, "--top", 3)
+    assert (asked.returncode, "note: 1 of 2 images cannot be read and are skipped: " in asked.stderr) == (0, True)
+    assert list(listed(asked.stdout)) == [str(query)]
     assert f"note: {gallery}: 1 files left out, their extension is not an image's: notes.txt" in done.stderr
     assert f"\n    1  0.0000  {gallery}/<b onload=x>&amp;'\".png  (the same file)\n" in done.stdout
     assert done.stdout.count("the same file") == 1

@@ -75,6 +75,14 @@ def test_own_pictures_are_left_out_where_the_file_numbers_them(tmp_path: Path) -
         (report,) = score.score([tmp_path / f"{name}.npz"], rerank=rerank)
         assert report.ranking.filtered["same_image"] == 5
         assert report.ranking.valid.tolist() == [False, True, True, True, True]
+    (tmp_path / "a.npz").unlink()
+    np.savez(tmp_path / "a.npz", **LABELS, **sides, query_images=np.arange(5))
+    (report,) = score.score([tmp_path / "a.npz"])
+    assert "query_images is ignored without that of the other side" in report.warnings
+    moved = {"query_images": np.arange(5), "gallery_images": np.roll(np.arange(20), 1)}  # as are row numbers
+    np.savez(tmp_path / "a.npz", **LABELS, **sides, **moved)
+    with pytest.raises(DataError, match=r"query_images\[0\] and gallery_images\[1\] are both 0, but their pids differ"):
+        score.score([tmp_path / "a.npz"])
     pixels = {"query_images": np.zeros((5, 2, 2, 3), np.uint8), "gallery_images": np.zeros((20, 2, 2, 3), np.uint8)}
     np.savez(tmp_path / "pixels.npz", **LABELS, **sides, **pixels)
     (report,) = score.score([tmp_path / "pixels.npz"])

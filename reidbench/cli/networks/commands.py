@@ -182,7 +182,8 @@ def search_gallery(
     if place.is_dir():
         note(features.left_out([place]))
     networks = which.networks(key, workers, flip, modality or gallery_modality)
-    asked = features.Named(queries, networks.features(features.split_of(queries, modality), "query_features"))
+    asked = networks.readable(features.split_of(queries, modality), "query_features")
+    note(asked.notes)
     there = gallery.embedded(opened, networks)
     note(there.notes)
     found = search.find(asked, there, top, rerank)

@@ -16,6 +16,7 @@ import numpy as np
 from reidbench.errors import DataError
 from reidbench.matrix.stage import Stage
 from reidbench.metrics import Labelled, MetricError, Ranking, Rules, rank, rank_labelled
+from reidbench.metrics.products import Products
 from reidbench.report.provenance import Evidence
 from reidbench.report.queries import read_arrays, read_notes
 from reidbench.store.artifact import BadArtifact
@@ -135,10 +136,22 @@ class Scored:
 
     def order(self, query: int) -> np.ndarray:
         """Return gallery rows by distance, without junk and rows that the rules exclude for this query."""
-        c = self.columns
-        distances = distances_of(c["query_features"][query], c["gallery_features"], self.rules.distance)
-        order = np.flatnonzero(self.kept(query))
-        return order[np.argsort(distances[order], kind="stable")]
+        order = self.order_of_all(query)
+        kept: np.ndarray = order[self.kept(query)[order]]
+        return kept
+
+    def order_of_all(self, query: int) -> np.ndarray:
+        """Return all gallery rows by distance; tied ones by the evaluator's rule, as in its ranking."""
+        c, one = self.columns, np.array([0])
+        products = Products(c["query_features"][[query]], c["gallery_features"], self.rules.distance)
+        keys = products.rows(one)[0]
+        first = np.argsort(keys, kind="stable")
+        groups = np.empty(len(keys), np.int64)
+        groups[first] = np.cumsum(np.diff(keys[first], prepend=-np.inf) > products.tolerance(one)[0])
+        same = c["gallery_pids"] == c["query_pids"][query]
+        late = {"worst": same, "best": ~same}.get(self.rules.ties, np.zeros(len(keys), bool))
+        order: np.ndarray = np.lexsort((np.arange(len(keys)), late, groups))
+        return order
 
     def kept(self, query: int) -> np.ndarray:
         """Return [G] bool: the gallery rows that a query is compared with."""

@@ -66,25 +66,30 @@ def ranked(subject: Subject, asked: Asked, place: int, top: int) -> Ranked:
     if asked.index < 0:
         features = asked.features[place]
         kept = np.asarray(subject.columns["gallery_pids"] != JUNK)
-        return _listed(subject, features, kept, None, top)
+        order = np.argsort(distances_of(features, subject.columns["gallery_features"], subject.distance), kind="stable")
+        return _listed(subject, features, order, kept, None, top)
     if subject.scored is None:
         raise Unknown(subject.unranked)
+    if not subject.scored.valid[asked.index]:
+        raise Unknown("its evaluator does not score this query: it has no true match, or its camera does not take part")
     with explaining():
         subject.scored.ranked(np.array([asked.index]))
     features, kept = subject.columns["query_features"][asked.index], subject.scored.kept(asked.index)
-    found = _listed(subject, features, kept, int(subject.columns["query_pids"][asked.index]), top)
-    order = subject.scored.order(asked.index)
+    order = subject.scored.order_of_all(asked.index)
+    found = _listed(subject, features, order, kept, int(subject.columns["query_pids"][asked.index]), top)
+    order = order[kept[order]]
     hits = np.flatnonzero(subject.columns["gallery_pids"][order] == subject.columns["query_pids"][asked.index])
-    ap = float(subject.scored.ap[asked.index]) if subject.scored.valid[asked.index] else None
-    return Ranked(found.items, ap, int(hits[0]) + 1 if len(hits) else 0)
+    return Ranked(found.items, float(subject.scored.ap[asked.index]), int(hits[0]) + 1)
 
 
-def _listed(subject: Subject, features: np.ndarray, kept: np.ndarray, pid: int | None, top: int) -> Ranked:
+def _listed(
+    subject: Subject, features: np.ndarray, order: np.ndarray, kept: np.ndarray, pid: int | None, top: int
+) -> Ranked:
     distances = distances_of(features, subject.columns["gallery_features"], subject.distance)
     shown = distances if subject.distance == "cosine" else np.sqrt(np.maximum(distances, 0))
     items: list[Item] = []
     rank = ignored = 0
-    for index in np.argsort(distances, kind="stable").tolist():
+    for index in order.tolist():
         own, camid = (int(subject.columns[f"gallery_{name}"][index]) for name in ("pids", "camids"))
         if not kept[index]:
             ignored += 1
