@@ -106,7 +106,8 @@ class Expansion:
     def seeds(self, recipe: Recipe, recipes: dict[str, Recipe]) -> Iterator[tuple[int, int | None]]:
         """Yield seeds, crossed with pre-training seeds if anything is pre-trained."""
         parts = [recipes[name] for name in recipe.ensemble] or [recipe]
-        pretrained = any(kind == "pretrain" for part in parts for kind, _ in part.steps)
+        rows = [row for part in parts for row in part.variants]  # a search may choose a pre-training
+        pretrained = any(kind == "pretrain" for row in rows for kind, _ in row.steps)
         pretrain_seeds = self.benchmark.pretrain_seeds if pretrained else (None,)
         return ((seed, pretrain_seed) for pretrain_seed in pretrain_seeds for seed in self.benchmark.seeds)
 

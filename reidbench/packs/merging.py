@@ -64,8 +64,8 @@ class Source(Protocol):
     def beside(self, target: Store) -> int:
         """Copy boards and package lists. Return the number of new boards."""
 
-    def failures(self) -> Iterable[tuple[str, str]]:
-        """Return the reasons of failed stages by key."""
+    def failures(self) -> Iterable[tuple[str, str, bool]]:
+        """Return key and reason of each failed stage, and whether its process died."""
 
 
 def open_source(path: Path, *, trusted: bool) -> StoreSource | PackSource:
@@ -122,11 +122,11 @@ class StoreSource:
                 target.keep_environment(packages)
         return len(target.files("boards")) - before
 
-    def failures(self) -> Iterable[tuple[str, str]]:
+    def failures(self) -> Iterable[tuple[str, str, bool]]:
         for file in self.store.files("failures"):
             reason = self.store.failure(file.stem) if KEY.fullmatch(file.stem) else None
             if reason is not None:
-                yield file.stem, reason
+                yield file.stem, reason, self.store.died(file.stem)
 
 
 class PackSource:
@@ -183,8 +183,8 @@ class PackSource:
             target.keep_environment(packages)
         return len(target.files("boards")) - before
 
-    def failures(self) -> Iterable[tuple[str, str]]:
-        return [(key, reason) for key, reason in self.pack.failures.items() if KEY.fullmatch(key)]
+    def failures(self) -> Iterable[tuple[str, str, bool]]:
+        return [(key, reason, False) for key, reason in self.pack.failures.items() if KEY.fullmatch(key)]
 
 
 def merge(sources: Iterable[Source], target: Store, through: Through = quietly) -> Merged:
@@ -199,9 +199,9 @@ def merge(sources: Iterable[Source], target: Store, through: Through = quietly) 
         merging = _Merging(source, target, done, origins)
         for key in through(f"merging {source.name}", [*source.keys(), *source.records()]):
             merging.take(key)
-        for key, reason in source.failures():
+        for key, reason, died in source.failures():
             if not target.has(key) and target.failure(key) is None:
-                target.record_failure(key, reason)
+                target.record_failure(key, reason, died=died)
         done.boards += source.beside(target)
     return done
 
@@ -225,11 +225,10 @@ class _Merging:
         try:
             given = self.source.manifest(key)
             there = self.target.has(key)
-            if there or key in self.kept:
-                self.compare(key, given)
-            if not there and key in self.whole:
+            same = not (there or key in self.kept) or self.compare(key, given)
+            if not there and key in self.whole and same:  # files of another run are not those of a kept manifest
                 self.publish(key, given)
-            elif not there and self.target.keep_record(key, sealed(given)):
+            elif not there and key not in self.whole and self.target.keep_record(key, sealed(given)):
                 self.origins[key] = self.source.name
                 self.done.records += 1
             self.done.there += there
@@ -256,13 +255,13 @@ class _Merging:
         self.origins[key] = self.source.name
         self.done.artifacts += 1
 
-    def compare(self, key: str, given: Mapping[str, Any]) -> None:
-        """Report differences between the existing and the given result."""
+    def compare(self, key: str, given: Mapping[str, Any]) -> bool:
+        """Report differences between the existing and the given result. Returns whether there are none."""
         try:
             there = self.target.manifest(key)
         except BadArtifact as error:
             self.done.left_out.append(f"{error}; it is not changed: `reidbench run` recomputes it")
-            return
+            return True
         differs = differences(there.manifest, given) + _other_files(there, self.source, key, given)
         if differs:
             first = _made(there.manifest, self.origins.get(key, shown(self.target.root)))
@@ -270,6 +269,7 @@ class _Merging:
                 f"{_label(there.manifest)} ({key}): {'; '.join(differs)} - kept: {first}; "
                 f"ignored: {_made(given, self.source.name)}"
             )
+        return not differs
 
 
 # ---------------------------------------------------------------------- conflicts

@@ -62,7 +62,7 @@ def short_choice(choice: Choice) -> Choice:
 
 
 def _all_identities(task: Task) -> Task:
-    """Use all identities instead of a fraction, since a tenth of twelve is too few to train on."""
+    """Use all identities instead of a subset: a tenth of twelve is too few to train on, and there are no hundred."""
     validate = _a_quarter(task.validate)
     return replace(task, source=_whole(task.source), auxiliary=_whole(task.auxiliary), validate=validate)
 
@@ -73,7 +73,7 @@ def _a_quarter(validation: Validation | None) -> Validation | None:
 
 
 def _whole(refs: tuple[DataRef, ...]) -> tuple[DataRef, ...]:
-    return tuple(replace(ref, identities=1.0) if isinstance(ref.identities, float) else ref for ref in refs)
+    return tuple(ref if ref.identities is None else replace(ref, identities=1.0) for ref in refs)
 
 
 def run_as_they_are(benchmark: Benchmark) -> list[str]:

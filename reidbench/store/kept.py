@@ -105,11 +105,17 @@ class Kept:
         return self.root / "boards" / f"{digest}.json"
 
     def save_board(self, board: Mapping[str, Any], date: str | None = None, source: str = "") -> str:
-        """Keep a recorded board with its date, by default now, unless it exists. Returns its digest."""
+        """Keep a recorded board with its date, by default now. Returns its digest.
+
+        One that exists stays, unless its date is later: the date is that of its first run.
+        """
         digest = board_digest(board)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         content = {"date": now if date is None else date, "source": source, "board": board}
-        self._keep("boards", digest, (json.dumps(content, allow_nan=False) + "\n").encode())
+        text = (json.dumps(content, allow_nan=False) + "\n").encode()
+        if not self._keep("boards", digest, text) and date and date.encode() < _date(self.board_file(digest)):
+            with self.writing():
+                write_whole(self.board_file(digest), text)
         return digest
 
     def boards(self) -> Iterator[KeptBoard]:

@@ -156,6 +156,11 @@ def test_other_bytes_of_a_file_contradict(ran: Ran, tmp_path: Path) -> None:
         manifest |= other.manifest(key).manifest
     (sentence,) = joined(tmp_path / "joined", ran.store.root, discarded.root)[1].conflicts
     assert "different features.npz" in sentence
+    store, done = joined(tmp_path / "records", ran.pack, discarded.root)  # the pack has the manifest alone
+    assert len(done.conflicts) == 1
+    assert (store.has(key), store.manifest(key).manifest["files"]) == (False, ran.store.manifest(key).manifest["files"])
+    store, done = joined(tmp_path / "same", ran.pack, ran.store.root)
+    assert (store.has(key), done.conflicts) == (True, [])
 
 
 def test_tensors_whose_names_are_in_another_order_are_the_same(ran: Ran, tmp_path: Path) -> None:
@@ -195,7 +200,10 @@ def test_reasons_of_failures_come_along_until_there_is_a_result(ran: Ran, tmp_pa
     other = copied(ran, tmp_path / "other", first)
     other.record_failure(second, "broken")
     store, _ = joined(tmp_path / "joined", other.root)
-    assert store.failure(second) == "broken"
+    assert (store.failure(second), store.died(second)) == ("broken", False)
+    other.record_failure(second, "killed", died=True)
+    store, _ = joined(tmp_path / "killed", other.root)
+    assert (store.failure(second), store.died(second)) == ("killed", True)
     store, _ = joined(tmp_path / "joined", ran.store.root)
     assert store.failure(second) is None
     assert store.has(second)

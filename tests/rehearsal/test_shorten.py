@@ -42,7 +42,7 @@ def test_what_is_shortened(matrix: Callable[..., Path], registry: Registry, mark
         devices="{finetune: 2}",
         profile="true",
         data=f"{{mine: {{use: market-folder, root: {market}}}, plaza: {{use: synthetic, world: plaza, size: full}}}}",
-        tasks="{mine: {source: [{use: mine, identities: 0.1}, {use: plaza, identities: 7}], target: mine}, "
+        tasks="{mine: {source: [{use: mine, identities: 0.1}, {use: plaza, identities: 70}], target: mine}, "
         "own: {source: mine, target: mine, validate: {data: plaza}}}",
         validate="{identities: 100, seed: 3}",
     )
@@ -51,7 +51,7 @@ def test_what_is_shortened(matrix: Callable[..., Path], registry: Registry, mark
     found = cast.benchmark
     assert (found.seeds, found.pretrain_seeds, found.devices, found.few) == ((3,), (5,), 1, FEW)
     assert not found.profile
-    assert [ref.identities for ref in found.tasks[0].source] == [1.0, 7]
+    assert [ref.identities for ref in found.tasks[0].source] == [1.0, 1.0]
     assert found.validate == Validation("identities", 0.25, seed=3)  # of few identities, for any share of all
     assert [task.validate for task in found.tasks] == [None, Validation("data", data="plaza")]
     assert found.data["plaza"].choice.resolved["size"] == "tiny"

@@ -114,6 +114,8 @@ def test_boards_are_kept_once_with_their_first_date(tmp_path: Path) -> None:
     assert [one.source for one in found] == ["", ""]
     store.save_board({"from": "afar"}, "2025-01-01T00:00:00Z", source="a.zip")
     assert next(iter(store.boards())).source == "a.zip"
+    store.save_board(second, "2025-06-01T00:00:00Z", source="b.zip")  # an earlier run, of another store
+    assert {one.date for one in store.boards() if one.board == second} == {"2025-06-01T00:00:00Z"}
     assert store.save_board({"c": 1}) == list(store.boards())[-1].digest  # now
 
 

@@ -15,6 +15,7 @@ from reidbench.execution import executors
 from reidbench.execution.runner import Runner
 from reidbench.matrix.benchmark import Benchmark
 from reidbench.matrix.plan import expand
+from reidbench.matrix.search import Tuned
 from reidbench.matrix.stage import Plan, Row
 from reidbench.store.artifacts import Store
 from reidbench.testing import write_market_folder
@@ -173,6 +174,21 @@ def test_only_restricts_searches_but_for_those_that_an_ensemble_needs(lab: Any) 
     assert "chosen on test labels" in row.protocol
     (other,) = rows(done.plan, "c (tuned)")
     assert other.reason == "its search has 0 of 2 trials"
+
+
+def test_a_chosen_pre_training_has_the_seeds_of_the_file(lab: Any) -> None:
+    """The row as written has none, so it would have seed 0, which is not in the file."""
+    row = "{finetune: toy, search: {pretrain: [{use: moco-v2, epochs: 1}, moco-v2]}, select: oracle}"
+    benchmark = lab.read(
+        f"{{m: {row}}}", pretrain_seeds="[5, 6]", tasks="{tiny: {source: tiny, target: tiny, pool: tiny}}"
+    )
+    plain, searched = benchmark.methods
+    recipe = replace(
+        searched.search.row({"pretrain": {"use": "moco-v2", "epochs": 1}}), name=searched.name, search=None
+    )
+    filled = replace(benchmark, methods=(plain, replace(searched, tuned={"tiny": Tuned(recipe)})))
+    found = {(row.method, row.pretrain_seed) for row in expand(filled).rows}
+    assert found == {("m", None), (searched.name, 5), (searched.name, 6)}
 
 
 def test_values_that_do_not_go_together_are_a_failed_trial(lab: Any) -> None:

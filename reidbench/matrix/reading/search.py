@@ -9,9 +9,11 @@ import copy
 import importlib.util
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from reidbench.errors import ConfigError
 from reidbench.matrix.benchmark import Benchmark, Choice, Recipe
 from reidbench.matrix.kinds import STEPS
 from reidbench.matrix.search import CHOSEN, CRITERIA, Search, Space
@@ -19,7 +21,7 @@ from reidbench.matrix.validation import validation_of
 from reidbench.registry.plugins import Registry
 
 from .checker import Checker, guess, kind_word
-from .spaces import MOST_TRIALS, RowReader, Rows, check_values, read_space
+from .spaces import MOST_TRIALS, Misplaced, RowReader, Rows, check_values, read_space
 from .yamlfile import Path_, Tree, shown
 
 SETTINGS = ("trials", "select", "sampler", "search_seed", "search_seeds")  # next to `search`, or in `search_defaults`
@@ -166,6 +168,10 @@ class SearchReader:
                 self.check.wrong(
                     asked.spaces[key][1], "is secret and cannot be searched: the search would show its values"
                 )
+            if _secrets_of(read, key, space) - _secrets(plain):
+                self.check.wrong(
+                    asked.spaces[key][1], "has values with secrets, which the search would show; make each value a row"
+                )
             alone = sum(other.rpartition(".")[0] == key.rpartition(".")[0] for other in spaces) == 1
             check_values(self.check, key, space, asked.spaces[key][1], read, alone)
         settings = self.settings(asked, spaces, top)
@@ -280,3 +286,19 @@ def _steps(row: Mapping[str, Any], path: Path_) -> Iterator[Holder]:
             inside: Path_ = (key, at) if several else (key,)
             if isinstance(one, dict):
                 yield Holder(one, tuple(map(str, inside)), (*path, *inside), STEPS[key].component)
+
+
+def _secrets(row: Recipe) -> set[str]:
+    """Return the values of all secret parameters of a row."""
+    parts = (part for _, choice in row.steps for part in choice.parts())
+    return {value for part in parts for texts in part.secrets.values() for value in texts.values()}
+
+
+def _secrets_of(rows: Rows, key: str, space: Space) -> set[str]:
+    """Return the values of secret parameters in the row with any choice of a searched component."""
+    found: set[str] = set()
+    for value in space.values if space.kind == "choices" else ():
+        if isinstance(value, dict | list):
+            with suppress(ConfigError, Misplaced):  # reported by `check_values`
+                found |= _secrets(rows.with_values({key: value}))
+    return found

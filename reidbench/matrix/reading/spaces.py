@@ -74,7 +74,7 @@ def _range(check: Checker, kind: Any, ends: Any, path: Path_) -> Space | None:
 
 
 def check_values(check: Checker, key: str, space: Space, path: Path_, rows: Rows, alone: bool) -> None:
-    """Report each choice, or end of a range, that the component refuses in this row.
+    """Report each choice, or end or inner value of a range, that the component refuses in this row.
 
     If other parameters of the component are searched too, a value that fails next to their written values may be valid
     in a trial: only errors about the parameter itself are reported. `alone`: no other one is searched.
@@ -89,6 +89,15 @@ def check_values(check: Checker, key: str, space: Space, path: Path_, rows: Rows
         for problem, own in problems.items():
             if own or alone:
                 check.problems[problem] = None
+    if space.kind in ("uniform", "log") and all(isinstance(end, int) for end in space.values):
+        low, high = space.values
+        if _refuses(rows, key, (low + high) / 2 + 0.25) and not _refuses(rows, key, low):
+            check.wrong(inside, f"{key} takes whole numbers: write {{int: [{low}, {high}]}}")
+
+
+def _refuses(rows: Rows, key: str, value: Any) -> bool:
+    """Return whether the component refuses a value of this parameter itself."""
+    return any(rows.problems(key, value, ()).values())
 
 
 @dataclass(frozen=True)

@@ -102,5 +102,5 @@ class CheckedSource(StoreSource):
                 target.keep_environment(packages)
         return 0
 
-    def failures(self) -> Iterable[tuple[str, str]]:
+    def failures(self) -> Iterable[tuple[str, str, bool]]:
         return ()

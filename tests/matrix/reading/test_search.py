@@ -114,6 +114,8 @@ LR = "search: {finetune.lr: [1, 2]}"
         ("search: {lr: {lg: [1, 2]}}", "must be a list of choices or a range, .* not a map; did you mean 'log'"),
         ("search: {lr: [0.1]}", r"search.lr: needs two or more choices, as in \[0.2, 0.3\]"),
         ("search: {lr: [0.1, 0.1]}", "search.lr: has the same choice twice"),
+        ("search: {epochs: {log: [1, 8]}}, trials: 2", r"epochs takes whole numbers: write {int: \[1, 8\]}"),
+        ("search: {epochs: {uniform: [1, 8]}}, trials: 2", r"epochs takes whole numbers: write {int: \[1, 8\]}"),
         ("search: {lr: {log: [0, 1]}}", r"search.lr.log: must be above 0 for a logarithmic range, not \[0, 1\]"),
         ("search: {lr: {uniform: [1, 0.5]}}", "must be two different numbers, the lower one first, not"),
         ("search: {lr: {uniform: [0.1, yes]}}", r"must be two numbers, \[LOW, HIGH\], not \[0.1, yes \(which YAML"),
@@ -144,6 +146,8 @@ def test_what_a_search_cannot_be(step: str, sentence: str, matrix: Matrix, regis
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
+        ("{finetune: none, search: {finetune: [none, {use: command, extract: 'x {images} {out}', env: {TOKEN: abc}}]}}",
+         "search.finetune: has values with secrets, which the search would show"),
         ("{finetune: bot, search: {finetun.lr: [1, 2]}, select: oracle}", "the row has no `finetun`; did you mean"),
         ("{finetune: bot, search: {finetune.lrr: [1, 2]}, select: oracle}", "no such parameter; did you mean 'lr'"),
         ("{finetune: bot, search: {finetune.lr.x: [1, 2]}, select: oracle}", "lr: must be a number"),
