@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from reidbench.matrix.benchmark import ALL_IMAGES, DataRef, DataSource, Task, canonical
@@ -33,10 +34,7 @@ class TaskReader:
         self.known = list(data)
         self.judges = judges
         contents: dict[str, str] = {}
-        self.first = {
-            name: contents.setdefault(canonical([*map(str, said_content(source))]), name) if source else name
-            for name, source in data.items()
-        }
+        self.first = {name: contents.setdefault(_content(name, source), name) for name, source in data.items()}
 
     def read(self, value: Any) -> list[Task]:
         """Return all tasks in the order of the file, with families expanded."""
@@ -185,3 +183,11 @@ class TaskReader:
         ]  # fmt: skip
         self.check_apart(tasks, path)
         return tasks
+
+
+def _content(name: str, source: DataSource | None) -> str:
+    """Return what defines a data set, as text; the name itself if its entry or its root is wrong."""
+    with suppress(OSError, RuntimeError, ValueError):  # a null byte, or links in a circle: reported with the root
+        if source is not None:
+            return canonical([*map(str, said_content(source))])
+    return canonical(name)
